@@ -1,0 +1,1 @@
+//! Tells Alertmanager: queue, re-send, expiry, one bounded queue a peer.

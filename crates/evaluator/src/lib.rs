@@ -1,0 +1,1 @@
+//! Judges telemetry in event time: records in, effects out. Pure: no clock, no thread, no I/O.

@@ -1,0 +1,1 @@
+//! Keeps what happened: the durable log, the Delta tables, and SQL over both.

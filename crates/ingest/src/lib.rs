@@ -1,0 +1,1 @@
+//! Takes telemetry in: OTLP, Prometheus remote write, files → normalised batches.

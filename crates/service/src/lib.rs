@@ -1,0 +1,1 @@
+//! The only place where clock, network and evaluator meet: settings, pipeline, servers, metrics, shutdown.

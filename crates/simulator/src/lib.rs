@@ -1,0 +1,1 @@
+//! A seeded physical model of liquid-cooled loops and racks, their workloads, sensors and faults. Pure.

@@ -1,0 +1,22 @@
+//! The language all crates share: what is measured, where, when, and what may be said about it.
+//! Pure: no clock, no thread, no I/O, no randomness.
+//!
+//! **telemetry** is used by `ingest` → `log` → `evaluator` → `history`, `alerts`, `gate`.
+
+mod canonical; // canonical JSON and its hash: the identity of every document
+mod time; // event time in integer microseconds
+
+pub mod alert; // what an alert is and how it changes state
+pub mod facts; // what the evaluator publishes and a gate judges
+pub mod place; // site, loop, rack, node, device; series and partitions
+pub mod record; // all that the log holds: read this first
+pub mod table; // the tables of the history, their columns and rows
+
+pub use canonical::{canonical_json, sha256_hex};
+pub use time::{EventTime, Microseconds};
+
+/// A short text shared by many rows: a rack's name, a signal's name, a label.
+pub type Name = std::sync::Arc<str>;
+
+/// Values of labels by name, in a fixed order.
+pub type Labels = std::collections::BTreeMap<Name, Name>;
