@@ -408,3 +408,14 @@ pub struct PlaceEvent {
     /// Who said so.
     pub source_name: Name,
 }
+
+/// What became of one reading, decided by the evaluator from log and snapshot only, and followed by the flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Stored with this flag; judged when [`Flag::is_reading`].
+    Stored(Flag),
+    /// Same series, time and value as one before: counted, not stored.
+    Duplicate,
+    /// Same series and time as one before, another value: counted, not stored.
+    Conflict,
+}

@@ -324,3 +324,26 @@ impl Table {
         Self::ALL.iter().copied().find(|table| table.name() == name)
     }
 }
+
+/// 60 s of one series: the compact form of a row of [`Table::Blocks`], whose identity columns the history adds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Block {
+    /// The partition of the series.
+    pub partition: crate::record::PartitionId,
+    /// The series.
+    pub series: crate::record::SeriesId,
+    /// Start of the block.
+    pub time: EventTime,
+    /// Time-weighted mean over the known time.
+    pub mean: f64,
+    /// Smallest held value.
+    pub minimum: f64,
+    /// Largest held value.
+    pub maximum: f64,
+    /// Value held at the end.
+    pub last: f64,
+    /// Known time.
+    pub known: crate::Microseconds,
+    /// Readings judged.
+    pub count: u32,
+}

@@ -1,0 +1,110 @@
+//! Reading documents: strict YAML whose every error names file, line and the nearest word that would have done.
+
+use serde::de::DeserializeOwned;
+
+use crate::record::Document;
+
+/// A document that cannot be read, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", at(document, *line))]
+pub struct DocumentError {
+    /// File name.
+    pub document: String,
+    /// Line, from 1, where it is known.
+    pub line: Option<u64>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+fn at(document: &str, line: Option<u64>) -> String {
+    line.map_or_else(|| document.to_owned(), |line| format!("{document}:{line}"))
+}
+
+impl DocumentError {
+    /// An error at a line of `document`.
+    pub fn new(document: &Document, line: Option<u64>, message: impl Into<String>) -> Self {
+        Self { document: document.name.clone(), line, message: message.into() }
+    }
+}
+
+/// Reads all YAML documents of a file. Unknown fields are refused where `T` denies them; duplicate keys always.
+///
+/// # Errors
+/// Names file and line; for an unknown field also the nearest known one.
+pub fn read_yaml<T: DeserializeOwned>(document: &Document) -> Result<Vec<T>, DocumentError> {
+    serde_saphyr::from_multiple(&document.text).map_err(|error| {
+        let bare = error.without_snippet();
+        let line = bare.location().map(|location| location.line()).filter(|line| *line > 0);
+        DocumentError { document: document.name.clone(), line, message: explain(&first_line(&bare.to_string())) }
+    })
+}
+
+/// The parser's message without the location that [`DocumentError`] tells in its own way.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    match line.rfind(" at line ") {
+        Some(end) => line[..end].to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+/// Adds the nearest known word to a message such as "unknown field `windw`, expected one of window, target".
+fn explain(message: &str) -> String {
+    let near = message.strip_prefix("unknown").and_then(|rest| {
+        let wrong = rest.split('`').nth(1)?;
+        let (_, known) = rest.split_once("expected ")?;
+        let known = known.trim_start_matches("one of ");
+        nearest(wrong, known.split([',', ' ', '`']).filter(|word| !word.is_empty() && *word != "or"))
+    });
+    near.map_or_else(|| message.to_owned(), |near| format!("{message}; did you mean `{near}`?"))
+}
+
+/// The known word that is most like `wrong`, if any is like it at all (Jaro-Winkler similarity of .7 or more).
+pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.7;
+    known
+        .map(|word| (strsim::jaro_winkler(wrong, word), word))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Window {
+        window: String,
+        target: f64,
+    }
+
+    fn message(text: &str) -> String {
+        let document = Document { name: "slo/a.yaml".into(), text: text.into() };
+        read_yaml::<Window>(&document).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_field_names_its_line_and_the_nearest_known_one() {
+        assert_eq!(
+            message("target: 1\nwindw: 5m\n"),
+            "slo/a.yaml:2: unknown field `windw`, expected one of window, target; did you mean `window`?"
+        );
+    }
+
+    #[test]
+    fn a_duplicate_key_is_refused_with_its_line() {
+        let message = message("window: 5m\nwindow: 6m\ntarget: 1\n");
+        assert!(message.starts_with("slo/a.yaml:2: ") && message.contains("duplicate"), "{message}");
+    }
+
+    #[test]
+    fn several_documents_are_read_in_order() {
+        let text = "window: a\ntarget: 1\n---\nwindow: b\ntarget: 2\n";
+        let document = Document { name: "x".into(), text: text.into() };
+        let windows: Vec<Window> = read_yaml(&document).unwrap();
+        assert_eq!(windows.iter().map(|w| w.window.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+}
