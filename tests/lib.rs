@@ -1,0 +1,1 @@
+//! End-to-end tests, checks of the source, and the load generator.

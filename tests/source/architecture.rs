@@ -1,0 +1,123 @@
+//! Dependencies point one way.
+
+use std::process::Command;
+
+/// What each crate may depend on inside the workspace, in the order the data flows.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("telemetry", &[]),
+    ("evaluator", &["telemetry"]),
+    ("gate", &["telemetry"]),
+    ("simulator", &["telemetry"]),
+    ("wire", &[]),
+    ("ingest", &["telemetry", "wire"]),
+    ("history", &["telemetry", "wire"]),
+    ("alerts", &["telemetry"]),
+    ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts"]),
+    ("cli", &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service"]),
+    ("tests", &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service", "cli"]),
+];
+
+/// Crates that stay free of I/O, threads and clocks, and the direct dependencies that would break that.
+const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator"];
+const IMPURE: &[&str] =
+    &["tokio", "tonic", "axum", "reqwest", "object_store", "datafusion", "deltalake-core", "chrono", "jiff", "rand", "uuid", "tracing"];
+
+fn workspace() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+/// Names of a package's dependencies that go into the product (not those for its tests only).
+fn dependencies(package: &serde_json::Value) -> impl Iterator<Item = &str> {
+    package["dependencies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|dependency| dependency["kind"] != "dev")
+        .filter_map(|dependency| dependency["name"].as_str())
+}
+
+#[test]
+fn crates_depend_only_on_what_the_data_flow_allows() {
+    let workspace = workspace();
+    let packages = workspace["packages"].as_array().expect("packages");
+    let ours: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    assert_eq!(ours.len(), ALLOWED.len(), "each crate has a row in ALLOWED and in the README's map: {ours:?}");
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let (_, allowed) = ALLOWED
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| panic!("crate `{name}` has no row in ALLOWED: add one, and one in the README's map"));
+        for dependency in dependencies(package).filter(|dependency| ours.contains(dependency)) {
+            assert!(allowed.contains(&dependency), "`{name}` may not depend on `{dependency}`: the flow is {ALLOWED:?}");
+        }
+    }
+}
+
+#[test]
+fn pure_crates_have_no_clock_no_network_and_no_randomness() {
+    let workspace = workspace();
+    for package in workspace["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        if PURE.contains(&name) {
+            for dependency in dependencies(package) {
+                assert!(!IMPURE.contains(&dependency), "`{name}` is pure and may not depend on `{dependency}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_crates_call_nothing_that_differs_between_runs_or_hosts() {
+    /// What may not stand in the pure crates' source, and what to use instead.
+    const FORBIDDEN: &[(&str, &str)] = &[
+        ("SystemTime", "take an EventTime argument"),
+        ("Instant::now", "take an EventTime argument"),
+        ("HashMap", "iteration order must be fixed: use BTreeMap"),
+        ("HashSet", "iteration order must be fixed: use BTreeSet"),
+        ("std::fs", "documents are read outside and come as text"),
+        ("std::thread", "the pure crates have one thread"),
+        (".mul_add(", "rounds differently where there is no such instruction"),
+        (".ln()", "use libm::log"),
+        (".exp()", "use libm::exp"),
+        (".powf(", "use libm::pow"),
+        (".sin()", "use libm::sin"),
+        (".cos()", "use libm::cos"),
+        (".tanh()", "use libm::tanh"),
+    ];
+    let mut files = 0;
+    for name in PURE {
+        let folder = format!("{}/../crates/{name}/src", env!("CARGO_MANIFEST_DIR"));
+        for path in rust_files(folder.as_ref()) {
+            files += 1;
+            let text = std::fs::read_to_string(&path).expect("source is text");
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (number, line) in product.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                for (word, instead) in FORBIDDEN {
+                    assert!(!code.contains(word), "{}:{}: {word} in a pure crate: {instead}", path.display(), number + 1);
+                }
+            }
+        }
+    }
+    assert!(files > 20, "the source was found: {files} files");
+}
+
+fn rust_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of source").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
