@@ -1,0 +1,519 @@
+//! What can be typed: every command, flag and default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tells whether a liquid-cooled AI rack, running a given release, is thermally safe, and how we know.
+#[derive(Debug, Parser)]
+#[command(name = "thermogate", version, about, propagate_version = true, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows it all on this machine: a simulated site with faults, judged through the real ports
+    #[command(after_help = "Examples:\n  thermogate demo\n  thermogate demo --once")]
+    Demo(DemoArguments),
+    /// Runs the service: takes telemetry in, judges it, keeps it, answers gates
+    #[command(after_help = "Examples:\n  thermogate serve\n  thermogate serve --data /var/lib/thermogate --set alerts.alertmanagers=http://127.0.0.1:9093\n  thermogate serve --settings thermogate.toml --print-settings")]
+    Serve(ServeArguments),
+    /// Shows every rack: watermark, coverage, worst objective, burn, findings
+    #[command(after_help = "Examples:\n  thermogate status\n  thermogate status --watch\n  thermogate status --output json")]
+    Status(StatusArguments),
+    /// Asks for verdicts and explains them
+    #[command(subcommand)]
+    Gate(GateCommand),
+    /// Tells about tests and deployments on racks
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Tells about work on racks: their time is unknown then, not good
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
+    /// Asks in SQL, of a running service or of a data folder
+    #[command(after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'")]
+    Sql(SqlArguments),
+    /// Judges recorded files as if they came in now, and prints what was found
+    #[command(after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml")]
+    Replay(ReplayArguments),
+    /// Takes recorded files into a data folder, for SQL over them
+    #[command(after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms")]
+    Import(ImportArguments),
+    /// Plays a scenario of racks, loads and faults to files, or to a port that Prometheus scrapes
+    #[command(after_help = "Examples:\n  thermogate simulate fixtures/scenarios/pump_head_loss.yaml --out telemetry.csv\n  thermogate simulate --scrape 127.0.0.1:9400")]
+    Simulate(SimulateArguments),
+    /// Checks documents and settings, and runs the unit tests of objectives and policies
+    #[command(after_help = "Examples:\n  thermogate check\n  thermogate check slo/ site.yaml --output junit\n  thermogate check --print-defaults")]
+    Check(CheckArguments),
+    /// Prints a script that completes commands in a shell
+    #[command(after_help = "Examples:\n  thermogate completions bash > ~/.local/share/bash-completion/completions/thermogate")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+    /// For CI systems that show tests
+    Junit,
+    /// For summaries of pipelines
+    Markdown,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowOutput {
+    /// A table for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// A Parquet file (needs --file)
+    Parquet,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Folder of the demo; refused when it holds anything that is not a demo's
+    #[arg(long, default_value = "./data/demo")]
+    pub data: PathBuf,
+    /// End after the tables instead of serving until Ctrl-C
+    #[arg(long)]
+    pub once: bool,
+    /// Ports chosen by the system instead of the usual ones
+    #[arg(long)]
+    pub free_ports: bool,
+}
+
+/// Where settings come from.
+#[derive(Debug, Args, Clone)]
+pub struct SettingsArguments {
+    /// File with the settings that differ from the default
+    #[arg(long, env = "THERMOGATE_SETTINGS")]
+    pub settings: Option<PathBuf>,
+    /// One setting, such as listen.http=127.0.0.1:9090; may be repeated
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub settings: SettingsArguments,
+    /// Data folder (data.folder)
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Site file (documents.site)
+    #[arg(long)]
+    pub site: Option<PathBuf>,
+    /// Serve addresses that are not loopback without TLS and tokens (access.insecure)
+    #[arg(long)]
+    pub insecure: bool,
+    /// Print the annotated default settings and end
+    #[arg(long)]
+    pub print_settings: bool,
+    /// Log as JSON lines
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+/// Where a running service is.
+#[derive(Debug, Args, Clone)]
+pub struct ServiceArguments {
+    /// gRPC address of the service
+    #[arg(long, default_value = "http://127.0.0.1:7070", env = "THERMOGATE_GRPC")]
+    pub grpc: String,
+    /// Bearer token, where the service asks for one
+    #[arg(long, env = "THERMOGATE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// Where a running service's HTTP port is.
+#[derive(Debug, Args, Clone)]
+pub struct HttpArguments {
+    /// HTTP address of the service
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "THERMOGATE_HTTP")]
+    pub http: String,
+    /// Bearer token, where the service asks for one
+    #[arg(long, env = "THERMOGATE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: HttpArguments,
+    /// Show again every second until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `gate …`
+#[derive(Debug, Subcommand)]
+pub enum GateCommand {
+    /// Asks for a verdict; the exit code tells it: 0 PASS or WARN, 1 FAIL, 3 INCONCLUSIVE, 4 PENDING, 2 bad input, 5 unreachable
+    #[command(after_help = "Examples:\n  thermogate gate evaluate --rack r07\n  thermogate gate evaluate --policy canary --run build-1234 --wait 30m --output junit > gate.xml\n  thermogate gate evaluate --policy smoke --rack r07 --output markdown >> $GITHUB_STEP_SUMMARY")]
+    Evaluate(EvaluateArguments),
+    /// Shows the facts a verdict was made from; --again judges them again, to the byte
+    #[command(after_help = "Examples:\n  thermogate gate explain 1f0c9a77b2d34e55\n  thermogate gate explain 1f0c9a77b2d34e55 --again")]
+    Explain(ExplainArguments),
+    /// Lists verdicts, the latest first
+    List(ListArguments),
+    /// Takes responsibility for going on in spite of a verdict, which it never changes
+    #[command(after_help = "Example:\n  thermogate gate override 1f0c9a77b2d34e55 --by ada --why 'flow meter known bad, ticket 42' --until 2026-01-06T10:00:00Z")]
+    Override(OverrideArguments),
+}
+
+/// `gate evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Gate policy by name, or a YAML file
+    #[arg(long, default_value = "default")]
+    pub policy: String,
+    /// Rack; may be repeated
+    #[arg(long)]
+    pub rack: Vec<String>,
+    /// Run
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Name of this request: the same again is answered by the same evaluation
+    #[arg(long)]
+    pub request_id: Option<String>,
+    /// PENDING until event time is final up to here (RFC 3339)
+    #[arg(long)]
+    pub not_before: Option<String>,
+    /// How long to wait while the answer is PENDING, such as 30m
+    #[arg(long)]
+    pub wait: Option<String>,
+    /// Exit code 1 for WARN
+    #[arg(long)]
+    pub warn_as_fail: bool,
+    /// What the exit code and JUnit make of INCONCLUSIVE
+    #[arg(long, value_enum, default_value = "keep")]
+    pub inconclusive_as: InconclusiveAs,
+    /// text, json, junit or markdown
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// What becomes of INCONCLUSIVE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InconclusiveAs {
+    /// Exit code 0
+    Pass,
+    /// Exit code 1
+    Fail,
+    /// Exit code 3
+    Keep,
+}
+
+/// `gate explain`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Evaluation id
+    pub evaluation: String,
+    /// Judge the stored facts again and compare
+    #[arg(long)]
+    pub again: bool,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `gate list`
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Only this rack
+    #[arg(long)]
+    pub rack: Option<String>,
+    /// Only this run
+    #[arg(long)]
+    pub run: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `gate override`
+#[derive(Debug, Args)]
+pub struct OverrideArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Evaluation id
+    pub evaluation: String,
+    /// Who
+    #[arg(long)]
+    pub by: String,
+    /// Why
+    #[arg(long)]
+    pub why: String,
+    /// It expires then (RFC 3339)
+    #[arg(long)]
+    pub until: String,
+    /// Only this check; may be repeated
+    #[arg(long)]
+    pub check: Vec<String>,
+}
+
+/// `run …`
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Starts a run on racks
+    #[command(after_help = "Example:\n  thermogate run start build-1234 --rack r07 --stage canary --version image=2026.1 --version driver=595.10 --planned 4h")]
+    Start {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Id, unique for ever
+        run: String,
+        /// Rack; may be repeated
+        #[arg(long, required = true)]
+        rack: Vec<String>,
+        /// smoke, canary, rehearsal, soak or a name of your own
+        #[arg(long, default_value = "smoke")]
+        stage: String,
+        /// A version, such as image=2026.1; may be repeated
+        #[arg(long = "version", value_name = "NAME=VALUE")]
+        versions: Vec<String>,
+        /// Planned length, such as 4h; by the stage when absent
+        #[arg(long)]
+        planned: Option<String>,
+        /// End an active run of these racks as aborted
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Ends a run
+    End {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Id
+        run: String,
+        /// It was broken off
+        #[arg(long)]
+        aborted: bool,
+    },
+    /// Writes something worth remembering into a run
+    Mark {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Id
+        run: String,
+        /// What happened
+        text: String,
+    },
+    /// Lists runs, the latest first
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Only this rack
+        #[arg(long)]
+        rack: Option<String>,
+        /// text or json
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+/// `maintenance …`
+#[derive(Debug, Subcommand)]
+pub enum MaintenanceCommand {
+    /// Starts work on racks
+    #[command(after_help = "Example:\n  thermogate maintenance start --rack r07 --until 2026-01-06T10:00:00Z --by ada --why 'filter change'")]
+    Start {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Rack; may be repeated
+        #[arg(long, required = true)]
+        rack: Vec<String>,
+        /// Planned end (RFC 3339)
+        #[arg(long)]
+        until: String,
+        /// Who
+        #[arg(long)]
+        by: String,
+        /// Why
+        #[arg(long)]
+        why: String,
+    },
+    /// Ends work on racks
+    End {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Rack; may be repeated
+        #[arg(long, required = true)]
+        rack: Vec<String>,
+        /// Who
+        #[arg(long)]
+        by: String,
+        /// Why
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+}
+
+/// `sql`
+#[derive(Debug, Args)]
+pub struct SqlArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: HttpArguments,
+    /// The query; read from standard input when it is `-`
+    pub sql: Option<String>,
+    /// A named query instead; --list shows them
+    #[arg(long, value_name = "NAME")]
+    pub query: Option<String>,
+    /// A parameter of the named query, such as rack=r07; may be repeated
+    #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+    /// Show the named queries with purpose, parameters and columns
+    #[arg(long)]
+    pub list: bool,
+    /// Ask a data folder; a live service on it answers, else it is read and left as it is
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub output: RowOutput,
+    /// Write to this file instead of the terminal
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+}
+
+/// How recorded files are read.
+#[derive(Debug, Args, Clone)]
+pub struct FileArguments {
+    /// Files; several are merged by time
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// csv-long, csv-wide, parquet or dsx-bms; found from the file when absent
+    #[arg(long)]
+    pub format: Option<String>,
+    /// Rack of files without such a column
+    #[arg(long)]
+    pub rack: Option<String>,
+    /// Signal of a column, such as value=machine_temperature:Cel; may be repeated
+    #[arg(long = "map", value_name = "COLUMN=SIGNAL[:UNIT]")]
+    pub map: Vec<String>,
+    /// Column that holds the time
+    #[arg(long)]
+    pub time_column: Option<String>,
+    /// Unit of times that are numbers: s, ms, us or ns
+    #[arg(long)]
+    pub time_unit: Option<String>,
+    /// Form of times that are text, such as '%Y-%m-%d %H:%M:%S'
+    #[arg(long)]
+    pub time_format: Option<String>,
+    /// Zone of times without one, such as UTC
+    #[arg(long)]
+    pub time_zone: Option<String>,
+    /// Between columns, such as ';'
+    #[arg(long)]
+    pub delimiter: Option<String>,
+    /// Encoding of the text
+    #[arg(long)]
+    pub encoding: Option<String>,
+    /// Event time of the first row, where the file has only offsets (RFC 3339)
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Mapping of signals and sources (YAML)
+    #[arg(long)]
+    pub mapping: Vec<PathBuf>,
+    /// Site file (YAML)
+    #[arg(long)]
+    pub site: Option<PathBuf>,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub files: FileArguments,
+    /// Objectives: files or folders; those compiled in when absent
+    #[arg(long)]
+    pub slo: Vec<PathBuf>,
+    /// Gate policies: files or folders; a verdict for each rack at the end
+    #[arg(long)]
+    pub policy: Vec<PathBuf>,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub files: FileArguments,
+    /// Data folder
+    #[arg(long, default_value = "./data/thermogate")]
+    pub data: PathBuf,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// Scenario (YAML); the demo's when absent
+    pub scenario: Option<PathBuf>,
+    /// Write to this file: .csv (long form) or .parquet
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Serve at this address in Prometheus' text form, in real time, with the names of dcgm-exporter and of CDUs
+    #[arg(long)]
+    pub scrape: Option<SocketAddr>,
+    /// Seed instead of the scenario's
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Files or folders: objectives, policies, sites, mappings, their unit tests, settings (*.toml); the compiled-in ones when absent
+    pub files: Vec<PathBuf>,
+    /// text, json or junit
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+    /// Print the compiled-in objectives and policies and end
+    #[arg(long)]
+    pub print_defaults: bool,
+}
