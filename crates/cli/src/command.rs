@@ -1,0 +1,14 @@
+//! One file a command.
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod gate;
+pub mod import;
+pub mod maintenance;
+pub mod replay;
+pub mod run;
+pub mod serve;
+pub mod simulate;
+pub mod sql;
+pub mod status;
