@@ -35,7 +35,11 @@ pub fn read_yaml<T: DeserializeOwned>(document: &Document) -> Result<Vec<T>, Doc
     serde_saphyr::from_multiple(&document.text).map_err(|error| {
         let bare = error.without_snippet();
         let line = bare.location().map(|location| location.line()).filter(|line| *line > 0);
-        DocumentError { document: document.name.clone(), line, message: explain(&first_line(&bare.to_string())) }
+        DocumentError {
+            document: document.name.clone(),
+            line,
+            message: explain(&first_line(&bare.to_string())),
+        }
     })
 }
 

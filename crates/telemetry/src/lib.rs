@@ -12,6 +12,7 @@ pub mod facts; // what the evaluator publishes and a gate judges
 pub mod place; // site, loop, rack, node, device; series and partitions
 pub mod record; // all that the log holds: read this first
 pub mod table; // the tables of the history, their columns and rows
+pub mod unit; // units, exact conversions, the algebra of dimensions
 
 pub use canonical::{canonical_json, sha256_hex};
 pub use time::{EventTime, Microseconds};

@@ -95,7 +95,11 @@ impl std::str::FromStr for Microseconds {
 
     /// Reads `500ms`, `90s`, `20m`, `4h`, `28d`, `2w`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || format!("{text:?} is not a length of time: write a number and a unit, such as 30s, 20m, 4h or 28d");
+        let refused = || {
+            format!(
+                "{text:?} is not a length of time: write a number and a unit, such as 30s, 20m, 4h or 28d"
+            )
+        };
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
         let (number, unit) = text.split_at(digits);
         let scale: i64 = match unit {
@@ -170,9 +174,8 @@ impl EventTime {
     /// # Errors
     /// Says what was read and what is expected.
     pub fn from_rfc3339(text: &str) -> Result<Self, String> {
-        let parsed = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-            format!("{text:?} is not an RFC 3339 time: write it like 2026-01-05T10:00:00Z")
-        })?;
+        let parsed = OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|_| format!("{text:?} is not an RFC 3339 time: write it like 2026-01-05T10:00:00Z"))?;
         Ok(Self(i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1_000)).expect("years 0 to 9999 fit")))
     }
 
