@@ -8,6 +8,7 @@ mod time; // event time in integer microseconds
 
 pub mod alert; // what an alert is and how it changes state
 pub mod document; // strict YAML with errors that name file and line
+pub mod expression; // what objectives and policies compute from signals
 pub mod facts; // what the evaluator publishes and a gate judges
 pub mod place; // site, loop, rack, node, device; series and partitions
 pub mod record; // all that the log holds: read this first
