@@ -1,0 +1,214 @@
+//! The evaluator's thread: one synced record after the other in, effects out. It decides nothing itself.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use evaluator::{Effect, Effects, Evaluator};
+use history::History;
+use telemetry::record::{Body, Fate, Flag, Record, Sequence};
+use tokio::sync::mpsc;
+
+use super::committer::Work;
+use super::writer::Synced;
+use crate::board::{Board, Progress};
+use crate::metrics::{Id, Metrics};
+use crate::settings::HistorySettings;
+use crate::tell::Tell;
+
+/// Everything that effects are performed on.
+pub struct Outlets {
+    /// Rows.
+    pub history: History,
+    /// Facts, alerts, progress.
+    pub board: Arc<Board>,
+    /// Alertmanager.
+    pub tell: Tell,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Evaluator and outlets: used alike for recovery and for life.
+pub struct Engine {
+    /// The pure core.
+    pub evaluator: Evaluator,
+    /// What it acts on.
+    pub outlets: Outlets,
+    effects: Effects,
+    position: Sequence,
+}
+
+impl Engine {
+    /// Goes on after `position`.
+    pub fn new(evaluator: Evaluator, outlets: Outlets, position: Sequence) -> Self {
+        for (partition, declaration) in evaluator.declarations() {
+            outlets.history.declare(partition, declaration);
+        }
+        for facts in evaluator.rack_facts() {
+            outlets.board.publish(facts);
+        }
+        for alert in evaluator.alerts() {
+            outlets.board.note_alert(&alert);
+            outlets.tell.update(&alert);
+        }
+        Self { evaluator, outlets, effects: Effects::default(), position }
+    }
+
+    /// The last record that was applied.
+    pub fn position(&self) -> Sequence {
+        self.position
+    }
+
+    /// Applies one record and performs its effects.
+    pub fn apply(&mut self, sequence: Sequence, record: &Record) {
+        debug_assert_eq!(sequence, self.position + 1, "the log has no holes");
+        self.effects.clear();
+        self.evaluator.apply(sequence, record, &mut self.effects);
+        self.position = sequence;
+        let Outlets { history, board, metrics, .. } = &self.outlets;
+        match &record.body {
+            Body::Series(declaration) => history.declare(record.partition, declaration),
+            Body::Samples(batch) => {
+                history.append_samples(sequence, record.partition, batch, &self.effects.fates);
+                count(metrics, &self.effects.fates);
+            }
+            Body::Verdict(verdict) => {
+                if let Some(request_id) = super::control::request_id(&verdict.answer) {
+                    board.note_evaluation(&request_id, &verdict.evaluation);
+                }
+            }
+            Body::Tick(_)
+            | Body::Configuration(_)
+            | Body::Run(_)
+            | Body::Calibration(_)
+            | Body::Maintenance(_)
+            | Body::Override(_)
+            | Body::Event(_) => {}
+        }
+        let effects = std::mem::take(&mut self.effects.list);
+        for effect in &effects {
+            self.perform(sequence, effect);
+        }
+        self.effects.list = effects;
+    }
+
+    fn perform(&self, sequence: Sequence, effect: &Effect) {
+        let Outlets { history, board, tell, metrics } = &self.outlets;
+        match effect {
+            Effect::Block(block) => history.append_block(sequence, block),
+            Effect::Publish(facts) => board.publish(facts.clone()),
+            Effect::Count { counter, by } => metrics.add(Id::Counts, &[counter.name()], *by),
+            Effect::Alert(transition) => {
+                board.note_alert(transition);
+                tell.update(transition);
+                tell.event(effect);
+                metrics.add(Id::AlertTransitions, &[transition.to.name()], 1);
+                self.append(sequence, effect);
+            }
+            Effect::Finding(_) => {
+                tell.event(effect);
+                self.append(sequence, effect);
+            }
+            Effect::Status(_) | Effect::Row(_) => self.append(sequence, effect),
+        }
+    }
+
+    fn append(&self, sequence: Sequence, effect: &Effect) {
+        if let Some(row) = effect.row() {
+            self.outlets.history.append_row(sequence, row);
+        }
+    }
+
+    /// Tells everybody how far it has come.
+    pub fn announce(&self) {
+        let (tick, watermark) = (self.evaluator.last_tick(), self.evaluator.watermark());
+        self.outlets.board.advance(Progress { sequence: self.position, tick, watermark });
+        if let Some(watermark) = watermark {
+            self.outlets.metrics.set(Id::Watermark, &[], watermark.unix_micros() / 1_000_000);
+        }
+    }
+}
+
+fn count(metrics: &Metrics, fates: &[Fate]) {
+    let (mut judged, mut late, mut duplicates, mut conflicts) = (0, 0, 0, 0);
+    for fate in fates {
+        match fate {
+            Fate::Stored(Flag::Ok | Flag::Unusual) => judged += 1,
+            Fate::Stored(Flag::Late) => late += 1,
+            Fate::Stored(Flag::Implausible | Flag::Sentinel | Flag::Future | Flag::Distrusted | Flag::Stale) => {}
+            Fate::Duplicate => duplicates += 1,
+            Fate::Conflict => conflicts += 1,
+        }
+    }
+    metrics.add(Id::Judged, &[], judged);
+    metrics.add(Id::Late, &[], late);
+    metrics.add(Id::Duplicates, &["duplicate"], duplicates);
+    metrics.add(Id::Duplicates, &["conflict"], conflicts);
+}
+
+/// The thread's loop.
+pub struct Loop {
+    /// What it drives.
+    pub engine: Engine,
+    /// Synced records.
+    pub synced: Receiver<Synced>,
+    /// Where frozen rows go; room for one: the next waits until the last is in the store.
+    pub work: mpsc::Sender<Work>,
+    /// When to flush.
+    pub settings: HistorySettings,
+}
+
+impl Loop {
+    /// Runs until the writer is gone, then hands over what is left, with a checkpoint.
+    pub fn run(mut self) {
+        /// How often the time to flush is looked at while nothing comes in.
+        const IDLE: Duration = Duration::from_millis(200);
+        let mut flushed = Instant::now();
+        let mut checkpointed = Instant::now();
+        let mut samples = 0_u64;
+        loop {
+            match self.synced.recv_timeout(IDLE) {
+                Ok(Synced { first, records }) => {
+                    for (sequence, record) in (first..).zip(&records) {
+                        if let Body::Samples(batch) = &record.body {
+                            samples += batch.len() as u64;
+                        }
+                        self.engine.apply(sequence, record);
+                    }
+                    self.engine.announce();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let memory = self.engine.outlets.history.memory_bytes();
+            let due = flushed.elapsed() >= self.settings.flush_every.duration() || memory >= self.settings.flush_bytes_max;
+            // Beyond this the store is far behind: waiting here fills the queues, and senders are told to wait.
+            let must = memory >= 3 * self.settings.flush_bytes_max;
+            if due && (must || self.work.capacity() > 0) {
+                let checkpoint = checkpointed.elapsed() >= self.settings.checkpoint_every.duration()
+                    || samples >= self.settings.checkpoint_samples_max;
+                if self.work.blocking_send(self.freeze(checkpoint)).is_err() {
+                    return;
+                }
+                flushed = Instant::now();
+                if checkpoint {
+                    checkpointed = Instant::now();
+                    samples = 0;
+                }
+            }
+        }
+        // The committer is gone only when the process ends anyway; the log holds everything.
+        let _ = self.work.blocking_send(self.freeze(true));
+    }
+
+    fn freeze(&self, checkpoint: bool) -> Work {
+        let sequence = self.engine.position();
+        Work {
+            frozen: self.engine.outlets.history.freeze(sequence),
+            sequence,
+            checkpoint: checkpoint.then(|| self.engine.evaluator.snapshot()),
+            watermark: self.engine.evaluator.watermark(),
+        }
+    }
+}
+
