@@ -1,3 +1,12 @@
 //! Judges telemetry in event time: records in, effects out. Pure: no clock, no thread, no I/O.
+//!
+//! `ingest` → log → **evaluator** → `history`, `alerts`, `gate`
 
+mod effect; // what comes out: read this first
+mod engine; // the evaluator: one record after the other
 pub mod objective; // an objective as the engine judges it
+mod snapshot; // save and restore
+
+pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};
+pub use engine::Evaluator;
+pub use snapshot::SnapshotError;
