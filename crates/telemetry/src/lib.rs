@@ -10,8 +10,11 @@ pub mod alert; // what an alert is and how it changes state
 pub mod document; // strict YAML with errors that name file and line
 pub mod expression; // what objectives and policies compute from signals
 pub mod facts; // what the evaluator publishes and a gate judges
+pub mod formula; // the physics that detectors, objectives and SQL share
 pub mod place; // site, loop, rack, node, device; series and partitions
+pub mod quantity; // quantities whose unit is their type
 pub mod record; // all that the log holds: read this first
+pub mod signal; // what can be measured: the one table of signals
 pub mod table; // the tables of the history, their columns and rows
 pub mod unit; // units, exact conversions, the algebra of dimensions
 
