@@ -2,9 +2,10 @@
 //!
 //! documents → `objective_document` → **objective** → slices, burn rates, trends, hard limits
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use telemetry::expression::Expression;
 use telemetry::facts::{Comparison, ObjectiveKind, Scope};
+pub use telemetry::signal::Level;
 use telemetry::{Microseconds, Name};
 
 /// One million: a share of 1 in parts per million.
@@ -55,6 +56,7 @@ pub struct Objective {
     /// With what it is compared: in `unit`; for [`Promise::EventRate`] episodes per hour.
     pub threshold: f64,
     /// Places are judged together at this level. A place above it (a loop for `rack`) is a group of its own.
+    #[serde(serialize_with = "by_name")]
     pub group_by: Level,
     /// How the places of a group give one judgement.
     pub rollup: Rollup,
@@ -104,6 +106,10 @@ impl Objective {
             Promise::EventRate(_) | Promise::Trend(_) => 0,
         }
     }
+}
+
+fn by_name<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(level.name())
 }
 
 /// What is promised.
@@ -176,38 +182,6 @@ pub struct Trend {
     pub time_to_threshold_minimum: Option<Microseconds>,
     /// Broken when a significant slope is steeper than this either way, in the unit per hour.
     pub rate_per_hour_limit: Option<f64>,
-}
-
-/// From the whole down to the part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// The whole site.
-    Site,
-    /// A coolant loop.
-    Loop,
-    /// A rack.
-    Rack,
-    /// A tray or host.
-    Node,
-    /// A GPU, pump, door, filter.
-    Device,
-}
-
-impl Level {
-    /// All levels, from the whole down.
-    pub const ALL: [Self; 5] = [Self::Site, Self::Loop, Self::Rack, Self::Node, Self::Device];
-
-    /// The word in documents and labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Site => "site",
-            Self::Loop => "loop",
-            Self::Rack => "rack",
-            Self::Node => "node",
-            Self::Device => "device",
-        }
-    }
 }
 
 /// How the places of a group give one judgement.

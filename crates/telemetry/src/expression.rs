@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::Name;
 use crate::document::nearest;
+use crate::signal::{SIGNALS, Signal};
 use crate::unit::{Conversion, Unit, UnitMismatch, conversion};
 
 mod parser;
@@ -150,9 +151,12 @@ pub struct KnownSignal {
 }
 
 impl KnownSignals {
-    /// No signals.
-    pub fn none() -> Self {
-        Self::default()
+    /// All canonical signals.
+    pub fn canonical() -> Self {
+        let known = |signal: &Signal| {
+            (signal.name.into(), KnownSignal { unit: signal.unit, lower_is_worse: signal.lower_is_worse })
+        };
+        Self(SIGNALS.iter().map(known).collect())
     }
 
     /// Adds a signal.
