@@ -1,0 +1,305 @@
+//! What every source is decoded to: series by their raw bytes, and points that refer to them.
+//!
+//! `remote_write`, `otlp`, `files` → **decoded** → `front`.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use telemetry::EventTime;
+
+use crate::key::{self, LabelError, SourceLabels};
+use crate::protobuf::Torn;
+
+/// Parts (series, points) of one request; more are refused whole, since 24 bytes of memory stand behind two of
+/// the wire.
+pub const PARTS_MAX: usize = 4 << 20;
+
+/// Metrics of one request whose metadata is read.
+const METADATA_MAX: usize = 10_000;
+
+/// First moment of year 1 and last microsecond of year 9999: what RFC 3339 can write.
+const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+/// Whether a time can be written as RFC 3339.
+pub(crate) fn fits(time: EventTime) -> bool {
+    TIMES.contains(&time.unix_micros())
+}
+
+/// One request, group of rows or message, decoded. Owns its bytes, so that it can go to another thread.
+///
+/// A series is a span of bytes, its *key*: equal bytes mean the same series of the same source, so that a series
+/// seen before costs a hash and a comparison. Labels are read from the key only when it is new.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Who sends it: `remote_write`, `otlp`, `file`, `dsx_bms`.
+    pub source: &'static str,
+    body: Bytes,
+    /// Keys that are not one span of the body.
+    copies: Vec<u8>,
+    series: Vec<SourceSeries>,
+    points: Vec<Point>,
+    /// What was said about metrics, apart from their samples.
+    pub metadata: Vec<Metadata>,
+    /// What was read and cannot be taken.
+    pub unsupported: Unsupported,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SourceSeries {
+    hash: u64,
+    start: u32,
+    end: u32,
+    copied: bool,
+}
+
+/// One reading of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Position of its series in [`Decoded`].
+    pub series: u32,
+    /// What it is.
+    pub kind: PointKind,
+    /// When the sensor took it.
+    pub time: EventTime,
+    /// The number as the source sent it, in the source's unit.
+    pub value: f64,
+}
+
+/// What a point is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointKind {
+    /// A number.
+    Reading,
+    /// A number that the source itself calls untrusted.
+    Distrusted,
+    /// A text where a number should be (`ns`, `no reading`, `cr`, `#VALUE!`), or the source's null.
+    Text,
+    /// The series ended: stale marker, or `NO_RECORDED_VALUE`.
+    Stale,
+    /// A report without this reading: time goes on for the feed, not for the series.
+    Absent,
+    /// A number whose time does not fit into the years 1 to 9999, or that has none.
+    OutOfTime,
+}
+
+/// What was said about a metric of this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Name of the metric family.
+    pub name: String,
+    /// Its unit, as the source spells it; may be empty.
+    pub unit: String,
+    /// How its numbers add up, where that was said.
+    pub kind: SourceKind,
+}
+
+/// How a source says that its numbers add up.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// It does not say.
+    #[default]
+    Unsaid,
+    /// Each value stands for itself.
+    Gauge,
+    /// A running total that only grows.
+    Counter,
+    /// What was added since the last point.
+    Delta,
+    /// A sum without temporality: nobody can tell what it means, so it is refused.
+    Unspecified,
+}
+
+/// Parts of a request that are counted and not taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Native histograms, OTLP histograms and exponential histograms: points.
+    pub histograms: u64,
+    /// OTLP summaries: points.
+    pub summaries: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+}
+
+/// A request that cannot be read as a whole. Nothing of it is taken; sending it again cannot help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a message of the declared type.
+    #[error(
+        "{message} cannot be read at byte {at}: {what}; send the message that the content type declares, whole"
+    )]
+    Torn {
+        /// Which message was expected.
+        message: &'static str,
+        /// Offset in the innermost message that was read.
+        at: usize,
+        /// What is wrong there.
+        what: String,
+    },
+    /// Not compressed as declared.
+    #[error("the body is not {encoding}: {reason}; compress it as the header Content-Encoding says")]
+    Compression {
+        /// Name of the encoding.
+        encoding: &'static str,
+        /// What the decompressor says.
+        reason: String,
+    },
+    /// More than a limit allows.
+    #[error("{what}: {size}, more than the limit of {limit}; send smaller requests{}", or_raise(*setting))]
+    TooLarge {
+        /// What is too large, with its unit.
+        what: &'static str,
+        /// How large it is, or is declared to be.
+        size: u64,
+        /// The limit.
+        limit: u64,
+        /// The setting that holds the limit; `None` where it is fixed.
+        setting: Option<&'static str>,
+    },
+    /// A series whose label set breaks the protocol's rules.
+    #[error("series {series} of {message}: {reason}")]
+    Labels {
+        /// Which message.
+        message: &'static str,
+        /// Which series: its labels as far as they can be read.
+        series: String,
+        /// What is wrong and how to mend it.
+        reason: LabelError,
+    },
+}
+
+fn or_raise(setting: Option<&str>) -> String {
+    setting.map_or_else(String::new, |setting| format!(" or raise {setting}"))
+}
+
+impl DecodeError {
+    pub(crate) fn torn(message: &'static str, torn: Torn) -> Self {
+        Self::Torn { message, at: torn.at, what: torn.what.to_owned() }
+    }
+}
+
+/// One seed a process: keys hash alike in every thread, and nobody outside can tell how.
+static HASH: LazyLock<SeedableRandomState> = LazyLock::new(|| {
+    let seed = foldhash::quality::RandomState::default().build_hasher().finish();
+    SeedableRandomState::with_seed(seed, SharedSeed::global_random())
+});
+
+impl Decoded {
+    /// An empty request of `source` whose keys may be spans of `body`.
+    pub(crate) fn new(source: &'static str, body: Bytes) -> Self {
+        Self {
+            source,
+            body,
+            copies: Vec::new(),
+            series: Vec::new(),
+            points: Vec::new(),
+            metadata: Vec::new(),
+            unsupported: Unsupported::default(),
+        }
+    }
+
+    /// The points, in the order of the request.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// Number of series that have points.
+    pub fn series_count(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The key of a series: equal bytes from one source mean the same series.
+    #[inline]
+    pub fn key(&self, series: usize) -> &[u8] {
+        let span = &self.series[series];
+        let buffer: &[u8] = if span.copied { &self.copies } else { &self.body };
+        &buffer[span.start as usize..span.end as usize]
+    }
+
+    /// The key's hash; differs from process to process.
+    #[inline]
+    pub fn hash(&self, series: usize) -> u64 {
+        self.series[series].hash
+    }
+
+    /// Reads a series' labels.
+    ///
+    /// # Errors
+    /// Says which label breaks which rule.
+    pub fn labels(&self, series: usize) -> Result<SourceLabels<'_>, LabelError> {
+        key::read(self.key(series))
+    }
+
+    /// Drops all series and points and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.copies.clear();
+        self.series.clear();
+        self.points.clear();
+        self.metadata.clear();
+        self.unsupported = Unsupported::default();
+    }
+
+    /// Adds a series whose key is this span of the body.
+    #[inline]
+    pub(crate) fn add_borrowed_series(&mut self, start: usize, end: usize) -> Result<u32, DecodeError> {
+        let hash = HASH.hash_one(&self.body[start..end]);
+        self.add_series(SourceSeries { hash, start: start as u32, end: end as u32, copied: false })
+    }
+
+    /// Adds a series whose key `write` appends.
+    #[inline]
+    pub(crate) fn add_copied_series(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<u32, DecodeError> {
+        let start = self.copies.len();
+        write(&mut self.copies);
+        check_limit("bytes of labels", self.copies.len(), u32::MAX as usize)?;
+        let hash = HASH.hash_one(&self.copies[start..]);
+        self.add_series(SourceSeries {
+            hash,
+            start: start as u32,
+            end: self.copies.len() as u32,
+            copied: true,
+        })
+    }
+
+    fn add_series(&mut self, series: SourceSeries) -> Result<u32, DecodeError> {
+        check_limit("series in one request", self.series.len() + 1, PARTS_MAX)?;
+        self.series.push(series);
+        Ok(self.series.len() as u32 - 1)
+    }
+
+    /// Adds a point.
+    #[inline]
+    pub(crate) fn add_point(&mut self, point: Point) -> Result<(), DecodeError> {
+        check_limit("points in one request", self.points.len() + 1, PARTS_MAX)?;
+        self.points.push(point);
+        Ok(())
+    }
+
+    /// Adds what was said about a metric; beyond [`METADATA_MAX`] in one request it is dropped.
+    pub(crate) fn add_metadata(&mut self, metadata: Metadata) {
+        if self.metadata.len() < METADATA_MAX && !metadata.name.is_empty() {
+            self.metadata.push(metadata);
+        }
+    }
+
+    /// Removes the last series again, which has no points.
+    pub(crate) fn drop_last_series(&mut self) {
+        if let Some(SourceSeries { start, copied: true, .. }) = self.series.pop() {
+            self.copies.truncate(start as usize);
+        }
+    }
+
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+#[inline]
+fn check_limit(what: &'static str, size: usize, limit: usize) -> Result<(), DecodeError> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(DecodeError::TooLarge { what, size: size as u64, limit: limit as u64, setting: None })
+}

@@ -1,0 +1,141 @@
+//! `POST /api/v1/write`: Prometheus remote write 1.0 and 2.0 over HTTP.
+//!
+//! Statuses: 204 durable; 400 unreadable, or some samples refused after the rest was stored; 413 too large; 415 not
+//! spoken here; 429 and 503 nothing stored, come again.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+
+use super::{SOURCE, decode_v1, decode_v2};
+use crate::body::{self, Unread};
+use crate::compression::snappy_block;
+use crate::decoded::{DecodeError, Decoded};
+use crate::intake::{Intake, IntakeError, RequestLimits};
+use crate::report::Report;
+
+/// The path that senders post to.
+pub const PATH: &str = "/api/v1/write";
+
+/// The route of remote write.
+pub fn router(intake: Arc<dyn Intake>, limits: RequestLimits) -> Router {
+    Router::new().route(PATH, post(write)).with_state((intake, limits))
+}
+
+/// Which message a request holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+async fn write(
+    State((intake, limits)): State<(Arc<dyn Intake>, RequestLimits)>,
+    request: Request,
+) -> Response {
+    let version = match version(request.headers()) {
+        Ok(version) => version,
+        Err(message) => return counted(StatusCode::UNSUPPORTED_MEDIA_TYPE, message, None, Version::Two),
+    };
+    let (status, message, retry_after, report) = match take_in(&*intake, limits, version, request).await {
+        Ok(report) => {
+            let text = report.refusal_text();
+            let status = if text.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST };
+            (status, text, None, report)
+        }
+        Err(error) => {
+            let (status, retry_after) = body::http_status(&error);
+            (status, error.to_string(), retry_after, Report::default())
+        }
+    };
+    let mut response = counted(status, message, Some(&report), version);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+async fn take_in(
+    intake: &dyn Intake,
+    limits: RequestLimits,
+    version: Version,
+    request: Request<Body>,
+) -> Result<Report, IntakeError> {
+    let decoded = match body::read(request, limits).await {
+        Ok(body) => decode(&body, limits, version),
+        Err(Unread::Refused(error)) => Err(error),
+        Err(Unread::Broken(message)) => {
+            return Err(IntakeError::Overloaded { message, retry_after: std::time::Duration::from_secs(1) });
+        }
+    };
+    match decoded {
+        Ok(decoded) => intake.take_in(decoded).await,
+        Err(error) => {
+            intake.note_unreadable(SOURCE, &error);
+            Err(error.into())
+        }
+    }
+}
+
+/// Decompresses and decodes a body.
+fn decode(body: &[u8], limits: RequestLimits, version: Version) -> Result<Decoded, DecodeError> {
+    // An empty body is an empty request, even though snappy would write one byte.
+    let message = if body.is_empty() { Bytes::new() } else { snappy_block(body, limits.decompressed_bytes)? };
+    match version {
+        Version::One => decode_v1(message),
+        Version::Two => decode_v2(message),
+    }
+}
+
+/// The message that Content-Type and Content-Encoding declare. The version header is only informative.
+fn version(headers: &HeaderMap) -> Result<Version, String> {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        Some(encoding) if encoding.eq_ignore_ascii_case(b"snappy") => {}
+        // Senders before 1.0 of the specification left the header out.
+        None => {}
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            return Err(format!(
+                "content encoding {other:?} is not spoken here: send snappy in block format"
+            ));
+        }
+    }
+    let declared = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+    let mut parts = declared.split(';').map(str::trim);
+    if parts.next().is_none_or(|essence| !essence.eq_ignore_ascii_case("application/x-protobuf")) {
+        return Err(format!(
+            "content type {declared:?} is not spoken here: send application/x-protobuf, \
+             optionally with ;proto=prometheus.WriteRequest or ;proto=io.prometheus.write.v2.Request"
+        ));
+    }
+    let proto =
+        parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("proto"));
+    match proto.map(|(_, value)| value.trim_matches('"')) {
+        None | Some("prometheus.WriteRequest") => Ok(Version::One),
+        Some("io.prometheus.write.v2.Request") => Ok(Version::Two),
+        Some(other) => Err(format!(
+            "message {other:?} is not spoken here: send prometheus.WriteRequest or io.prometheus.write.v2.Request"
+        )),
+    }
+}
+
+/// An answer with plain text and, for 2.0, the counts of what was written, which stand on every answer.
+fn counted(status: StatusCode, text: String, report: Option<&Report>, version: Version) -> Response {
+    let mut response =
+        if text.is_empty() { status.into_response() } else { (status, text + "\n").into_response() };
+    if version == Version::Two {
+        let written = report.map_or(0, |report| report.accepted);
+        let headers = response.headers_mut();
+        headers.insert("x-prometheus-remote-write-samples-written", HeaderValue::from(written));
+        headers.insert("x-prometheus-remote-write-histograms-written", HeaderValue::from(0));
+        headers.insert("x-prometheus-remote-write-exemplars-written", HeaderValue::from(0));
+    }
+    response
+}
