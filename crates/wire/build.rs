@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut own = protox::Compiler::new([&root])?;
     own.include_imports(true).include_source_info(true).open_files(OWN)?;
     std::fs::write(out.join("thermogate.bin"), own.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(own.file_descriptor_set())?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(own.file_descriptor_set())?;
 
     let mut prometheus = protox::Compiler::new([&root])?;
     prometheus.include_imports(true).include_source_info(true).open_files(PROMETHEUS)?;
