@@ -56,6 +56,7 @@ metrics! {
     Late Counter "thermogate_evaluate_late_samples_total" [] "samples behind the watermark: stored, not judged";
     Duplicates Counter "thermogate_evaluate_duplicate_samples_total" ["kind"] "repeats of a sample: duplicate (equal value), conflict (another value; the first stays)";
     Counts Counter "thermogate_evaluate_events_total" ["event"] "what else the evaluator counts, by name";
+    ClockStepsBack Counter "thermogate_clock_steps_back_total" [] "ticks that held still because the clock stepped back";
     Watermark Gauge "thermogate_evaluate_watermark_seconds" [] "event time up to which all is final, Unix seconds";
     WatermarkLag Gauge "thermogate_evaluate_watermark_lag_seconds" [] "last tick minus the position of the evaluator, s";
     QueueRecords Gauge "thermogate_evaluate_queue_records" [] "synced records that wait for the evaluator";

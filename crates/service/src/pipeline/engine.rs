@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use evaluator::{Effect, Effects, Evaluator};
+use evaluator::{Counter, Effect, Effects, Evaluator};
 use history::History;
 use telemetry::record::{Body, Fate, Flag, Record, Sequence};
 use tokio::sync::mpsc;
@@ -97,6 +97,8 @@ impl Engine {
         match effect {
             Effect::Block(block) => history.append_block(sequence, block),
             Effect::Publish(facts) => board.publish(facts.clone()),
+            // What became of readings is counted from their fates, in metrics of their own.
+            Effect::Count { counter: Counter::Judged | Counter::Late | Counter::Duplicate | Counter::Conflict, by: _ } => {}
             Effect::Count { counter, by } => metrics.add(Id::Counts, &[counter.name()], *by),
             Effect::Alert(transition) => {
                 board.note_alert(transition);

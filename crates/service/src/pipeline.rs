@@ -1,0 +1,199 @@
+//! wire → ingest → log → evaluator → history / alerts / gate: where they meet, and how they start and end.
+
+pub mod committer; // frozen rows to the store, checkpoints, trimming
+pub mod control; // runs, maintenance, overrides, verdicts as records
+pub mod engine; // the evaluator's thread
+pub mod recovery; // from a data folder to a running engine
+pub mod writer; // the log's only writer
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use history::History;
+use ingest::{DecodeError, Decoded, Front, Intake, IntakeError, Report};
+use telemetry::record::{Body, Flag, PartitionId, Record, Sequence};
+use telemetry::{EventTime, Microseconds};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::board::Board;
+use crate::metrics::{Id, Metrics};
+use crate::settings::Clock;
+use crate::tell::Tell;
+use writer::{Entry, Refused};
+
+/// A sender that finds the queue full is told to come again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The running pipeline, shared by all servers.
+pub struct Pipeline {
+    /// Names series. A std mutex: held while one request is normalised and queued, never across an await, so that
+    /// a series' declaration is queued before its samples.
+    front: Mutex<Front>,
+    entries: mpsc::Sender<Entry>,
+    clock: Clock,
+    allowed_lateness: Microseconds,
+    last_tick: AtomicI64,
+    unmapped_series: AtomicU64,
+    /// What everybody may look at.
+    pub board: Arc<Board>,
+    /// Rows and SQL.
+    pub history: History,
+    /// Alerts and events.
+    pub tell: Tell,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Pipeline {
+    /// Takes decoded telemetry in, and returns once it is synced.
+    ///
+    /// # Errors
+    /// [`IntakeError::Overloaded`] when the log is behind or refuses: a resend is safe.
+    pub async fn take_in(&self, decoded: &Decoded) -> Result<Report, IntakeError> {
+        let permit = match self.entries.try_reserve() {
+            Ok(permit) => permit,
+            Err(mpsc::error::TrySendError::Full(())) => {
+                tokio::time::timeout(RETRY_AFTER, self.entries.reserve())
+                    .await
+                    .map_err(|_| overloaded("the log is behind: its queue (ingest.queue_requests) is full"))?
+                    .map_err(|_| ending())?
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => return Err(ending()),
+        };
+        let (done, answer) = oneshot::channel();
+        let (report, ticket) = {
+            let mut front = self.front.lock().expect("no panic under this lock");
+            let taken = front.take_in(decoded, self.future_limit());
+            if taken.records.is_empty() {
+                self.note(decoded.source, &taken.report);
+                return Ok(taken.report);
+            }
+            permit.send(Entry { records: taken.records, latest: taken.latest, done });
+            (taken.report, taken.ticket)
+        };
+        let written = answer.await.map_err(|_| ending())?;
+        let mut front = self.front.lock().expect("no panic under this lock");
+        match written {
+            Ok(_) => {
+                front.confirm(ticket);
+                drop(front);
+                self.note(decoded.source, &report);
+                Ok(report)
+            }
+            Err(refused) => {
+                front.withdraw(ticket);
+                Err(overloaded(&refused.message))
+            }
+        }
+    }
+
+    /// Writes records of people's acts, and returns their position once they are synced.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub async fn append(&self, records: Vec<Record>) -> Result<Sequence, Refused> {
+        let ended = || Refused { message: "the service is ending".to_owned(), retryable: true };
+        let (done, answer) = oneshot::channel();
+        self.entries.send(Entry { records, latest: None, done }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// The same, and returns once the evaluator has applied them.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub async fn append_and_apply(&self, records: Vec<Record>) -> Result<Sequence, Refused> {
+        let sequence = self.append(records).await?;
+        self.board.applied(sequence).await;
+        Ok(sequence)
+    }
+
+    /// Moves event time to `now`, unless it would go back: then the tick holds still.
+    ///
+    /// # Errors
+    /// When the log refuses; the next tick makes up for it.
+    pub async fn tick(&self, now: EventTime) -> Result<(), Refused> {
+        let tick = now.window_start(Microseconds::from_seconds(1));
+        let before = self.last_tick.fetch_max(tick.unix_micros(), Ordering::Relaxed);
+        if before >= tick.unix_micros() {
+            if before > tick.unix_micros() {
+                self.metrics.add(Id::ClockStepsBack, &[], 1);
+            }
+            return Ok(());
+        }
+        self.append(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }]).await.map(|_| ())
+    }
+
+    /// The end of the input on the telemetry's clock: a tick after which everything is closed, and applied.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub async fn finish(&self, last: EventTime) -> Result<(), Refused> {
+        let tick = (last + self.allowed_lateness + Microseconds::from_seconds(1)).window_start(Microseconds::from_seconds(1));
+        self.append_and_apply(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }]).await.map(|_| ())
+    }
+
+    /// Readings later than this plus a minute are in the future. On the telemetry's clock nothing is: the data
+    /// itself moves time.
+    fn future_limit(&self) -> EventTime {
+        match self.clock {
+            Clock::Wall => EventTime::from_unix_micros(self.last_tick.load(Ordering::Relaxed)),
+            Clock::Telemetry => EventTime::from_unix_micros(i64::MAX),
+        }
+    }
+
+    /// Series of metrics that no mapping knows.
+    pub fn unmapped_series(&self) -> u64 {
+        self.unmapped_series.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, source: &str, report: &Report) {
+        let metrics = &self.metrics;
+        let result = if report.refused_points() > 0 { "partly_refused" } else { "accepted" };
+        metrics.add(Id::IngestRequests, &[source, result], 1);
+        metrics.add(Id::IngestSamples, &[source], report.accepted);
+        for (reason, points) in &report.refused {
+            metrics.add(Id::IngestRefused, &[source, reason.name()], *points);
+        }
+        for (flag, points) in &report.quarantined {
+            metrics.add(Id::IngestSetAside, &[source, Flag::name(*flag)], *points);
+        }
+        let unmapped = report.unmapped_kept + report.unmapped_counted;
+        if unmapped > 0 {
+            metrics.add(Id::IngestUnmapped, &[source], unmapped);
+            let series = self.front.lock().expect("no panic under this lock").unmapped_series();
+            self.unmapped_series.store(series, Ordering::Relaxed);
+        }
+        let unsupported = report.unsupported;
+        let unsupported = unsupported.histograms + unsupported.summaries + unsupported.exemplars;
+        if unsupported > 0 {
+            metrics.add(Id::IngestUnsupported, &[source], unsupported);
+        }
+    }
+}
+
+fn overloaded(message: &str) -> IntakeError {
+    IntakeError::Overloaded { message: message.to_owned(), retry_after: RETRY_AFTER }
+}
+
+fn ending() -> IntakeError {
+    overloaded("the service is ending")
+}
+
+#[async_trait]
+impl Intake for Pipeline {
+    async fn take_in(&self, decoded: Decoded) -> Result<Report, IntakeError> {
+        let taken = Pipeline::take_in(self, &decoded).await;
+        if let Err(IntakeError::Overloaded { .. }) = &taken {
+            self.metrics.add(Id::IngestRequests, &[decoded.source, "overloaded"], 1);
+        }
+        taken
+    }
+
+    fn note_unreadable(&self, source: &'static str, error: &DecodeError) {
+        self.metrics.add(Id::IngestRequests, &[source, "unreadable"], 1);
+        tracing::warn!(source, %error, "a request was refused whole");
+    }
+}
