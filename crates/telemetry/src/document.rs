@@ -4,6 +4,9 @@ use serde::de::DeserializeOwned;
 
 use crate::record::Document;
 
+/// What every document of a kind of our own says in `apiVersion`.
+pub const API_VERSION: &str = "thermogate.dev/v1alpha1";
+
 /// A document that cannot be read, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", at(document, *line))]
@@ -25,6 +28,11 @@ impl DocumentError {
     pub fn new(document: &Document, line: Option<u64>, message: impl Into<String>) -> Self {
         Self { document: document.name.clone(), line, message: message.into() }
     }
+}
+
+/// The line of a value, where the parser knows it.
+pub fn line_of<T>(value: &serde_saphyr::Spanned<T>) -> Option<u64> {
+    Some(value.referenced.line()).filter(|line| *line > 0)
 }
 
 /// Reads all YAML documents of a file. Unknown fields are refused where `T` denies them; duplicate keys always.

@@ -15,6 +15,7 @@ pub mod place; // site, loop, rack, node, device; series and partitions
 pub mod quantity; // quantities whose unit is their type
 pub mod record; // all that the log holds: read this first
 pub mod signal; // what can be measured: the one table of signals
+pub mod site; // the site file: racks, loops, hosts, limits
 pub mod table; // the tables of the history, their columns and rows
 pub mod unit; // units, exact conversions, the algebra of dimensions
 

@@ -1,6 +1,8 @@
 //! The signals: what can be measured, in which one unit, and what a working sensor can say. Listed once, here;
 //! mappings, objectives, detectors, SQL and documentation follow.
 
+use serde::{Deserialize, Serialize};
+
 use crate::unit::Unit;
 
 /// One canonical signal.
@@ -27,7 +29,7 @@ pub struct Signal {
 }
 
 /// A closed range of readings.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// The lowest reading inside.
     pub lowest: f64,
