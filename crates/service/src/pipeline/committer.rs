@@ -1,9 +1,9 @@
 //! Brings frozen rows into the store, then writes the checkpoint, then trims the log: never in another order.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use history::checkpoint::Checkpoints;
 use history::failpoint;
 use history::log::Log;
 use history::{Frozen, History};
@@ -32,8 +32,8 @@ pub struct Committer {
     pub history: History,
     /// What is trimmed.
     pub log: Arc<dyn Log>,
-    /// Where checkpoints are.
-    pub checkpoints: PathBuf,
+    /// Where checkpoints go.
+    pub checkpoints: Arc<Checkpoints>,
     /// What waits.
     pub work: mpsc::Receiver<Work>,
     /// Counters.
@@ -65,14 +65,16 @@ impl Committer {
         }
         self.metrics.observe(Id::FlushSeconds, started.elapsed());
         if let Some(payload) = work.checkpoint {
-            let folder = self.checkpoints.clone();
+            let checkpoints = self.checkpoints.clone();
             let (sequence, watermark) = (work.sequence, work.watermark);
-            let written = tokio::task::spawn_blocking(move || history::checkpoint::write(&folder, sequence, watermark, &payload)).await;
-            match written {
+            let written = tokio::task::spawn_blocking(move || {
+                checkpoints.write(env!("CARGO_PKG_VERSION"), sequence, watermark, &payload)?;
+                checkpoints.oldest_sequence()
+            });
+            match written.await {
                 Ok(Ok(oldest_kept)) => {
-                    failpoint::reach("after_checkpoint");
                     self.metrics.add(Id::Checkpoints, &[], 1);
-                    self.trim(oldest_kept.min(work.sequence)).await;
+                    self.trim(oldest_kept.map_or(work.sequence, |oldest| oldest.min(work.sequence))).await;
                 }
                 Ok(Err(error)) => tracing::error!(%error, "no checkpoint was written; a start takes longer until one is"),
                 Err(error) => tracing::error!(%error, "the checkpoint's thread ended"),

@@ -1,0 +1,204 @@
+//! Gate questions: facts from the board, the pure judge's answer, written down before it is given.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use gate::policy_document::Policy;
+use gate::{Question, Verdict, VerdictKind};
+use telemetry::facts::RackFacts;
+use telemetry::record::{Document, VerdictRecord};
+use telemetry::{EventTime, Name, canonical_json};
+
+use crate::lookup::{Lookup, StoredEvaluation};
+use crate::metrics::{Id, Metrics};
+use crate::pipeline::Pipeline;
+use crate::pipeline::control::{Control, ControlError, not_found};
+
+/// What somebody wants to have judged.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Name of a policy in force.
+    pub gate: String,
+    /// A policy of one's own instead, as YAML.
+    pub policy_document: String,
+    /// Racks; may be empty with a run.
+    pub racks: Vec<Name>,
+    /// Run.
+    pub run: Option<Name>,
+    /// The caller's name for the request; empty for none.
+    pub request_id: String,
+    /// PENDING until the watermark has passed this.
+    pub not_before: Option<EventTime>,
+}
+
+/// Answers gate questions.
+pub struct Gates {
+    pipeline: Arc<Pipeline>,
+    control: Arc<Control>,
+    lookup: Lookup,
+    policies: RwLock<BTreeMap<Name, Policy>>,
+    /// Event time at which a question was first asked: deadlines of questions without a run count from there.
+    first_asked: Mutex<BTreeMap<String, EventTime>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Gates {
+    /// With these policies in force.
+    pub fn new(pipeline: Arc<Pipeline>, control: Arc<Control>, lookup: Lookup, policies: Vec<Policy>) -> Self {
+        let metrics = pipeline.metrics.clone();
+        let policies = policies.into_iter().map(|policy| (policy.name(), policy)).collect();
+        Self { pipeline, control, lookup, policies: RwLock::new(policies), first_asked: Mutex::default(), metrics }
+    }
+
+    /// Judges now, writes the verdict down, and gives it.
+    ///
+    /// # Errors
+    /// [`ControlError`]: a verdict of any kind is none.
+    pub async fn evaluate(&self, asked: &Asked) -> Result<Verdict, ControlError> {
+        let started = Instant::now();
+        if !asked.request_id.is_empty()
+            && let Some(known) = self.pipeline.board.evaluation_of(&asked.request_id)
+            && let Some(stored) = self.lookup.evaluation(&known).await?
+        {
+            return Ok(stored.verdict);
+        }
+        let policy = self.policy(asked)?;
+        let question = self.question(asked, &policy).await?;
+        let facts = self.facts(&question);
+        let verdict = gate::judge(&policy, &question, &facts);
+        self.record(&policy, &question, &facts, &verdict).await?;
+        self.metrics.observe(Id::GateSeconds, started.elapsed());
+        self.metrics.add(Id::GateVerdicts, &[&verdict.policy, verdict.verdict.name()], 1);
+        Ok(verdict)
+    }
+
+    /// Judges now and again at each progress until the verdict is decided or `patience` is over; each change is
+    /// handed to `told`. Only the first and the last are written down.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn wait(&self, asked: &Asked, patience: Duration, mut told: impl FnMut(&Verdict)) -> Result<Verdict, ControlError> {
+        let mut verdict = self.evaluate(asked).await?;
+        told(&verdict);
+        let ends = tokio::time::Instant::now() + patience;
+        let mut progress = self.pipeline.board.subscribe();
+        let policy = self.policy(asked)?;
+        while verdict.verdict == VerdictKind::Pending {
+            match tokio::time::timeout_at(ends, progress.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => break,
+            }
+            let question = self.question(asked, &policy).await?;
+            let next = gate::judge(&policy, &question, &self.facts(&question));
+            if next.verdict == VerdictKind::Pending {
+                if next.wait_until != verdict.wait_until {
+                    told(&next);
+                    verdict = next;
+                }
+                continue;
+            }
+            // A decided verdict has an evaluation of its own: the PENDING one keeps its id.
+            let decided = Asked { request_id: decided_id(&asked.request_id), ..asked.clone() };
+            verdict = self.evaluate(&decided).await?;
+            told(&verdict);
+        }
+        Ok(verdict)
+    }
+
+    /// A stored evaluation.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn stored(&self, evaluation: &str) -> Result<StoredEvaluation, ControlError> {
+        self.lookup.evaluation(evaluation).await?.ok_or_else(|| not_found("evaluation", evaluation, std::iter::empty()))
+    }
+
+    fn policy(&self, asked: &Asked) -> Result<Policy, ControlError> {
+        if !asked.policy_document.is_empty() {
+            let document = Document { name: "policy".to_owned(), text: asked.policy_document.clone() };
+            let refused = |message: String| ControlError::Field { field: "policy_document", message };
+            let mut policies = gate::policy_document::read_all(&[document])
+                .map_err(|errors| refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+            return match policies.len() {
+                1 => Ok(policies.remove(0)),
+                count => Err(refused(format!("holds {count} policies: give one"))),
+            };
+        }
+        let name = if asked.gate.is_empty() { "default" } else { asked.gate.as_str() };
+        let policies = self.policies.read().expect("no panic under this lock");
+        policies.get(name).cloned().ok_or_else(|| not_found("gate", name, policies.keys().map(|name| &**name)))
+    }
+
+    async fn question(&self, asked: &Asked, policy: &Policy) -> Result<Question, ControlError> {
+        let mut racks = asked.racks.clone();
+        if let Some(run) = &asked.run {
+            let known = match self.pipeline.board.run(run) {
+                Some(known) => known.racks,
+                None => self.lookup.run(run).await?.ok_or_else(|| not_found("run", run, std::iter::empty()))?.racks,
+            };
+            if racks.is_empty() {
+                racks = known;
+            } else if let Some(other) = racks.iter().find(|rack| !known.contains(rack)) {
+                return Err(ControlError::Field { field: "racks", message: format!("rack {other:?} is not in run {run:?}") });
+            }
+        }
+        if racks.is_empty() {
+            return Err(ControlError::Field { field: "racks", message: "name a rack or a run".to_owned() });
+        }
+        racks.sort();
+        racks.dedup();
+        self.control.check_racks(&racks)?;
+        let tick = self.pipeline.board.progress().tick.unwrap_or(EventTime::MINIMUM);
+        let key = canonical_json(&(policy.hash(), &racks, &asked.run, &asked.request_id));
+        Ok(Question {
+            racks,
+            run: asked.run.clone(),
+            request_id: asked.request_id.clone(),
+            asked_at: tick,
+            first_asked_at: self.first_asked(key, tick),
+            not_before: asked.not_before,
+            overrides: Vec::new(),
+        })
+    }
+
+    fn first_asked(&self, key: String, tick: EventTime) -> EventTime {
+        /// Questions that are remembered; beyond, deadlines of unfinished ones begin anew.
+        const REMEMBERED: usize = 100_000;
+        let mut asked = self.first_asked.lock().expect("no panic under this lock");
+        if asked.len() >= REMEMBERED {
+            asked.clear();
+        }
+        *asked.entry(key).or_insert(tick)
+    }
+
+    fn facts(&self, question: &Question) -> Vec<Arc<RackFacts>> {
+        question.racks.iter().filter_map(|rack| self.pipeline.board.rack(rack)).collect()
+    }
+
+    async fn record(&self, policy: &Policy, question: &Question, facts: &[Arc<RackFacts>], verdict: &Verdict) -> Result<(), ControlError> {
+        let record = VerdictRecord {
+            evaluation: verdict.evaluation_id.as_str().into(),
+            policy: verdict.policy.as_str().into(),
+            policy_hash: verdict.policy_hash.as_str().into(),
+            racks: question.racks.clone(),
+            run: question.run.clone(),
+            verdict: verdict.verdict.name().into(),
+            answer: verdict.canonical_json(),
+            facts: gate::facts_json(policy, question, facts),
+            watermark: verdict.watermark.unwrap_or(EventTime::MINIMUM),
+            wait_until: verdict.wait_until,
+            time: question.asked_at,
+            engine: env!("CARGO_PKG_VERSION").into(),
+        };
+        if !question.request_id.is_empty() {
+            self.pipeline.board.note_evaluation(&question.request_id, &record.evaluation);
+        }
+        self.control.record_verdict(record).await
+    }
+}
+
+/// The request id under which the decided verdict of a wait is known.
+fn decided_id(request_id: &str) -> String {
+    if request_id.is_empty() { String::new() } else { format!("{request_id}/decided") }
+}

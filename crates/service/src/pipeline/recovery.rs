@@ -1,0 +1,97 @@
+//! From a data folder to a running engine: newest readable checkpoint, then the log from there on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use evaluator::Evaluator;
+use history::History;
+use history::checkpoint::Checkpoints;
+use history::log::{Log, LogSettings, MemoryLog, RaftLog};
+use telemetry::record::Sequence;
+
+use super::engine::{Engine, Outlets};
+use super::writer::SHARD;
+use crate::settings::Durability;
+
+/// Log, checkpoints and the state they lead to.
+pub struct Recovered {
+    /// The log, open for writing.
+    pub log: Arc<dyn Log>,
+    /// Where checkpoints go.
+    pub checkpoints: Arc<Checkpoints>,
+    /// The engine after the last record.
+    pub engine: Engine,
+    /// Records that were replayed.
+    pub replayed: u64,
+}
+
+/// Why a folder cannot be started from.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] history::checkpoint::CheckpointError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] history::log::LogError),
+    /// The state does not reach the log's first record.
+    #[error(
+        "{folder}: the newest readable checkpoint is at record {checkpoint} and the log begins at {first}: \
+         records between them are missing; restore the folder from a copy"
+    )]
+    Hole {
+        /// The data folder.
+        folder: String,
+        /// Where the checkpoint ends.
+        checkpoint: Sequence,
+        /// Where the log begins.
+        first: Sequence,
+    },
+}
+
+/// Restores the state of a data folder, which the caller has locked.
+///
+/// # Errors
+/// [`RecoveryError`].
+pub fn recover(folder: &Path, history: &History, durability: Durability, outlets: Outlets) -> Result<Recovered, RecoveryError> {
+    /// Bytes of records in memory at once.
+    const BATCH_BYTES: usize = 16 << 20;
+    let checkpoints = Arc::new(Checkpoints::open(&folder.join("checkpoints"))?);
+    let (evaluator, start) = newest(&checkpoints)?;
+    let floor = start.max(history.committed());
+    let log: Arc<dyn Log> = match durability {
+        Durability::Synced => Arc::new(RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?),
+        Durability::Memory => Arc::new(MemoryLog::new([(SHARD, floor)].into())),
+    };
+    let mut engine = Engine::new(evaluator, outlets, start);
+    let mut replayed = 0;
+    if let Some((first, last)) = log.bounds(SHARD) {
+        if first > start + 1 {
+            return Err(RecoveryError::Hole { folder: folder.display().to_string(), checkpoint: start, first });
+        }
+        while engine.position() < last {
+            for (sequence, record) in log.read(SHARD, engine.position() + 1, BATCH_BYTES)? {
+                engine.apply(sequence, &record);
+                replayed += 1;
+            }
+        }
+    }
+    engine.announce();
+    Ok(Recovered { log, checkpoints, engine, replayed })
+}
+
+/// The evaluator of the newest checkpoint that can be read and restored, and its position.
+fn newest(checkpoints: &Checkpoints) -> Result<(Evaluator, Sequence), RecoveryError> {
+    let (checkpoint, unreadable) = checkpoints.newest()?;
+    for file in unreadable {
+        tracing::warn!(%file, "a checkpoint cannot be read; the one before it is used");
+    }
+    let Some(checkpoint) = checkpoint else { return Ok((Evaluator::new(), 0)) };
+    match Evaluator::restore(&checkpoint.payload) {
+        Ok(evaluator) => Ok((evaluator, checkpoint.header.sequence)),
+        Err(error) => {
+            tracing::warn!(%error, "the newest checkpoint is of another format; the state is made again from the log");
+            Ok((Evaluator::new(), 0))
+        }
+    }
+}
