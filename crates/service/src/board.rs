@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use telemetry::alert::{AlertState, AlertTransition};
 use telemetry::facts::{RackFacts, RunFacts};
-use telemetry::record::Sequence;
+use telemetry::record::{Sequence, VerdictRecord};
 use telemetry::{EventTime, Labels, Name};
 use tokio::sync::watch;
 
@@ -25,8 +25,14 @@ pub struct Board {
     facts: RwLock<BTreeMap<Name, Arc<RackFacts>>>,
     loops: RwLock<BTreeMap<Name, Arc<RackFacts>>>,
     alerts: RwLock<BTreeMap<Labels, AlertTransition>>,
-    evaluations: RwLock<BTreeMap<String, Name>>,
+    verdicts: RwLock<Verdicts>,
     progress: watch::Sender<Progress>,
+}
+
+#[derive(Default)]
+struct Verdicts {
+    by_evaluation: BTreeMap<Name, Arc<VerdictRecord>>,
+    by_request: BTreeMap<String, Arc<VerdictRecord>>,
 }
 
 impl Default for Board {
@@ -35,7 +41,7 @@ impl Default for Board {
             facts: RwLock::default(),
             loops: RwLock::default(),
             alerts: RwLock::default(),
-            evaluations: RwLock::default(),
+            verdicts: RwLock::default(),
             progress: watch::Sender::new(Progress::default()),
         }
     }
@@ -92,20 +98,28 @@ impl Board {
         })
     }
 
-    /// Notes which evaluation answered a request id, so that the same id is answered by the same evaluation.
-    pub fn note_evaluation(&self, request_id: &str, evaluation: &Name) {
-        /// Request ids that are remembered; an older one is judged anew.
-        const REMEMBERED: usize = 100_000;
-        let mut evaluations = self.evaluations.write().expect("no panic under this lock");
-        if evaluations.len() >= REMEMBERED {
-            evaluations.clear();
+    /// Notes a verdict, so that it is found before the history shows it, and by its request id.
+    pub fn note_verdict(&self, verdict: &Arc<VerdictRecord>) {
+        /// Verdicts that are remembered here; older ones are in the history.
+        const REMEMBERED: usize = 20_000;
+        let mut verdicts = self.verdicts.write().expect("no panic under this lock");
+        if verdicts.by_evaluation.len() >= REMEMBERED {
+            *verdicts = Verdicts::default();
         }
-        evaluations.insert(request_id.to_owned(), evaluation.clone());
+        if let Some(request_id) = request_id(&verdict.answer) {
+            verdicts.by_request.insert(request_id, verdict.clone());
+        }
+        verdicts.by_evaluation.insert(verdict.evaluation.clone(), verdict.clone());
     }
 
-    /// The evaluation that answered this request id.
-    pub fn evaluation_of(&self, request_id: &str) -> Option<Name> {
-        self.evaluations.read().expect("no panic under this lock").get(request_id).cloned()
+    /// A recent verdict by its evaluation id.
+    pub fn verdict(&self, evaluation: &str) -> Option<Arc<VerdictRecord>> {
+        self.verdicts.read().expect("no panic under this lock").by_evaluation.get(evaluation).cloned()
+    }
+
+    /// The verdict that answered this request id.
+    pub fn verdict_of_request(&self, request_id: &str) -> Option<Arc<VerdictRecord>> {
+        self.verdicts.read().expect("no panic under this lock").by_request.get(request_id).cloned()
     }
 
     /// Says how far the evaluator has come and wakes those who wait for it.
@@ -133,4 +147,10 @@ impl Board {
         // The sender lives as long as this board, so an error cannot happen while `self` is borrowed.
         let _ = progress.wait_for(|progress| progress.sequence >= sequence).await;
     }
+}
+
+/// The request id in a stored answer.
+fn request_id(answer: &str) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
+    answer.get("request_id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }

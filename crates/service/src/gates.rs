@@ -58,10 +58,9 @@ impl Gates {
     pub async fn evaluate(&self, asked: &Asked) -> Result<Verdict, ControlError> {
         let started = Instant::now();
         if !asked.request_id.is_empty()
-            && let Some(known) = self.pipeline.board.evaluation_of(&asked.request_id)
-            && let Some(stored) = self.lookup.evaluation(&known).await?
+            && let Some(known) = self.pipeline.board.verdict_of_request(&asked.request_id)
         {
-            return Ok(stored.verdict);
+            return Verdict::from_json(&known.answer).map_err(|message| ControlError::Internal { message });
         }
         let policy = self.policy(asked)?;
         let question = self.question(asked, &policy).await?;
@@ -191,9 +190,6 @@ impl Gates {
             time: question.asked_at,
             engine: env!("CARGO_PKG_VERSION").into(),
         };
-        if !question.request_id.is_empty() {
-            self.pipeline.board.note_evaluation(&question.request_id, &record.evaluation);
-        }
         self.control.record_verdict(record).await
     }
 }

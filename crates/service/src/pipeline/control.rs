@@ -248,7 +248,9 @@ impl Control {
     /// # Errors
     /// When the log refuses.
     pub async fn record_verdict(&self, verdict: VerdictRecord) -> Result<(), ControlError> {
+        let noted = Arc::new(verdict.clone());
         self.pipeline.append(vec![stream_record(Body::Verdict(verdict))]).await?;
+        self.pipeline.board.note_verdict(&noted);
         Ok(())
     }
 
@@ -298,10 +300,4 @@ fn run_record(run: &str, time: EventTime, change: RunChange) -> Record {
 
 fn stream_record(body: Body) -> Record {
     Record { partition: PartitionId::STREAM, body }
-}
-
-/// The request id in a stored answer.
-pub fn request_id(answer: &str) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
-    answer.get("request_id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }

@@ -72,11 +72,7 @@ impl Engine {
                 history.append_samples(sequence, record.partition, batch, &self.effects.fates);
                 count(metrics, &self.effects.fates);
             }
-            Body::Verdict(verdict) => {
-                if let Some(request_id) = super::control::request_id(&verdict.answer) {
-                    board.note_evaluation(&request_id, &verdict.evaluation);
-                }
-            }
+            Body::Verdict(verdict) => board.note_verdict(&Arc::new(verdict.clone())),
             Body::Tick(_)
             | Body::Configuration(_)
             | Body::Run(_)

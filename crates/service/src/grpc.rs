@@ -1,0 +1,77 @@
+//! The gRPC port: gates and runs, health, reflection; errors carry details by the rules of google.rpc.
+
+mod convert; // verdicts and runs as messages
+mod gate; // thermogate.gate.v1.GateService
+mod run; // thermogate.run.v1.RunService
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_types::{ErrorDetails, StatusExt};
+use wire::gate::v1::gate_service_server::GateServiceServer;
+use wire::run::v1::run_service_server::RunServiceServer;
+
+use crate::pipeline::control::ControlError;
+use crate::shared::Shared;
+
+/// Names of the services that health is asked of.
+pub const SERVICES: &[&str] = &["thermogate.gate.v1.GateService", "thermogate.run.v1.RunService"];
+
+/// Routes of the gRPC port.
+///
+/// # Errors
+/// When the compiled-in descriptors cannot be served.
+pub fn routes(shared: Arc<Shared>, health: HealthServer<impl Health>) -> Result<axum::Router, tonic_reflection::server::Error> {
+    /// A policy of one's own may come with a request.
+    const REQUEST_BYTES_MAX: usize = 4 << 20;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(wire::ERROR_DETAILS_FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let gates = GateServiceServer::new(gate::GateApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let runs = RunServiceServer::new(run::RunApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    Ok(Routes::new(gates)
+        .add_service(runs)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .into_axum_router())
+}
+
+/// An error with the details that its kind has.
+fn status(error: &ControlError) -> Status {
+    const DOMAIN: &str = "thermogate.dev";
+    let message = error.to_string();
+    let info = |reason: &str, metadata: &[(&str, &str)]| {
+        let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
+        ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+    };
+    match error {
+        ControlError::Field { field, message: text } => {
+            let mut details = info("FIELD", &[("field", field)]);
+            details.add_bad_request_violation(*field, text);
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        ControlError::NotFound { kind, name, .. } => {
+            let mut details = info("NOT_FOUND", &[("kind", kind), ("name", name)]);
+            details.set_resource_info(*kind, name, "", &message);
+            Status::with_error_details(Code::NotFound, message, details)
+        }
+        ControlError::State { subject, .. } => {
+            let mut details = info("STATE", &[("subject", subject)]);
+            details.add_precondition_failure_violation("STATE", subject, &message);
+            Status::with_error_details(Code::FailedPrecondition, message, details)
+        }
+        ControlError::Unavailable { .. } => {
+            let mut details = info("UNAVAILABLE", &[]);
+            details.set_retry_info(Some(Duration::from_secs(1)));
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        ControlError::Internal { .. } => Status::with_error_details(Code::Internal, message, info("INTERNAL", &[])),
+    }
+}

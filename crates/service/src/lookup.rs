@@ -1,0 +1,232 @@
+//! What the history remembers of runs, evaluations and overrides, found by SQL over live and stored rows.
+
+use std::sync::Arc;
+
+use gate::Verdict;
+use history::query::QueryEngine;
+use serde::Deserialize;
+use telemetry::record::Override;
+use telemetry::{EventTime, Labels, Microseconds, Name};
+
+use crate::board::Board;
+use crate::pipeline::control::ControlError;
+
+/// Looks things up.
+#[derive(Clone)]
+pub struct Lookup {
+    engine: QueryEngine,
+    board: Arc<Board>,
+}
+
+/// A run as its rows tell it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRun {
+    /// Its id.
+    pub run: Name,
+    /// Its racks, in order.
+    pub racks: Vec<Name>,
+    /// Its stage.
+    pub stage: String,
+    /// Versions by name.
+    pub versions: Labels,
+    /// When it took effect.
+    pub start: EventTime,
+    /// Start plus planned length.
+    pub planned_end: EventTime,
+    /// When it ended.
+    pub end: Option<EventTime>,
+    /// `active`, `ended`, `aborted`, `abandoned`.
+    pub state: String,
+    /// What happened in it, in order.
+    pub markers: Vec<(EventTime, String)>,
+}
+
+impl StoredRun {
+    /// Planned length.
+    pub fn planned(&self) -> Microseconds {
+        self.planned_end - self.start
+    }
+}
+
+/// An evaluation as it was answered.
+#[derive(Debug, Clone)]
+pub struct StoredEvaluation {
+    /// The verdict, with the overrides that were given since.
+    pub verdict: Verdict,
+    /// The answer as it was given, canonical JSON.
+    pub answer: String,
+    /// Policy, question and facts, canonical JSON.
+    pub facts: String,
+}
+
+/// A row of `runs` as JSON.
+#[derive(Debug, Deserialize)]
+struct RunRow {
+    run: Name,
+    time: i64,
+    racks: Option<Vec<Name>>,
+    stage: Option<String>,
+    versions: Option<Vec<(Name, Name)>>,
+    start: Option<i64>,
+    planned_end: Option<i64>,
+    end: Option<i64>,
+    state: Option<String>,
+    marker: Option<String>,
+}
+
+impl Lookup {
+    /// In this history and on this board.
+    pub fn new(engine: QueryEngine, board: Arc<Board>) -> Self {
+        Self { engine, board }
+    }
+
+    /// A run by its id.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn run(&self, run: &str) -> Result<Option<StoredRun>, ControlError> {
+        Ok(self.runs(&format!("where run = {}", quoted(run))).await?.into_iter().next())
+    }
+
+    /// All runs with this rack, or all; the latest first.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn list_runs(&self, rack: Option<&str>) -> Result<Vec<StoredRun>, ControlError> {
+        let mut runs = self.runs("").await?;
+        runs.retain(|run| rack.is_none_or(|rack| run.racks.iter().any(|known| &**known == rack)));
+        runs.sort_by(|one, other| (other.start, &other.run).cmp(&(one.start, &one.run)));
+        Ok(runs)
+    }
+
+    async fn runs(&self, filter: &str) -> Result<Vec<StoredRun>, ControlError> {
+        let sql = format!(
+            "select run, cast(time as bigint) as time, racks, stage, map_entries(versions) as versions, \
+             cast(start as bigint) as start, cast(planned_end as bigint) as planned_end, cast(\"end\" as bigint) as \"end\", \
+             state, marker from runs {filter} order by run, seq, time"
+        );
+        let mut runs: Vec<StoredRun> = Vec::new();
+        for value in self.rows(&sql).await? {
+            let row: RunRow = serde_json::from_value(value)
+                .map_err(|error| ControlError::Internal { message: format!("a row of runs cannot be read: {error}") })?;
+            if runs.last().is_none_or(|run| run.run != row.run) {
+                runs.push(StoredRun {
+                    run: row.run.clone(),
+                    racks: Vec::new(),
+                    stage: String::new(),
+                    versions: Labels::new(),
+                    start: EventTime::from_unix_micros(row.start.unwrap_or(row.time)),
+                    planned_end: EventTime::from_unix_micros(row.planned_end.unwrap_or(row.time)),
+                    end: None,
+                    state: "active".to_owned(),
+                    markers: Vec::new(),
+                });
+            }
+            let run = runs.last_mut().expect("one was pushed when there was none");
+            if let Some(racks) = row.racks.filter(|racks| !racks.is_empty()) {
+                run.racks = racks;
+            }
+            if let Some(stage) = row.stage {
+                run.stage = stage;
+            }
+            if let Some(versions) = row.versions.filter(|versions| !versions.is_empty()) {
+                run.versions = versions.into_iter().collect();
+            }
+            if let Some(end) = row.end {
+                run.end = Some(EventTime::from_unix_micros(end));
+            }
+            if let Some(state) = row.state {
+                run.state = state;
+            }
+            if let Some(marker) = row.marker.filter(|marker| !marker.is_empty()) {
+                run.markers.push((EventTime::from_unix_micros(row.time), marker));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// An evaluation by its id, with the overrides that were given since.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn evaluation(&self, evaluation: &str) -> Result<Option<StoredEvaluation>, ControlError> {
+        let (answer, facts) = match self.board.verdict(evaluation) {
+            Some(record) => (record.answer.clone(), record.facts.clone()),
+            None => {
+                let sql = format!("select answer, facts from verdicts where evaluation = {} limit 1", quoted(evaluation));
+                match self.rows(&sql).await?.first() {
+                    None => return Ok(None),
+                    Some(row) => (text(row, "answer"), text(row, "facts")),
+                }
+            }
+        };
+        let mut verdict = Verdict::from_json(&answer).map_err(|message| ControlError::Internal { message })?;
+        verdict.overrides = self.overrides(evaluation).await?;
+        Ok(Some(StoredEvaluation { verdict, answer, facts }))
+    }
+
+    /// Ids of stored evaluations, the latest first.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn list_evaluations(&self, gate: &str, run: &str, rack: &str, skip: usize, limit: usize) -> Result<Vec<String>, ControlError> {
+        let mut filters = Vec::new();
+        if !gate.is_empty() {
+            filters.push(format!("policy = {}", quoted(gate)));
+        }
+        if !run.is_empty() {
+            filters.push(format!("run = {}", quoted(run)));
+        }
+        if !rack.is_empty() {
+            // The scope is a JSON list of names, so a whole name stands between quotation marks.
+            filters.push(format!("strpos(scope, {}) > 0", quoted(&serde_json::Value::from(rack).to_string())));
+        }
+        let filter = if filters.is_empty() { String::new() } else { format!("where {}", filters.join(" and ")) };
+        let sql = format!("select evaluation, max(seq) as seq from verdicts {filter} group by evaluation order by seq desc limit {limit} offset {skip}");
+        Ok(self.rows(&sql).await?.iter().map(|row| text(row, "evaluation")).collect())
+    }
+
+    async fn overrides(&self, evaluation: &str) -> Result<Vec<Override>, ControlError> {
+        #[derive(Deserialize)]
+        struct OverrideRow {
+            time: i64,
+            checks: Option<Vec<Name>>,
+            by: String,
+            why: String,
+            until: i64,
+        }
+        let sql = format!(
+            "select cast(time as bigint) as time, checks, by, why, cast(until as bigint) as until from overrides \
+             where evaluation = {} order by seq",
+            quoted(evaluation)
+        );
+        let rows = self.rows(&sql).await?;
+        rows.into_iter()
+            .map(|row| {
+                let row: OverrideRow = serde_json::from_value(row)
+                    .map_err(|error| ControlError::Internal { message: format!("a row of overrides cannot be read: {error}") })?;
+                Ok(Override {
+                    evaluation: evaluation.into(),
+                    time: EventTime::from_unix_micros(row.time),
+                    checks: row.checks.unwrap_or_default(),
+                    by: row.by,
+                    why: row.why,
+                    until: EventTime::from_unix_micros(row.until),
+                })
+            })
+            .collect()
+    }
+
+    async fn rows(&self, sql: &str) -> Result<Vec<serde_json::Value>, ControlError> {
+        self.engine.json_rows(sql).await.map_err(|error| ControlError::Unavailable { message: format!("the history cannot be read: {error}") })
+    }
+}
+
+/// A text as SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn text(row: &serde_json::Value, column: &str) -> String {
+    row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
