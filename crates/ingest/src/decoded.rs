@@ -45,6 +45,10 @@ pub struct Decoded {
     pub metadata: Vec<Metadata>,
     /// What was read and cannot be taken.
     pub unsupported: Unsupported,
+    /// The latest report, with or without readings: time goes on for the feed, not for a series that is missing in it.
+    pub latest_report: Option<EventTime>,
+    /// Readings that are missing in reports.
+    pub absent: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +83,6 @@ pub enum PointKind {
     Text,
     /// The series ended: stale marker, or `NO_RECORDED_VALUE`.
     Stale,
-    /// A report without this reading: time goes on for the feed, not for the series.
-    Absent,
     /// A number whose time does not fit into the years 1 to 9999, or that has none.
     OutOfTime,
 }
@@ -197,6 +199,8 @@ impl Decoded {
             points: Vec::new(),
             metadata: Vec::new(),
             unsupported: Unsupported::default(),
+            latest_report: None,
+            absent: 0,
         }
     }
 
@@ -232,13 +236,10 @@ impl Decoded {
         key::read(self.key(series))
     }
 
-    /// Drops all series and points and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.copies.clear();
-        self.series.clear();
-        self.points.clear();
-        self.metadata.clear();
-        self.unsupported = Unsupported::default();
+    /// Notes a report at this time that lacks so many readings.
+    pub(crate) fn note_report(&mut self, time: EventTime, absent: u64) {
+        self.latest_report = self.latest_report.max(Some(time));
+        self.absent += absent;
     }
 
     /// Adds a series whose key is this span of the body.
@@ -289,10 +290,6 @@ impl Decoded {
         if let Some(SourceSeries { start, copied: true, .. }) = self.series.pop() {
             self.copies.truncate(start as usize);
         }
-    }
-
-    pub(crate) fn body(&self) -> &Bytes {
-        &self.body
     }
 }
 

@@ -12,6 +12,8 @@ pub mod compression; // snappy and gzip within limits
 pub mod otlp; // OTLP metrics: decode, gRPC, HTTP
 pub mod remote_write; // Prometheus remote write 1.0 and 2.0: decode, HTTP
 
+pub mod files; // recorded files
+
 pub mod report; // what became of a request
 
 mod body; // HTTP bodies and statuses

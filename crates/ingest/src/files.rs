@@ -1,0 +1,228 @@
+//! Recorded files: CSV (long and wide), Parquet of the same shapes, bare numbers, recorded BMS messages.
+//!
+//! files → **files** → `decoded` → `front`: replay and import take files in on the same way as a live feed.
+
+mod options; // what the command line's flags mean
+mod row; // a row of any file, with its series interned
+
+mod layout;
+mod parquet;
+mod table; // CSV or Parquet, row by row
+mod time; // a row's time // what the columns mean
+
+mod dsx; // recorded BMS messages
+mod plain; // bare numbers
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use telemetry::EventTime;
+
+use crate::decoded::{DecodeError, Decoded, Point};
+use row::{Keys, Row, Rows};
+
+pub use dsx::SOURCE as DSX_SOURCE;
+pub use options::{ColumnMap, Delimiter, FileError, FileOptions, Format, TimeUnit};
+pub use row::{SignalCheck, UnreadableRow};
+
+/// The name of files as a source in mappings, declarations and metrics.
+pub const SOURCE: &str = "file";
+
+/// A group is closed by the row that brings it to so many readings; a group never holds two times.
+const GROUP_POINTS: usize = 65_536;
+
+/// Unreadable rows that are kept with their messages; more are counted.
+const UNREADABLE_MAX: usize = 100;
+
+/// Files that are read together, merged by time.
+///
+/// Of equal times the earlier file comes first. Rows out of order inside a file stay in the order they have, unless
+/// [`FileOptions::sort`] says otherwise.
+pub struct FileSource {
+    source: &'static str,
+    files: Vec<File>,
+    keys: Keys,
+    /// All rows in order of time, where that was asked for.
+    sorted: Option<VecDeque<(usize, Row)>>,
+    unreadable: Vec<UnreadableRow>,
+    unreadable_rows: u64,
+    /// The series' position in the group at hand, by key; valid where the number of the group stands beside it.
+    positions: Vec<(u64, u32)>,
+    groups: u64,
+}
+
+struct File {
+    path: PathBuf,
+    rows: Box<dyn Rows>,
+    head: Option<Row>,
+    ended: bool,
+    begun: bool,
+}
+
+/// Rows of one time, to be taken in together; a tick may follow.
+#[derive(Debug)]
+pub struct Group {
+    /// Their readings.
+    pub decoded: Decoded,
+    /// The rows: file and number in it, both from 0, in order.
+    pub rows: Vec<(usize, u64)>,
+    /// Their time.
+    pub time: EventTime,
+}
+
+/// Opens files and checks their columns.
+///
+/// `check` says whether a series is known, so that a misspelt signal is refused before a row is read; see
+/// [`signal_check`](crate::front::signal_check). Recorded messages may hold points that nobody maps.
+///
+/// # Errors
+/// [`FileError`]: options that do not fit, a file that cannot be read, a column that is unknown or repeated.
+pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Result<FileSource, FileError> {
+    let recorded_messages = options.format == Some(Format::DsxBms);
+    let mut keys = Keys::new((!recorded_messages).then_some(check));
+    let mut files = Vec::with_capacity(paths.len());
+    for (file, path) in paths.iter().enumerate() {
+        let rows: Box<dyn Rows> = match options.format {
+            Some(Format::DsxBms) => Box::new(dsx::DsxRows::open(path, file, options)?),
+            Some(Format::Plain) => Box::new(plain::PlainRows::open(path, options, &mut keys)?),
+            Some(Format::Csv | Format::CsvLong | Format::CsvWide | Format::Parquet) | None => {
+                Box::new(layout::TableRows::open(path, file, options, &keys)?)
+            }
+        };
+        files.push(File { path: path.clone(), rows, head: None, ended: false, begun: false });
+    }
+    let mut source = FileSource {
+        source: if recorded_messages { DSX_SOURCE } else { SOURCE },
+        files,
+        keys,
+        sorted: None,
+        unreadable: Vec::new(),
+        unreadable_rows: 0,
+        positions: Vec::new(),
+        groups: 0,
+    };
+    if options.sort {
+        let mut all = Vec::new();
+        while let Some(row) = source.merged()? {
+            all.push(row);
+        }
+        // Stable: ties stay in the order of the merge.
+        all.sort_by_key(|(_, row)| row.time);
+        source.sorted = Some(all.into());
+    }
+    Ok(source)
+}
+
+impl FileSource {
+    /// Rows that could not be read so far.
+    pub fn unreadable_rows(&self) -> u64 {
+        self.unreadable_rows
+    }
+
+    /// The first of them, with what is wrong.
+    pub fn unreadable(&self) -> &[UnreadableRow] {
+        &self.unreadable
+    }
+
+    /// The next row in order, with its file.
+    fn next_row(&mut self) -> Result<Option<(usize, Row)>, FileError> {
+        match &mut self.sorted {
+            Some(rows) => Ok(rows.pop_front()),
+            None => self.merged(),
+        }
+    }
+
+    fn merged(&mut self) -> Result<Option<(usize, Row)>, FileError> {
+        for file in 0..self.files.len() {
+            self.fill(file)?;
+        }
+        let heads = self
+            .files
+            .iter()
+            .enumerate()
+            .filter_map(|(file, opened)| Some((opened.head.as_ref()?.time, file)));
+        Ok(heads.min().and_then(|(_, file)| Some((file, self.files[file].head.take()?))))
+    }
+
+    /// Reads a file's next row, unless one waits.
+    fn fill(&mut self, file: usize) -> Result<(), FileError> {
+        let opened = &mut self.files[file];
+        while opened.head.is_none() && !opened.ended {
+            match opened.rows.next(&mut self.keys)? {
+                None => opened.ended = true,
+                Some(Ok(row)) => {
+                    opened.begun = true;
+                    opened.head = Some(row);
+                }
+                // Where even the first row cannot be read, the options are wrong, not the row.
+                Some(Err(row)) if !opened.begun && row.row == 0 => {
+                    return Err(FileError::Row {
+                        path: opened.path.clone(),
+                        line: row.line,
+                        message: row.message,
+                    });
+                }
+                Some(Err(row)) => {
+                    self.unreadable_rows += 1;
+                    if self.unreadable.len() < UNREADABLE_MAX {
+                        self.unreadable.push(row);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows that have one time.
+    fn next_group(&mut self) -> Result<Option<Group>, FileError> {
+        let Some(first) = self.next_row()? else { return Ok(None) };
+        self.groups += 1;
+        let time = first.1.time;
+        let mut group = Group { decoded: Decoded::new(self.source, Bytes::new()), rows: Vec::new(), time };
+        let mut next = Some(first);
+        while let Some((file, row)) = next {
+            if row.time != time || group.decoded.points().len() >= GROUP_POINTS {
+                self.put_back(file, row);
+                break;
+            }
+            group.rows.push((file, row.number));
+            self.add(&mut group.decoded, &row).map_err(|error| FileError::Options(error.to_string()))?;
+            next = self.next_row()?;
+        }
+        Ok(Some(group))
+    }
+
+    fn put_back(&mut self, file: usize, row: Row) {
+        match &mut self.sorted {
+            Some(rows) => rows.push_front((file, row)),
+            None => self.files[file].head = Some(row),
+        }
+    }
+
+    fn add(&mut self, decoded: &mut Decoded, row: &Row) -> Result<(), DecodeError> {
+        decoded.note_report(row.time, u64::from(row.absent));
+        for reading in &row.readings {
+            let key = reading.key as usize;
+            if self.positions.len() <= key {
+                self.positions.resize(key + 1, (0, 0));
+            }
+            if self.positions[key].0 != self.groups {
+                let series =
+                    decoded.add_copied_series(|out| out.extend_from_slice(self.keys.get(reading.key)))?;
+                self.positions[key] = (self.groups, series);
+            }
+            let series = self.positions[key].1;
+            decoded.add_point(Point { series, kind: reading.kind, time: row.time, value: reading.value })?;
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for FileSource {
+    type Item = Result<Group, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_group().transpose()
+    }
+}

@@ -1,0 +1,116 @@
+//! A row of any file, with its series interned.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use telemetry::EventTime;
+
+use super::options::FileError;
+use crate::decoded::PointKind;
+use crate::key::{self, SourceLabels};
+
+/// One row.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub time: EventTime,
+    /// Its number in its file, from 0.
+    pub number: u64,
+    pub readings: Vec<Reading>,
+    /// Cells without a reading.
+    pub absent: u32,
+}
+
+/// One reading of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Number of its key in [`Keys`].
+    pub key: u32,
+    pub kind: PointKind,
+    pub value: f64,
+}
+
+impl Reading {
+    /// What a cell of text says: a number, or a text state.
+    pub fn of_text(key: u32, text: &str) -> Self {
+        match text.parse::<f64>() {
+            Ok(value) => Self { key, kind: PointKind::Reading, value },
+            Err(_) => Self { key, kind: PointKind::Text, value: f64::NAN },
+        }
+    }
+}
+
+/// A row that cannot be read; its neighbours are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// Which file, by its position in the list.
+    pub file: usize,
+    /// Its number in the file, from 0.
+    pub row: u64,
+    /// Its line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Rows of one file, in order.
+pub(super) trait Rows: Send {
+    /// The next row, `None` at the end. The inner error is about that row only.
+    fn next(&mut self, keys: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError>;
+}
+
+/// Says whether a source's series is known; the message tells what else could be meant.
+pub type SignalCheck = Box<dyn Fn(&SourceLabels<'_>) -> Result<(), String> + Send>;
+
+/// All keys that occurred, each checked once.
+pub(super) struct Keys {
+    numbers: HashMap<Arc<[u8]>, u32>,
+    keys: Vec<Arc<[u8]>>,
+    check: Option<SignalCheck>,
+    scratch: Vec<u8>,
+}
+
+impl Keys {
+    /// With a check, unknown signals are refused.
+    pub fn new(check: Option<SignalCheck>) -> Self {
+        Self { numbers: HashMap::new(), keys: Vec::new(), check, scratch: Vec::new() }
+    }
+
+    /// The number of the key that `write` appends.
+    pub fn intern(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<u32, String> {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        if let Some(number) = self.numbers.get(self.scratch.as_slice()) {
+            return Ok(*number);
+        }
+        self.check(&self.scratch)?;
+        let number = u32::try_from(self.keys.len()).map_err(|_| "more than 4 billion series".to_owned())?;
+        let key: Arc<[u8]> = self.scratch.as_slice().into();
+        self.numbers.insert(key.clone(), number);
+        self.keys.push(key);
+        Ok(number)
+    }
+
+    /// Whether a series is known, without keeping it.
+    pub fn check(&self, key: &[u8]) -> Result<(), String> {
+        let labels = key::read(key).map_err(|error| error.to_string())?;
+        self.check.as_ref().map_or(Ok(()), |check| check(&labels))
+    }
+
+    pub fn get(&self, number: u32) -> &[u8] {
+        &self.keys[number as usize]
+    }
+}
+
+/// Appends the key of a series of this name, unit and labels; empty values are left out.
+pub(super) fn put_series<'a>(
+    out: &mut Vec<u8>,
+    name: &str,
+    unit: Option<&str>,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    key::put_label(out, b"__name__", name.as_bytes());
+    for (label, value) in labels.filter(|(_, value)| !value.is_empty()) {
+        key::put_label(out, label.as_bytes(), value.as_bytes());
+    }
+    key::put_unit(out, unit.unwrap_or_default().as_bytes());
+}
