@@ -18,7 +18,7 @@ use protobuf::well_known_types::BytesValue;
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
 use telemetry::record::{Record, Sequence};
 
-use super::tail::{CutTail, Tail};
+use super::tail::{self, CutTail, Tail};
 use super::usage::Usage;
 use super::{Floors, Log, LogError, codec};
 use crate::failpoint;
@@ -88,6 +88,7 @@ impl RaftLog {
     pub fn open(folder: &Path, settings: &LogSettings, floors: Floors) -> Result<Self, LogError> {
         let unusable = |error: io::Error| fault(folder, "open", raft_engine::Error::Io(error));
         fs::create_dir_all(folder).map_err(unusable)?;
+        tail::drop_unbegun_files(folder).map_err(unusable)?;
         let tail = Tail::find(folder).map_err(unusable)?;
         let engine = Engine::open(Config {
             dir: folder
@@ -113,7 +114,7 @@ impl RaftLog {
         }
         let engine = Arc::new(engine);
         let usage = Arc::new(Mutex::new(Usage::after_open(bytes_in(folder))));
-        let purge = purge_on_a_timer(folder, &engine, &usage, settings.purge_every).map_err(unusable)?;
+        let purge = purge_on_a_timer(&engine, &usage, settings).map_err(unusable)?;
         let log = Self {
             folder: folder.to_owned(),
             engine,
@@ -166,11 +167,8 @@ impl RaftLog {
         }
     }
 
-    fn write(&self, batch: &mut LogBatch, sync: bool) -> Result<u64, LogError> {
-        self.engine
-            .write(batch, sync)
-            .map(|bytes| bytes as u64)
-            .map_err(|error| fault(&self.folder, "write", error))
+    fn write(&self, batch: &mut LogBatch, sync: bool) -> Result<(), LogError> {
+        self.engine.write(batch, sync).map(drop).map_err(|error| fault(&self.folder, "write", error))
     }
 }
 
@@ -183,24 +181,24 @@ impl Log for RaftLog {
         let mut next: Vec<_> = streams.iter().map(|stream| lock(stream)).collect();
 
         let mut batch = LogBatch::default();
-        let mut last = vec![0; parts.len()];
+        let (mut last, mut bytes) = (vec![0; parts.len()], vec![0; parts.len()]);
         for (part, next) in order.iter().zip(&next) {
             let (shard, records) = parts[*part];
             let entries: Vec<BytesValue> =
                 records.iter().zip(**next..).map(|(record, position)| entry(position, record)).collect();
             last[*part] = **next + records.len() as Sequence - 1;
+            bytes[*part] = entries.iter().map(|entry| entry.value.len() as u64).sum();
             batch.add_entries::<Entries>(shard.into(), &entries).map_err(|error| match error {
-                raft_engine::Error::Full => LogError::TooLarge {
-                    bytes: entries.iter().map(|entry| entry.value.len()).sum(),
-                    maximum: i32::MAX as usize,
-                },
+                raft_engine::Error::Full => {
+                    LogError::TooLarge { bytes: bytes[*part] as usize, maximum: i32::MAX as usize }
+                }
                 other => fault(&self.folder, "write", other),
             })?;
         }
-        let bytes = self.write(&mut batch, true)?;
+        self.write(&mut batch, true)?;
         let mut usage = lock(&self.usage);
-        for (index, (part, next)) in order.iter().zip(&mut next).enumerate() {
-            usage.note_write(parts[*part].0, **next, if index == 0 { bytes } else { 0 });
+        for (part, next) in order.iter().zip(&mut next) {
+            usage.note_write(parts[*part].0, **next, bytes[*part]);
             **next = last[*part] + 1;
         }
         drop(usage);
@@ -252,7 +250,7 @@ impl Log for RaftLog {
         failpoint::reach("before_trim");
         let mut batch = LogBatch::default();
         batch.add_command(shard.into(), Command::Compact { index });
-        self.write(&mut batch, false).map(drop)
+        self.write(&mut batch, false)
     }
 
     fn bounds(&self, shard: u32) -> Option<(Sequence, Sequence)> {
@@ -292,24 +290,26 @@ fn bytes_in(folder: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
+/// Deletes files on a timer, as long as the log is open.
 fn purge_on_a_timer(
-    folder: &Path,
     engine: &Arc<Engine>,
     usage: &Arc<Mutex<Usage>>,
-    every: Duration,
+    settings: &LogSettings,
 ) -> io::Result<(Sender<()>, JoinHandle<()>)> {
     let (stop, stopped) = channel();
-    let (folder, engine, usage) = (folder.to_owned(), engine.clone(), usage.clone());
+    let (engine, usage) = (engine.clone(), usage.clone());
+    let (every, floor) = (settings.purge_every, settings.purge_above_bytes + settings.file_bytes);
     let thread = std::thread::Builder::new().name("log-purge".into()).spawn(move || {
         while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             let bounds = engine.raft_groups().into_iter().filter_map(|region| {
                 Some((region as u32, engine.first_index(region)?, engine.last_index(region)?))
             });
-            let kept = lock(&usage).kept_bytes(bounds);
-            if Usage::is_purge_worth_it(kept, bytes_in(&folder))
-                && let Err(error) = engine.purge_expired_files()
-            {
-                tracing::warn!(%error, "cannot delete trimmed files of the log; it is tried again");
+            let Some(up_to) = lock(&usage).worth_purging(floor, bounds) else { continue };
+            match engine.purge_expired_files() {
+                Ok(_) => lock(&usage).note_purge(up_to),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot delete trimmed files of the log; it is tried again");
+                }
             }
         }
     })?;

@@ -1,4 +1,4 @@
-//! What a crash left behind the last whole record: found before raft-engine cuts it off, so that it can be told.
+//! What a crash or a full disk left behind the last whole record.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,6 +18,43 @@ pub struct CutTail {
     pub cut_bytes: u64,
 }
 
+/// What each of raft-engine's files begins with.
+const FILE_HEADER: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
+/// Its two queues of files.
+const QUEUES: [&str; 2] = ["raftlog", "rewrite"];
+
+/// Deletes the newest files as long as they have no header.
+///
+/// On a full disk raft-engine makes a new file, cannot write its header, and goes on in the old one once there is
+/// room. After a crash it would then take the old one for complete and refuse its unwritten end as damage.
+pub(super) fn drop_unbegun_files(folder: &Path) -> io::Result<()> {
+    for queue in QUEUES {
+        while let Some(file) = newest_file(folder, queue)? {
+            let mut start = Vec::new();
+            File::open(&file)?.take(FILE_HEADER.len() as u64).read_to_end(&mut start)?;
+            let written = start.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            if written == FILE_HEADER.len() || !FILE_HEADER.starts_with(&start[..written]) {
+                break;
+            }
+            tracing::info!(file = %file.display(), "dropped a file of the log that was never begun");
+            std::fs::remove_file(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names are numbers of 16 digits: the greatest is the newest.
+fn newest_file(folder: &Path, queue: &str) -> io::Result<Option<PathBuf>> {
+    let mut newest: Option<PathBuf> = None;
+    for entry in folder.read_dir()? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|kind| kind == queue) && newest.as_ref() < Some(&file) {
+            newest = Some(file);
+        }
+    }
+    Ok(newest)
+}
+
 /// The newest file of the log and how far it is written, space that was only reserved (zeros) left out.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -28,15 +65,7 @@ pub(super) struct Tail {
 impl Tail {
     /// Looks at the files as the last process left them. `None` for a log without files.
     pub(super) fn find(folder: &Path) -> io::Result<Option<Self>> {
-        let mut newest: Option<PathBuf> = None;
-        for entry in folder.read_dir()? {
-            let file = entry?.path();
-            // Names are numbers of 16 digits: the greatest is the newest.
-            if file.extension().is_some_and(|kind| kind == "raftlog") && newest.as_ref() < Some(&file) {
-                newest = Some(file);
-            }
-        }
-        let Some(file) = newest else { return Ok(None) };
+        let Some(file) = newest_file(folder, QUEUES[0])? else { return Ok(None) };
         let written = written_length(&file)?;
         Ok(Some(Self { file, written }))
     }

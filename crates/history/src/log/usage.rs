@@ -10,7 +10,7 @@ use telemetry::record::Sequence;
 
 /// Bytes between two marks of a stream.
 const MARK_BYTES: u64 = 1 << 20;
-/// Streams with at most this many records do not matter: raft-engine copies them (its
+/// A stream with at most this many records in about one mark does not hold any file: raft-engine copies it (its
 /// `MAX_REWRITE_ENTRIES_PER_REGION`).
 const SMALL_STREAM_RECORDS: u64 = 32;
 
@@ -18,45 +18,77 @@ const SMALL_STREAM_RECORDS: u64 = 32;
 #[derive(Debug)]
 pub(super) struct Usage {
     written: u64,
-    /// For each stream, rising: a record, and a position at or before it.
-    marks: BTreeMap<u32, VecDeque<(Sequence, u64)>>,
+    /// Up to here files may have been deleted.
+    purged: u64,
+    streams: BTreeMap<u32, Stream>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// Bytes written to it.
+    written: u64,
+    /// Rising.
+    marks: VecDeque<Mark>,
+}
+
+/// Where a record stands: nothing of it or behind it stands before.
+#[derive(Debug)]
+struct Mark {
+    record: Sequence,
+    position: u64,
+    stream_written: u64,
 }
 
 impl Usage {
     /// Of a log that takes this many bytes when it is opened; all of it counts as kept at first.
     pub(super) fn after_open(bytes: u64) -> Self {
-        Self { written: bytes, marks: BTreeMap::new() }
+        Self { written: bytes, purged: 0, streams: BTreeMap::new() }
     }
 
     /// Notes a write of `bytes` to a stream whose first record is `first`.
     pub(super) fn note_write(&mut self, shard: u32, first: Sequence, bytes: u64) {
-        let marks = self.marks.entry(shard).or_default();
-        if marks.back().is_none_or(|(_, at)| at + MARK_BYTES <= self.written) {
-            marks.push_back((first, self.written));
+        let stream = self.streams.entry(shard).or_default();
+        if stream.marks.back().is_none_or(|mark| mark.position + MARK_BYTES <= self.written) {
+            let mark = Mark { record: first, position: self.written, stream_written: stream.written };
+            stream.marks.push_back(mark);
         }
+        stream.written += bytes;
         self.written += bytes;
     }
 
-    /// Bytes from the oldest kept record on, where `bounds` are each stream's first and last record.
-    pub(super) fn kept_bytes(&mut self, bounds: impl Iterator<Item = (u32, Sequence, Sequence)>) -> u64 {
-        let mut oldest = self.written;
-        for (shard, first, last) in bounds {
-            if last - first < SMALL_STREAM_RECORDS {
-                continue;
-            }
-            let Some(marks) = self.marks.get_mut(&shard) else { return self.written };
-            while marks.get(1).is_some_and(|(mark, _)| *mark <= first) {
-                marks.pop_front();
-            }
-            // Records from before the log was opened have no mark.
-            oldest = oldest.min(marks.front().filter(|(mark, _)| *mark <= first).map_or(0, |(_, at)| *at));
-        }
-        self.written - oldest
+    /// Up to where all files may go, where `bounds` are each stream's first and last record; `None` while that is
+    /// less than a third of what the log takes, or the log is not larger than `floor_bytes`.
+    pub(super) fn worth_purging(
+        &mut self,
+        floor_bytes: u64,
+        bounds: impl Iterator<Item = (u32, Sequence, Sequence)>,
+    ) -> Option<u64> {
+        let free = self.oldest_kept(bounds).saturating_sub(self.purged);
+        let taken = self.written - self.purged;
+        (taken > floor_bytes && free > taken / 3).then_some(self.purged + free)
     }
 
-    /// Whether enough of `total` bytes on disk is free to go.
-    pub(super) fn is_purge_worth_it(kept: u64, total: u64) -> bool {
-        total.saturating_sub(kept) > total / 3
+    /// Notes that files up to a position of [`Self::worth_purging`] were deleted.
+    pub(super) fn note_purge(&mut self, up_to: u64) {
+        self.purged = up_to;
+    }
+
+    /// Position of the oldest record that is kept.
+    fn oldest_kept(&mut self, bounds: impl Iterator<Item = (u32, Sequence, Sequence)>) -> u64 {
+        let mut oldest = self.written;
+        for (shard, first, last) in bounds {
+            let stream = self.streams.entry(shard).or_default();
+            while stream.marks.get(1).is_some_and(|mark| mark.record <= first) {
+                stream.marks.pop_front();
+            }
+            // Records from before the log was opened have no mark.
+            let mark = stream.marks.front().filter(|mark| mark.record <= first);
+            let kept = stream.written - mark.map_or(0, |mark| mark.stream_written);
+            if last - first >= SMALL_STREAM_RECORDS || kept > 2 * MARK_BYTES {
+                oldest = oldest.min(mark.map_or(0, |mark| mark.position));
+            }
+        }
+        oldest
     }
 }
 
@@ -64,34 +96,49 @@ impl Usage {
 mod tests {
     use super::*;
 
+    const MB: u64 = 1 << 20;
+
     #[test]
     fn a_purge_waits_until_a_third_of_the_disk_is_free_to_go() {
         let mut usage = Usage::after_open(0);
-        for first in 0..10 {
-            usage.note_write(0, 1 + 100 * first, 2 << 20);
+        for write in 0..10 {
+            usage.note_write(0, 1 + 100 * write, 2 * MB);
         }
-        let total = 20 << 20;
-        let kept = |usage: &mut Usage, first| usage.kept_bytes([(0, first, 1_000)].into_iter());
-        assert_eq!(kept(&mut usage, 1), total);
-        assert_eq!(kept(&mut usage, 299), 16 << 20, "the third write holds record 299");
-        assert!(!Usage::is_purge_worth_it(16 << 20, total));
-        assert_eq!(kept(&mut usage, 401), 12 << 20);
-        assert!(Usage::is_purge_worth_it(12 << 20, total));
+        let worth =
+            |usage: &mut Usage, first, floor| usage.worth_purging(floor, [(0, first, 1_000)].into_iter());
+        assert_eq!(worth(&mut usage, 299, 0), None, "the third of ten writes holds record 299");
+        assert_eq!(worth(&mut usage, 401, 20 * MB), None, "a small log is left alone");
+        assert_eq!(worth(&mut usage, 401, 0), Some(8 * MB));
+        usage.note_purge(8 * MB);
+        assert_eq!(worth(&mut usage, 501, 0), None, "2 of 12 MB");
+        assert_eq!(worth(&mut usage, 701, 0), Some(14 * MB));
     }
 
     #[test]
     fn a_small_idle_stream_does_not_hold_the_others_files() {
         let mut usage = Usage::after_open(0);
         usage.note_write(7, 1, 100);
-        usage.note_write(0, 1, 10 << 20);
-        usage.note_write(0, 500, 10 << 20);
-        assert_eq!(usage.kept_bytes([(0, 600, 900), (7, 1, 3)].into_iter()), 10 << 20);
+        usage.note_write(0, 1, 10 * MB);
+        usage.note_write(0, 500, 10 * MB);
+        let bounds = [(0, 600, 900), (7, 1, 3)];
+        assert_eq!(usage.worth_purging(0, bounds.into_iter()), Some(10 * MB + 100));
     }
 
     #[test]
-    fn records_from_before_the_log_was_opened_count_as_kept() {
-        let mut usage = Usage::after_open(5 << 20);
-        usage.note_write(0, 100, 1 << 20);
-        assert_eq!(usage.kept_bytes([(0, 50, 120)].into_iter()), 6 << 20);
+    fn a_stream_of_few_large_records_holds_its_files() {
+        let mut usage = Usage::after_open(0);
+        for record in 1..=10 {
+            usage.note_write(0, record, 5 * MB);
+        }
+        assert_eq!(usage.worth_purging(0, [(0, 1, 10)].into_iter()), None);
+    }
+
+    #[test]
+    fn records_from_before_the_log_was_opened_are_not_free_to_go() {
+        let mut usage = Usage::after_open(5 * MB);
+        usage.note_write(0, 100, MB);
+        assert_eq!(usage.worth_purging(0, [(0, 50, 120)].into_iter()), None);
+        assert_eq!(usage.worth_purging(0, [(9, 1, 120)].into_iter()), None);
+        assert_eq!(usage.worth_purging(0, [(0, 101, 150)].into_iter()), Some(5 * MB));
     }
 }
