@@ -4,3 +4,58 @@
 //! the only place where they meet.
 
 pub mod settings; // what an operator can choose
+pub mod configuration; // documents: read, checked against each other, hashed
+
+pub mod running; // a running service, from start to end: read this first
+pub mod pipeline; // telemetry → log → evaluator → store
+pub mod board; // what everybody may look at
+pub mod tell; // alerts and findings for those who listen
+
+pub mod gates; // gate questions
+pub mod lookup; // runs and evaluations in the history
+pub mod status; // every rack at a glance
+pub mod question; // a question in SQL
+
+pub mod access; // who may do what
+pub mod grpc; // gates and runs over gRPC
+pub mod http; // JSON API, SQL, metrics, health
+pub mod metrics; // the service's own metrics
+pub mod net; // ports
+pub mod offline; // a data folder without a service
+pub mod shared; // what the servers share
+
+use history::HistorySettings;
+use history::query::Limits;
+use settings::Settings;
+use telemetry::table::Table;
+
+/// The history's part of the settings.
+pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings {
+    let kept = &settings.history;
+    let days = |table: Table| match table {
+        Table::Samples => kept.retention_samples_days,
+        Table::Blocks => kept.retention_blocks_days,
+        Table::SloStatus | Table::Headroom => kept.retention_status_days,
+        Table::Log => kept.retention_log_days,
+        Table::Events => kept.retention_events_days,
+        Table::Findings
+        | Table::Alerts
+        | Table::Verdicts
+        | Table::Runs
+        | Table::Overrides
+        | Table::Calibrations
+        | Table::Maintenance => kept.retention_decisions_days,
+    };
+    HistorySettings {
+        read_only,
+        // 0 means for ever, which is what a table that is not named is.
+        retention_days: Table::ALL.iter().map(|table| (*table, days(*table))).filter(|(_, days)| *days > 0).collect(),
+        limits: Limits {
+            rows: settings.query.rows_max,
+            seconds: settings.query.seconds_max,
+            memory_bytes: settings.query.memory_bytes_max,
+            concurrency: settings.query.concurrent_max,
+        },
+        ..HistorySettings::default()
+    }
+}

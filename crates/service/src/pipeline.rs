@@ -7,7 +7,7 @@ pub mod recovery; // from a data folder to a running engine
 pub mod writer; // the log's only writer
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,7 +31,8 @@ pub struct Pipeline {
     /// Names series. A std mutex: held while one request is normalised and queued, never across an await, so that
     /// a series' declaration is queued before its samples.
     front: Mutex<Front>,
-    entries: mpsc::Sender<Entry>,
+    /// Taken away at the end, so that the log's thread runs dry.
+    entries: RwLock<Option<mpsc::Sender<Entry>>>,
     clock: Clock,
     allowed_lateness: Microseconds,
     last_tick: AtomicI64,
@@ -46,16 +47,58 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
 }
 
+/// What a pipeline is made from.
+#[allow(missing_docs)] // Each is a field of `Pipeline`.
+pub struct Start {
+    pub front: Front,
+    pub entries: mpsc::Sender<Entry>,
+    pub clock: Clock,
+    pub allowed_lateness: Microseconds,
+    pub last_tick: Option<EventTime>,
+    pub board: Arc<Board>,
+    pub history: History,
+    pub tell: Tell,
+    pub metrics: Arc<Metrics>,
+}
+
 impl Pipeline {
+    /// Ready to take in.
+    pub fn new(start: Start) -> Self {
+        let Start { front, entries, clock, allowed_lateness, last_tick, board, history, tell, metrics } = start;
+        Self {
+            front: Mutex::new(front),
+            entries: RwLock::new(Some(entries)),
+            clock,
+            allowed_lateness,
+            last_tick: AtomicI64::new(last_tick.map_or(i64::MIN, EventTime::unix_micros)),
+            unmapped_series: AtomicU64::new(0),
+            board,
+            history,
+            tell,
+            metrics,
+        }
+    }
+
+    /// Takes nothing more in; what is queued is still written.
+    pub fn close(&self) {
+        self.entries.write().expect("no panic under this lock").take();
+    }
+
+    /// The log's queue; gone once the service ends.
+    fn queue(&self) -> Option<mpsc::Sender<Entry>> {
+        self.entries.read().expect("no panic under this lock").clone()
+    }
+
     /// Takes decoded telemetry in, and returns once it is synced.
     ///
     /// # Errors
     /// [`IntakeError::Overloaded`] when the log is behind or refuses: a resend is safe.
     pub async fn take_in(&self, decoded: &Decoded) -> Result<Report, IntakeError> {
-        let permit = match self.entries.try_reserve() {
+        let queue = self.queue().ok_or_else(ending)?;
+        let permit = match queue.try_reserve() {
             Ok(permit) => permit,
             Err(mpsc::error::TrySendError::Full(())) => {
-                tokio::time::timeout(RETRY_AFTER, self.entries.reserve())
+                tokio::time::timeout(RETRY_AFTER, queue.reserve())
                     .await
                     .map_err(|_| overloaded("the log is behind: its queue (ingest.queue_requests) is full"))?
                     .map_err(|_| ending())?
@@ -96,7 +139,8 @@ impl Pipeline {
     pub async fn append(&self, records: Vec<Record>) -> Result<Sequence, Refused> {
         let ended = || Refused { message: "the service is ending".to_owned(), retryable: true };
         let (done, answer) = oneshot::channel();
-        self.entries.send(Entry { records, latest: None, done }).await.map_err(|_| ended())?;
+        let queue = self.queue().ok_or_else(ended)?;
+        queue.send(Entry { records, latest: None, done }).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 

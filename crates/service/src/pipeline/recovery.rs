@@ -54,8 +54,6 @@ pub enum RecoveryError {
 /// # Errors
 /// [`RecoveryError`].
 pub fn recover(folder: &Path, history: &History, durability: Durability, outlets: Outlets) -> Result<Recovered, RecoveryError> {
-    /// Bytes of records in memory at once.
-    const BATCH_BYTES: usize = 16 << 20;
     let checkpoints = Arc::new(Checkpoints::open(&folder.join("checkpoints"))?);
     let (evaluator, start) = newest(&checkpoints)?;
     let floor = start.max(history.committed());
@@ -63,6 +61,26 @@ pub fn recover(folder: &Path, history: &History, durability: Durability, outlets
         Durability::Synced => Arc::new(RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?),
         Durability::Memory => Arc::new(MemoryLog::new([(SHARD, floor)].into())),
     };
+    let (engine, replayed) = replay(folder, log.as_ref(), evaluator, start, outlets)?;
+    Ok(Recovered { log, checkpoints, engine, replayed })
+}
+
+/// Judges the log's tail into memory, to look at a folder that no service runs on. Writes nothing.
+///
+/// # Errors
+/// [`RecoveryError`].
+pub fn look(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, RecoveryError> {
+    let checkpoints = Checkpoints::open(&folder.join("checkpoints"))?;
+    let (evaluator, start) = newest(&checkpoints)?;
+    let floor = start.max(history.committed());
+    let log = RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?;
+    Ok(replay(folder, &log, evaluator, start, outlets)?.0)
+}
+
+/// Applies the log's records after `start`.
+fn replay(folder: &Path, log: &dyn Log, evaluator: Evaluator, start: Sequence, outlets: Outlets) -> Result<(Engine, u64), RecoveryError> {
+    /// Bytes of records in memory at once.
+    const BATCH_BYTES: usize = 16 << 20;
     let mut engine = Engine::new(evaluator, outlets, start);
     let mut replayed = 0;
     if let Some((first, last)) = log.bounds(SHARD) {
@@ -77,7 +95,7 @@ pub fn recover(folder: &Path, history: &History, durability: Durability, outlets
         }
     }
     engine.announce();
-    Ok(Recovered { log, checkpoints, engine, replayed })
+    Ok((engine, replayed))
 }
 
 /// The evaluator of the newest checkpoint that can be read and restored, and its position.

@@ -1,0 +1,326 @@
+//! A running service: started in one go or not at all, ended in the order of the flow.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use history::History;
+use history::lock::FolderLock;
+use ingest::{Front, RequestLimits};
+use telemetry::record::{Body, PartitionId, Record};
+use telemetry::EventTime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::access::{self, Access};
+use crate::board::Board;
+use crate::configuration::{self, Documents, Texts};
+use crate::gates::Gates;
+use crate::lookup::Lookup;
+use crate::metrics::Metrics;
+use crate::net::{self, Port};
+use crate::pipeline::committer::Committer;
+use crate::pipeline::control::Control;
+use crate::pipeline::engine::{Loop, Outlets};
+use crate::pipeline::recovery::{Recovered, recover};
+use crate::pipeline::writer::{Synced, Writer};
+use crate::pipeline::{Pipeline, Start};
+use crate::settings::{AlertSettings, Clock, Settings};
+use crate::shared::Shared;
+use crate::tell::Tell;
+use crate::{grpc, http};
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Documents.
+    #[error(transparent)]
+    Configuration(#[from] configuration::ConfigurationError),
+    /// Access.
+    #[error(transparent)]
+    Access(#[from] access::AccessError),
+    /// The data folder.
+    #[error(transparent)]
+    Folder(#[from] history::lock::FolderError),
+    /// The store.
+    #[error(transparent)]
+    History(#[from] history::HistoryError),
+    /// Log and checkpoints.
+    #[error(transparent)]
+    Recovery(#[from] crate::pipeline::recovery::RecoveryError),
+    /// A port.
+    #[error("{0}")]
+    Port(String),
+    /// Everything else of the system's.
+    #[error("{0}")]
+    System(String),
+}
+
+/// The addresses of the ports, as bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// Gates and runs.
+    pub grpc: SocketAddr,
+    /// HTTP.
+    pub http: SocketAddr,
+}
+
+/// A service that runs until it is told to end.
+pub struct Running {
+    /// Its ports.
+    pub addresses: Addresses,
+    /// What its servers share.
+    pub shared: Arc<Shared>,
+    /// Whether it answers with TLS.
+    pub tls: bool,
+    /// Warnings of the documents.
+    pub warnings: Vec<String>,
+    /// Log records that were replayed at the start.
+    pub replayed: u64,
+    stop: watch::Sender<bool>,
+    ports: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    committer: JoinHandle<()>,
+    pipeline: Arc<Pipeline>,
+    _lock: FolderLock,
+}
+
+/// Synced groups that may wait for the evaluator; beyond, the log waits and senders are told to come again.
+const SYNCED_GROUPS: usize = 32;
+
+impl Running {
+    /// Starts everything, or nothing.
+    ///
+    /// # Errors
+    /// [`StartError`], each with what, where and how to mend it.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let access = Access::open(&settings.access, &settings.listen)?;
+        let tls = net::tls(&settings.access)?;
+        let Documents { configuration, policies, resolver, warnings } =
+            configuration::parse(Texts::read(&settings)?, &settings.site.name, &settings)?;
+        let mut lock = FolderLock::take_or_make(&settings.data.folder)?;
+        let listen = &settings.listen;
+        let port = |setting, address| async move { Port::bind(setting, address).await.map_err(StartError::Port) };
+        let ports = [
+            port("listen.otlp_grpc", listen.otlp_grpc).await?,
+            port("listen.otlp_http", listen.otlp_http).await?,
+            port("listen.grpc", listen.grpc).await?,
+            port("listen.http", listen.http).await?,
+        ];
+        let [otlp_grpc, otlp_http, grpc_port, http_port] = ports.each_ref().map(|port| port.address);
+        let addresses = Addresses { otlp_grpc, otlp_http, grpc: grpc_port, http: http_port };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        lock.tell_address(&format!("{scheme}://{http_port}"))?;
+
+        let metrics = Arc::new(Metrics::new());
+        let board = Arc::new(Board::default());
+        let tell = Tell::new(alerts_for(&settings, http_port));
+        let history = History::open(&settings.store_url(), crate::history_settings(&settings, false)).await?;
+        let outlets = Outlets { history: history.clone(), board: board.clone(), tell: tell.clone(), metrics: metrics.clone() };
+        let folder = settings.data.folder.clone();
+        let durability = settings.log.durability;
+        let recovering = {
+            let history = history.clone();
+            tokio::task::spawn_blocking(move || recover(&folder, &history, durability, outlets))
+        };
+        let Recovered { log, checkpoints, engine, replayed } =
+            recovering.await.map_err(|error| StartError::System(error.to_string()))??;
+
+        let mut front = Front::new(resolver, crate::front_limits(&settings));
+        front.restore(engine.evaluator.declarations().map(|(partition, declaration)| (partition, declaration.clone())));
+        let in_force = engine.evaluator.configuration_hash() == configuration.hash;
+        let last_tick = engine.evaluator.last_tick();
+        let (entries, waiting) = mpsc::channel(settings.ingest.queue_requests);
+        let (synced_in, synced_out) = std_mpsc::sync_channel::<Synced>(SYNCED_GROUPS);
+        let (work_in, work_out) = mpsc::channel(1);
+        let writer = Writer {
+            log: log.clone(),
+            entries: waiting,
+            synced: synced_in,
+            clock: settings.clock.kind,
+            last_tick,
+            group_bytes_max: settings.log.group_bytes_max,
+            metrics: metrics.clone(),
+        };
+        let evaluating = Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
+        let committer =
+            Committer { history: history.clone(), log, checkpoints, work: work_out, metrics: metrics.clone() };
+        let committer = tokio::spawn(committer.run());
+        let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
+        let pipeline = Arc::new(Pipeline::new(Start {
+            front,
+            entries,
+            clock: settings.clock.kind,
+            allowed_lateness: settings.clock.allowed_lateness.0,
+            last_tick,
+            board: board.clone(),
+            history: history.clone(),
+            tell,
+            metrics,
+        }));
+        if !in_force {
+            let record = Record { partition: PartitionId::STREAM, body: Body::Configuration(Box::new(configuration)) };
+            pipeline.append_and_apply(vec![record]).await.map_err(|refused| StartError::System(refused.message))?;
+        }
+
+        let queries = history.query_engine();
+        let lookup = Lookup::new(queries.clone(), board);
+        let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
+        let gates = Gates::new(pipeline.clone(), control.clone(), lookup.clone(), policies);
+        let shared =
+            Arc::new(Shared { pipeline: pipeline.clone(), control, gates, lookup, queries, ready: AtomicBool::new(true) });
+        let (stop, stopping) = watch::channel(false);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for service in grpc::SERVICES.iter().copied().chain([""]) {
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
+        let limits = RequestLimits {
+            request_bytes: settings.ingest.request_bytes_max,
+            decompressed_bytes: settings.ingest.decompressed_bytes_max,
+        };
+        let routers: [Router; 4] = [
+            ingest::otlp::grpc::router(pipeline.clone(), limits),
+            ingest::otlp::http::router(pipeline.clone(), limits),
+            grpc::routes(shared.clone(), health_service).map_err(|error| StartError::System(error.to_string()))?,
+            http::router(shared.clone())
+                .merge(ingest::remote_write::server::router(pipeline.clone(), limits))
+                .merge(ingest::otlp::http::router(pipeline.clone(), limits)),
+        ];
+        let serving = ports
+            .into_iter()
+            .zip(routers)
+            .map(|(port, router)| {
+                let router = router.layer(axum::middleware::from_fn_with_state(access.clone(), access::authorise));
+                tokio::spawn(port.serve(router, tls.clone(), stopping.clone()))
+            })
+            .collect();
+        let mut background = vec![
+            tokio::spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
+            tokio::spawn(say_not_serving(health, stopping.clone())),
+        ];
+        if settings.clock.kind == Clock::Wall {
+            background.push(tokio::spawn(tick_every_second(pipeline.clone(), stopping.clone())));
+        }
+        Ok(Self {
+            addresses,
+            shared,
+            tls: tls.is_some(),
+            warnings,
+            replayed,
+            stop,
+            ports: serving,
+            background,
+            threads,
+            committer,
+            pipeline,
+            _lock: lock,
+        })
+    }
+
+    /// Ends in the order of the flow: no more requests, the log runs dry, the evaluator runs dry, rows and a
+    /// checkpoint go to the store.
+    pub async fn end(self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        // An error means that all receivers have ended already.
+        let _ = self.stop.send(true);
+        for port in self.ports {
+            let _ = tokio::time::timeout(Duration::from_secs(10), port).await;
+        }
+        for task in self.background {
+            task.abort();
+        }
+        self.pipeline.close();
+        drop(self.shared);
+        drop(self.pipeline);
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread ended with a panic");
+                }
+            }
+        });
+        let _ = joined.await;
+        let _ = self.committer.await;
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(format!("thermogate-{name}"))
+        .spawn(work)
+        .map_err(|error| StartError::System(format!("no thread for the {name}: {error}")))
+}
+
+fn alerts_for(settings: &Settings, http: SocketAddr) -> Option<alerts::Alerts> {
+    let AlertSettings { alertmanagers, resend_every, external_url, .. } = &settings.alerts;
+    if alertmanagers.is_empty() {
+        return None;
+    }
+    Some(alerts::Alerts::start(alerts::AlertSettings {
+        peers: alertmanagers.clone(),
+        resend_every: resend_every.duration(),
+        external_url: if external_url.is_empty() { format!("http://{http}") } else { external_url.clone() },
+        ..alerts::AlertSettings::default()
+    }))
+}
+
+/// The wall clock, once a second: the only place where time enters.
+async fn tick_every_second(pipeline: Arc<Pipeline>, mut stop: watch::Receiver<bool>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = seconds.tick() => {}
+            _ = stop.changed() => return,
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+        if let Err(refused) = pipeline.tick(EventTime::from_unix_micros(now)).await {
+            tracing::warn!(%refused, "a tick was not written; the next one makes up for it");
+        }
+    }
+}
+
+/// Compaction, retention and cleanup of the store; the watchdog of Alertmanager.
+async fn tend(history: History, shared: Arc<Shared>, every: Duration, mut stop: watch::Receiver<bool>) {
+    /// How often the watchdog looks.
+    const LOOK: Duration = Duration::from_secs(15);
+    let mut maintained = tokio::time::Instant::now();
+    let mut seen = shared.pipeline.board.progress();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stop.changed() => return,
+        }
+        let now = shared.pipeline.board.progress();
+        if let Some(alerts) = shared.pipeline.tell.alerts() {
+            // Time that goes on means: the log syncs, the evaluator follows.
+            alerts.watchdog(now.tick > seen.tick);
+        }
+        seen = now;
+        if maintained.elapsed() >= every {
+            maintained = tokio::time::Instant::now();
+            if let Some(tick) = now.tick
+                && let Err(error) = history.maintain(tick).await
+            {
+                tracing::error!(%error, "the store was not tended; it is tried again");
+            }
+        }
+    }
+}
+
+/// Health says NOT_SERVING before the ports close.
+async fn say_not_serving(health: tonic_health::server::HealthReporter, mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_ok() {
+        for service in grpc::SERVICES.iter().copied().chain([""]) {
+            health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+        }
+    }
+}
