@@ -4,9 +4,12 @@
 
 mod effect; // what comes out: read this first
 mod engine; // the evaluator: one record after the other
+mod defaults; // the objectives that are in force when nobody gives any
 pub mod objective; // an objective as the engine judges it
+pub mod objective_document; // the YAML that says so, read strictly
 mod snapshot; // save and restore
 
+pub use defaults::default_documents;
 pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};
 pub use engine::Evaluator;
 pub use snapshot::SnapshotError;

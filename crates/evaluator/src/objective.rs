@@ -47,9 +47,10 @@ pub struct Objective {
     pub promise: Promise,
     /// Signal or expression as written.
     pub signal_text: Name,
-    /// The same, parsed. Evaluated at each place where all its operands exist.
+    /// The same, parsed. Evaluated at each place where it [`Expression::is_measured`]. For an event rate one of the
+    /// signals of its kind of episode, whichever is there ([`Episodes::signals`]).
     pub expression: Expression,
-    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes.
+    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates.
     pub unit: Name,
     /// How a value keeps the promise.
     pub comparison: Comparison,
@@ -263,7 +264,7 @@ pub struct BurnRatePolicy {
     /// As written, for [`REFERENCE_PERIOD`] or, with [`BurnScale::Fixed`], as they are.
     pub pairs: Vec<BurnPair>,
     /// What takes over when a run is too short for every pair.
-    pub budget_share_alert: Option<BudgetShareAlert>,
+    pub budget_share_alert: BudgetShareAlert,
     /// The condition must hold for this long before the alert fires.
     #[serde(rename = "for")]
     pub for_: Microseconds,

@@ -80,7 +80,7 @@ enum Term {
     Negative(Box<Term>),
     /// Two parts.
     Two(Operator, Box<Term>, Box<Term>),
-    /// `min max abs` of one or more parts.
+    /// A function of one or more parts.
     Call(Function, Vec<Term>),
 }
 
@@ -125,6 +125,8 @@ enum Function {
     Minimum,
     Maximum,
     Absolute,
+    /// The first part that is known.
+    FirstKnown,
 }
 
 impl Function {
@@ -133,6 +135,7 @@ impl Function {
             Self::Minimum => "min",
             Self::Maximum => "max",
             Self::Absolute => "abs",
+            Self::FirstKnown => "first_known",
         }
     }
 }
@@ -217,8 +220,14 @@ impl Expression {
         &self.operands
     }
 
+    /// Whether it can ever be known at a place where the signals of those operands exist for which `exists` is true:
+    /// all of them must, or for `first_known` those of one of its parts.
+    pub fn is_measured(&self, exists: impl Fn(usize) -> bool) -> bool {
+        is_measured(&self.root, &exists)
+    }
+
     /// Its value where operand `n` has the value `operand(n)`; `None` is unknown. Any operand unknown, a division by
-    /// zero or a result that is not finite: unknown.
+    /// zero or a result that is not finite: unknown. `first_known` is unknown when all its parts are.
     pub fn evaluate(&self, mut operand: impl FnMut(usize) -> Option<f64>) -> Option<f64> {
         evaluate(&self.root, &mut operand).filter(|value| value.is_finite())
     }
@@ -234,6 +243,19 @@ impl Expression {
     }
 }
 
+fn is_measured(term: &Term, exists: &impl Fn(usize) -> bool) -> bool {
+    match term {
+        Term::Number(..) => true,
+        Term::Operand(index) => exists(*index),
+        Term::Converted(_, term) | Term::Negative(term) => is_measured(term, exists),
+        Term::Two(_, left, right) => is_measured(left, exists) && is_measured(right, exists),
+        Term::Call(Function::FirstKnown, terms) => terms.iter().any(|term| is_measured(term, exists)),
+        Term::Call(Function::Minimum | Function::Maximum | Function::Absolute, terms) => {
+            terms.iter().all(|term| is_measured(term, exists))
+        }
+    }
+}
+
 fn evaluate(term: &Term, operand: &mut impl FnMut(usize) -> Option<f64>) -> Option<f64> {
     match term {
         Term::Number(value, _) => Some(*value),
@@ -245,11 +267,11 @@ fn evaluate(term: &Term, operand: &mut impl FnMut(usize) -> Option<f64>) -> Opti
         }
         Term::Call(function, terms) => {
             let mut values = terms.iter().map(|term| evaluate(term, operand));
-            let first = values.next()??;
             match function {
-                Function::Absolute => Some(first.abs()),
-                Function::Minimum => values.try_fold(first, |least, value| Some(least.min(value?))),
-                Function::Maximum => values.try_fold(first, |most, value| Some(most.max(value?))),
+                Function::Absolute => values.next()?.map(f64::abs),
+                Function::FirstKnown => values.find_map(|value| value),
+                Function::Minimum => values.try_fold(f64::INFINITY, |least, value| Some(least.min(value?))),
+                Function::Maximum => values.try_fold(f64::NEG_INFINITY, |most, value| Some(most.max(value?))),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! sum     = product { ("+" | "-") product }
 //! product = factor  { ("*" | "/") factor }
 //! factor  = "-" factor | number [unit] | "(" sum ")" | signal
-//!         | ("min" | "max" | "abs") "(" sum { "," sum } ")"
+//!         | ("min" | "max" | "abs" | "first_known") "(" sum { "," sum } ")"
 //!         | ("worst" | "best" | "highest" | "lowest" | "median" | "mean") "(" signal ")"
 //! ```
 
@@ -15,7 +15,8 @@ use crate::unit::Scale;
 type Typed = (Term, Unit);
 
 /// Words that are called, so no signal can be named by them.
-const FUNCTIONS: [&str; 9] = ["min", "max", "abs", "worst", "best", "highest", "lowest", "median", "mean"];
+const FUNCTIONS: [&str; 10] =
+    ["min", "max", "abs", "first_known", "worst", "best", "highest", "lowest", "median", "mean"];
 
 pub(super) struct Parser<'a> {
     text: &'a str,
@@ -147,6 +148,7 @@ impl<'a> Parser<'a> {
             "min" => self.call(Function::Minimum)?,
             "max" => self.call(Function::Maximum)?,
             "abs" => self.call(Function::Absolute)?,
+            "first_known" => self.call(Function::FirstKnown)?,
             "highest" => self.reduced(word, |_| Reduction::Highest)?,
             "lowest" => self.reduced(word, |_| Reduction::Lowest)?,
             "worst" => {

@@ -1,0 +1,342 @@
+//! Reads objectives and burn-rate policies: OpenSLO v1 with our extension, strictly, with all errors at once.
+//!
+//! documents → **objective_document** → `objective`
+
+mod burn_policy; // kind: BurnRatePolicy
+mod fields; // walks a tree and notes every error
+mod lint; // alerts that can never fire, or at a whim
+mod openslo; // OpenSLO v1, field by field
+mod promise; // an objective of an SLO, its source and its policy
+mod source; // our extension: metricSource.spec
+mod tree; // YAML that knows its lines
+
+use std::fmt;
+
+use telemetry::Microseconds;
+use telemetry::Name;
+use telemetry::document::{DocumentError, nearest};
+use telemetry::expression::KnownSignals;
+use telemetry::record::Document;
+
+use self::burn_policy::WrittenPolicy;
+use self::fields::{Errors, Fields};
+use self::openslo::{Indicator, Metric, Slo};
+use self::source::{Source, Transform};
+use self::tree::Node;
+use crate::objective::Objective;
+
+pub use self::lint::cannot_pass_within;
+
+/// What a set of documents says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// Sorted by name.
+    pub objectives: Vec<Objective>,
+    /// What is no error and should be known.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something that should be known about a document that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// How much it matters.
+    pub level: RemarkLevel,
+    /// File name.
+    pub document: Name,
+    /// Line, from 1.
+    pub line: u64,
+    /// What it is about: `SLO rack-coolant-dt`.
+    pub subject: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// How much a remark matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RemarkLevel {
+    /// Good to know.
+    Note,
+    /// Most likely not what was meant.
+    Warning,
+}
+
+impl Remark {
+    fn warning(objective: &Objective, message: impl Into<String>) -> Self {
+        Self::of(RemarkLevel::Warning, objective, message.into())
+    }
+
+    fn note(objective: &Objective, message: impl Into<String>) -> Self {
+        Self::of(RemarkLevel::Note, objective, message.into())
+    }
+
+    fn of(level: RemarkLevel, objective: &Objective, message: String) -> Self {
+        let (document, line) = (objective.document.clone(), objective.line);
+        Self { level, document, line, subject: format!("SLO {}", objective.name), message }
+    }
+}
+
+impl fmt::Display for Remark {
+    /// `slo/rack.yaml:3: warning: SLO rack-coolant-dt: …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            RemarkLevel::Note => "note",
+            RemarkLevel::Warning => "warning",
+        };
+        write!(f, "{}:{}: {level}: {}: {}", self.document, self.line, self.subject, self.message)
+    }
+}
+
+/// Kinds of ours that others read.
+const OTHERS: [&str; 3] = ["GatePolicy", "GatePolicyTest", "ObjectiveTest"];
+/// Kinds of OpenSLO v1.
+const OPENSLO: [&str; 7] =
+    ["SLO", "SLI", "Service", "DataSource", "AlertPolicy", "AlertCondition", "AlertNotificationTarget"];
+
+/// Reads all objectives of a set of files. Burn-rate policies that no file defines come from
+/// [`crate::default_documents`]; kinds that other parts read (gate policies, unit tests) are passed over.
+///
+/// # Errors
+/// Every error of every file, in their order: file, line, kind and name, field, reason.
+pub fn read(documents: &[Document], known: &KnownSignals) -> Result<Loaded, Vec<DocumentError>> {
+    let builtin = crate::defaults::burn_rate_policies();
+    let (mut refused, mut trees) = (Vec::new(), Vec::new());
+    for document in documents.iter().chain([&builtin]) {
+        match tree::objects(document) {
+            Ok(objects) => trees.push((document, objects)),
+            Err(error) => refused.push(error),
+        }
+    }
+    let errors: Vec<Errors<'_>> = trees.iter().map(|(document, _)| Errors::of(document)).collect();
+    let mut found = Found::default();
+    for ((document, objects), errors) in trees.iter().zip(&errors) {
+        let is_builtin = std::ptr::eq(*document, &builtin);
+        objects.iter().for_each(|object| found.take(object, &document.name, errors, is_builtin, known));
+    }
+    let loaded = found.objectives();
+    refused.extend(errors.into_iter().flat_map(Errors::into_list));
+    if refused.is_empty() { Ok(loaded) } else { Err(refused) }
+}
+
+/// The objects of all files, each read by itself.
+#[derive(Default)]
+struct Found<'a> {
+    slos: Vec<FoundSlo<'a>>,
+    indicators: Vec<(&'a str, Name, u64, Option<Source>)>,
+    policies: Vec<WrittenPolicy>,
+    remarks: Vec<Remark>,
+}
+
+/// An SLO and, where it holds its indicator itself, the source.
+struct FoundSlo<'a> {
+    slo: Slo<'a>,
+    source: Option<Source>,
+    document: Name,
+    line: u64,
+    errors: &'a Errors<'a>,
+}
+
+impl<'a> Found<'a> {
+    fn take(
+        &mut self,
+        object: &'a Node,
+        document: &str,
+        errors: &'a Errors<'a>,
+        is_builtin: bool,
+        known: &KnownSignals,
+    ) {
+        errors.about("");
+        let Some(fields) = Fields::of(object, errors) else { return };
+        let version = fields.require("apiVersion").and_then(|field| field.text());
+        let kind = fields.require("kind");
+        let (Some(version), Some(kind_field)) = (version, kind) else { return };
+        let Some(kind) = kind_field.text() else { return };
+        errors.about(subject(kind, object));
+        match (version, kind) {
+            ("openslo/v1", "SLO") => {
+                if let Some(slo) = openslo::slo(&fields) {
+                    let source = inline_source(&slo, known);
+                    self.slos.push(FoundSlo {
+                        slo,
+                        source,
+                        document: document.into(),
+                        line: object.line,
+                        errors,
+                    });
+                }
+            }
+            ("openslo/v1", "SLI") => {
+                let metadata = openslo::metadata(&fields);
+                let metric = fields.require("spec").and_then(|field| openslo::metric(&field));
+                if let (Some(metadata), Some(metric)) = (metadata, metric) {
+                    let source = source_of(&metric, known);
+                    self.indicators.push((metadata.name, document.into(), object.line, source));
+                }
+            }
+            ("openslo/v1", kind) if OPENSLO.contains(&kind) => {
+                let metadata = openslo::metadata(&fields);
+                if let (Some(metadata), Some(why)) = (metadata, openslo::unused_kind(kind, &fields)) {
+                    let subject = format!("{kind} {}", metadata.name);
+                    self.note(document, object.line, subject, format!("has no use here: {why}"));
+                }
+            }
+            ("thermogate.dev/v1alpha1", "BurnRatePolicy") => {
+                if let Some(policy) = burn_policy::burn_rate_policy(&fields) {
+                    self.take_policy(policy, is_builtin, &fields);
+                }
+            }
+            ("thermogate.dev/v1alpha1", kind) if OTHERS.contains(&kind) => return,
+            ("openslo/v1" | "thermogate.dev/v1alpha1", kind) => {
+                let known = OPENSLO.into_iter().chain(OTHERS).chain(["BurnRatePolicy"]);
+                let near =
+                    nearest(kind, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                kind_field.refuse::<()>(format!("{kind:?} is no kind of {version}{near}"));
+                return;
+            }
+            (version, _) => {
+                fields
+                    .refuse(format!("apiVersion {version:?} is none of openslo/v1, thermogate.dev/v1alpha1"));
+                return;
+            }
+        }
+        fields.close();
+    }
+
+    fn take_policy(&mut self, policy: WrittenPolicy, is_builtin: bool, fields: &Fields<'_>) {
+        match self.policies.iter().any(|known| known.name() == policy.name()) {
+            false => self.policies.push(policy),
+            true if is_builtin => {}
+            true => fields.refuse("a second BurnRatePolicy of this name: give it another one"),
+        }
+    }
+
+    fn note(&mut self, document: &str, line: u64, subject: String, message: String) {
+        self.remarks.push(Remark {
+            level: RemarkLevel::Note,
+            document: document.into(),
+            line,
+            subject,
+            message,
+        });
+    }
+
+    /// What the objects mean together.
+    fn objectives(mut self) -> Loaded {
+        let mut objectives: Vec<Objective> = Vec::new();
+        let mut used = Vec::new();
+        for found in &self.slos {
+            let FoundSlo { slo, errors, .. } = found;
+            errors.about(format!("SLO {}", slo.metadata.name));
+            let source = match &slo.indicator {
+                Indicator::Inline(_) => found.source.as_ref(),
+                Indicator::Reference(name, field) => {
+                    used.push(*name);
+                    match self.indicators.iter().find(|(known, ..)| known == name) {
+                        Some((.., Some(source))) => Some(source),
+                        Some((.., None)) => field.refuse(format!(
+                            "SLI {name:?} is not measured by a source of `type: thermogate`"
+                        )),
+                        None => {
+                            let near = nearest(name, self.indicators.iter().map(|(known, ..)| *known));
+                            let near =
+                                near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                            field.refuse(format!("there is no SLI {name:?}{near}"))
+                        }
+                    }
+                }
+            };
+            let Some(source) = source else { continue };
+            let Some(objective) =
+                promise::objective(slo, source, &self.policies, &found.document, found.line)
+            else {
+                continue;
+            };
+            if let Some(first) = objectives.iter().find(|first| first.name == objective.name) {
+                let (document, line) = (&first.document, first.line);
+                errors.refuse(
+                    found.line,
+                    format!("a second SLO of this name: the first stands at {document}:{line}"),
+                );
+                continue;
+            }
+            let says_noise_floor =
+                !matches!(source.transform, Transform::HardLimit { noise_floor: None, .. });
+            let findings = lint::findings(&objective, says_noise_floor);
+            findings.refused.iter().for_each(|message| errors.refuse(found.line, message));
+            self.remarks.extend(findings.remarks);
+            if slo.names_alert_policies {
+                let message = "its alertPolicies have no use here: alerts come from burn rates";
+                self.remarks.push(Remark::note(&objective, message));
+            }
+            objectives.push(objective);
+        }
+        for (name, document, line, _) in self.indicators.iter().filter(|(name, ..)| !used.contains(name)) {
+            let (subject, message) = (format!("SLI {name}"), "no SLO refers to it".to_owned());
+            self.remarks.push(Remark {
+                level: RemarkLevel::Note,
+                document: document.clone(),
+                line: *line,
+                subject,
+                message,
+            });
+        }
+        objectives.sort_by(|one, other| one.name.cmp(&other.name));
+        Loaded { objectives, remarks: self.remarks }
+    }
+}
+
+/// `SLO rack-coolant-dt`, or the kind alone while the name is not known.
+fn subject(kind: &str, object: &Node) -> String {
+    let entry = |node: &Node, name: &str| match &node.value {
+        tree::Value::Map(entries) => {
+            entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node.clone())
+        }
+        _ => None,
+    };
+    match entry(object, "metadata").and_then(|metadata| entry(&metadata, "name")).map(|name| name.value) {
+        Some(tree::Value::Text(name)) => format!("{kind} {name}"),
+        _ => kind.to_owned(),
+    }
+}
+
+/// The source of an SLO that holds its indicator itself; somebody else's is refused, because a promise that nobody
+/// judges must not look as if it were in force.
+fn inline_source(slo: &Slo<'_>, known: &KnownSignals) -> Option<Source> {
+    let Indicator::Inline(metric) = &slo.indicator else { return None };
+    match metric {
+        Metric::Ours(_) => source_of(metric, known),
+        Metric::Foreign(kind, field) => field.refuse(format!(
+            "a source of type {kind:?} is not evaluated here: use `type: thermogate` with a signal"
+        )),
+        Metric::Ratio(field) => {
+            let target = &slo.objective;
+            if target.comparison.is_some() || target.value.is_some() {
+                target.field.refuse::<()>("`op` and `value` are forbidden with a ratioMetric");
+            }
+            field.refuse("a ratioMetric is not evaluated here: use a thresholdMetric with a source of `type: thermogate`")
+        }
+    }
+}
+
+fn source_of(metric: &Metric<'_>, known: &KnownSignals) -> Option<Source> {
+    let Metric::Ours(fields) = metric else { return None };
+    let source = source::source(fields, known);
+    fields.close();
+    source
+}
+
+/// Remarks on burn windows that reach back further than samples are kept: their alerts cannot be looked into.
+pub fn windows_beyond(objectives: &[Objective], retention: Microseconds) -> Vec<Remark> {
+    let beyond = objectives.iter().filter(|objective| objective.window > retention);
+    beyond
+        .map(|objective| {
+            let message = format!(
+                "its window of {} is longer than samples are kept ({retention}): its budget cannot be derived again from history",
+                objective.window
+            );
+            Remark::warning(objective, message)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

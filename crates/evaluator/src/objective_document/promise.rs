@@ -1,0 +1,272 @@
+//! Makes an objective of an SLO, its source and its burn-rate policy: everything that concerns more than one field.
+
+use telemetry::expression::{Expression, KnownSignals};
+use telemetry::facts::{Comparison, Scope};
+use telemetry::signal;
+use telemetry::unit::Scale;
+use telemetry::{Microseconds, Name, canonical_json, sha256_hex};
+
+use super::burn_policy::WrittenPolicy;
+use super::openslo::{BURN_RATE_POLICY, Budgeting, Duration, SCOPE, Slo, TIER, duration};
+use super::source::{Source, Transform};
+use crate::objective::{Aggregation, EventRate, HardLimit, Objective, Promise, Tier, TimeInBounds, Trend};
+
+/// The policy of objectives that name none.
+pub const DEFAULT_POLICY: &str = "default";
+
+/// What the parts of an SLO mean together.
+pub fn objective(
+    slo: &Slo<'_>,
+    source: &Source,
+    policies: &[WrittenPolicy],
+    document: &Name,
+    line: u64,
+) -> Option<Objective> {
+    let target = &slo.objective;
+    let scope = scope(slo);
+    let tier = slo.metadata.annotation(TIER).map_or(Some(Tier::Page), |field| {
+        field.word(&[(Tier::Page.name(), Tier::Page), (Tier::Ticket.name(), Tier::Ticket)])
+    });
+    let window = window(slo);
+    let limit = limit(slo, source);
+    let aggregation = aggregation(slo, source);
+    let (window, tier, scope) = (window?, tier?, scope?);
+    let (judged_unit, promise) = match &source.transform {
+        Transform::Value => {
+            let judged_unit = judged_unit(slo, source, window)?;
+            let promise = TimeInBounds {
+                slice_target_ppm: slice_target_ppm(slo)?,
+                target_ppm: target_ppm(slo)?,
+                burn: policy(slo, policies)?.for_objective(window, tier),
+            };
+            (judged_unit, Promise::TimeInBounds(promise))
+        }
+        other => {
+            without_budget(slo, other)?;
+            (source.slice, without_budget_promise(other)?)
+        }
+    };
+    let (comparison, threshold) = limit?;
+    let (signal_text, expression, unit) = match &source.signal {
+        Some(signal) => (signal.text.as_str().into(), signal.expression.clone(), signal.unit.clone()),
+        None => episode_signal(&source.transform)?,
+    };
+    let mut objective = Objective {
+        name: slo.metadata.name.into(),
+        hash: "".into(),
+        service: slo.service.into(),
+        display_name: if target.display_name.is_empty() {
+            slo.metadata.display_name
+        } else {
+            target.display_name
+        }
+        .into(),
+        description: slo.description.into(),
+        document: document.clone(),
+        line,
+        promise,
+        signal_text,
+        expression,
+        unit,
+        comparison,
+        threshold,
+        group_by: source.group_by,
+        rollup: source.rollup,
+        slice: source.slice,
+        aggregation: aggregation?,
+        judged_unit,
+        validity: source.validity.clone(),
+        maximum_staleness: source.maximum_staleness,
+        warmup: source.warmup,
+        minimum_coverage_ppm: source.minimum_coverage_ppm,
+        strict: source.strict,
+        scope,
+        window,
+        tier,
+        applies_to: source.applies_to,
+    };
+    objective.hash = sha256_hex(&canonical_json(&objective)).into();
+    Some(objective)
+}
+
+/// The signal that stands for a kind of episode in messages, and the unit of its rate.
+fn episode_signal(transform: &Transform) -> Option<(Name, Expression, Name)> {
+    let Transform::EventRate { episodes, .. } = transform else { return None };
+    let signal = episodes.signals()[0];
+    let expression = Expression::parse(signal, &KnownSignals::canonical()).ok()?;
+    Some((signal.into(), expression, "1/h".into()))
+}
+
+fn scope(slo: &Slo<'_>) -> Option<Scope> {
+    let Some(field) = slo.metadata.annotation(SCOPE) else { return Some(Scope::Rolling) };
+    match field.text()? {
+        "calendar" => field.refuse("calendar scope is not built: use rolling or run"),
+        _ => field.word(&[("rolling", Scope::Rolling), ("run", Scope::Run)]),
+    }
+}
+
+fn window(slo: &Slo<'_>) -> Option<Microseconds> {
+    if !slo.is_rolling {
+        return slo
+            .window_field
+            .refuse("calendar windows are not built: write {duration: 28d, isRolling: true}");
+    }
+    match slo.window {
+        Duration::Fixed(length) => Some(length),
+        Duration::Calendar => slo
+            .window_field
+            .refuse("months, quarters and years differ in length: give days or weeks, such as 28d"),
+    }
+}
+
+/// How a value is compared, and with what.
+fn limit(slo: &Slo<'_>, source: &Source) -> Option<(Comparison, f64)> {
+    let field = &slo.objective.field;
+    let (Some(comparison), Some(value)) = (slo.objective.comparison, slo.objective.value) else {
+        return field.refuse("`op` and `value` are needed with a thresholdMetric");
+    };
+    match &source.transform {
+        Transform::EventRate { .. } if comparison != Comparison::Lte => {
+            field.refuse("an event rate has `op: lte`")
+        }
+        Transform::EventRate { .. } if value <= 0.0 => field.refuse(format!(
+            "value {value} can never be shown: no length of time without an episode proves a rate of 0; \
+             give episodes per hour, or count them in a gate with `atMost: 0`"
+        )),
+        Transform::HardLimit { equals: Some(code), .. } => {
+            if (comparison, value) == (Comparison::Lte, *code) {
+                return Some((Comparison::Equal, *code));
+            }
+            field.refuse(format!("`equals` stands for `op: lte, value: {code}`: write these, so that the document says one thing"))
+        }
+        Transform::HardLimit { equals: None, .. }
+        | Transform::Value
+        | Transform::Slope { .. }
+        | Transform::EventRate { .. } => {
+            within_span(slo, source, value)?;
+            Some((comparison, value))
+        }
+    }
+}
+
+/// Refuses a threshold on a plain signal that no working sensor of it can report.
+fn within_span(slo: &Slo<'_>, source: &Source, value: f64) -> Option<()> {
+    let plain =
+        source.signal.as_ref().and_then(|signal| signal::find(&signal.expression.as_operand()?.signal));
+    match plain {
+        Some(signal) if !signal.span.holds(value) => slo.objective.field.refuse(format!(
+            "value {value} {} lies outside what a sensor of {} reports ({} to {}): the objective could never change",
+            signal.unit, signal.name, signal.span.lowest, signal.span.highest
+        )),
+        Some(_) | None => Some(()),
+    }
+}
+
+fn aggregation(slo: &Slo<'_>, source: &Source) -> Option<Aggregation> {
+    let is_state =
+        source.signal.as_ref().is_some_and(|signal| signal.expression.unit().scale() == Scale::Code);
+    match (source.aggregation, is_state) {
+        (Some(Aggregation::TimeWeightedMean), true) => {
+            slo.objective.field.refuse("states have no mean: use timeWeightedMax, min or last as aggregation")
+        }
+        (Some(aggregation), _) => Some(aggregation),
+        (None, true) => Some(Aggregation::TimeWeightedMax),
+        (None, false) => Some(Aggregation::TimeWeightedMean),
+    }
+}
+
+fn judged_unit(slo: &Slo<'_>, source: &Source, window: Microseconds) -> Option<Microseconds> {
+    match slo.budgeting {
+        Budgeting::Timeslices => {}
+        Budgeting::Occurrences | Budgeting::RatioTimeslices => {
+            return slo.budgeting_field.refuse("time in bounds is judged in time slices: write `Timeslices`");
+        }
+    }
+    let Some(field) = &slo.objective.slice_window else { return in_window(slo, source.slice, window) };
+    let Duration::Fixed(unit) = duration(field)? else {
+        return field.refuse("months, quarters and years differ in length: give minutes, such as 1m");
+    };
+    if unit.0 % source.slice.0 != 0 {
+        return field.refuse(format!("{unit} is not a whole number of slices of {}", source.slice));
+    }
+    in_window(slo, unit, window)
+}
+
+fn in_window(slo: &Slo<'_>, unit: Microseconds, window: Microseconds) -> Option<Microseconds> {
+    if window.0 % unit.0 == 0 {
+        return Some(unit);
+    }
+    slo.window_field.refuse(format!("{window} is not a whole number of judged units of {unit}"))
+}
+
+fn slice_target_ppm(slo: &Slo<'_>) -> Option<u32> {
+    let Some(field) = &slo.objective.slice_target else { return Some(1_000_000) };
+    match field.share_ppm()? {
+        0 => field.refuse("0 would make every judged unit good: give a share above 0"),
+        share => Some(share as u32),
+    }
+}
+
+fn target_ppm(slo: &Slo<'_>) -> Option<u32> {
+    let (share, field) = slo.objective.target.as_ref()?;
+    match field.millionths(*share)? {
+        1_000_000 => field.refuse("leaves no error budget: give a lower target"),
+        share => Some(share as u32),
+    }
+}
+
+fn policy<'p>(slo: &Slo<'_>, policies: &'p [WrittenPolicy]) -> Option<&'p WrittenPolicy> {
+    let field = slo.metadata.annotation(BURN_RATE_POLICY);
+    let name = field.map_or(Some(DEFAULT_POLICY), |field| field.text())?;
+    if let Some(policy) = policies.iter().find(|policy| &**policy.name() == name) {
+        return Some(policy);
+    }
+    let known: Vec<&str> = policies.iter().map(|policy| &**policy.name()).collect();
+    let near = telemetry::document::nearest(name, known.iter().copied());
+    let near = near
+        .map_or_else(|| format!("known are {}", known.join(", ")), |near| format!("did you mean {near:?}?"));
+    field?.refuse(format!("there is no BurnRatePolicy {name:?}; {near}"))
+}
+
+/// Refuses what belongs to an error budget in an objective that has none.
+fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
+    let what = match transform {
+        Transform::Value => "time in bounds",
+        Transform::Slope { .. } => "a trend",
+        Transform::EventRate { .. } => "an event rate",
+        Transform::HardLimit { .. } => "a hard limit",
+    };
+    if slo.budgeting != Budgeting::Occurrences {
+        return slo
+            .budgeting_field
+            .refuse(format!("{what} is not judged in time slices: write `Occurrences`"));
+    }
+    for field in [&slo.objective.slice_target, &slo.objective.slice_window].into_iter().flatten() {
+        return field.refuse(format!("{what} is not judged in time slices: leave it out"));
+    }
+    match &slo.objective.target {
+        Some((share, field)) if *share != 0.0 => field.refuse(format!(
+            "{what} has no error budget, so {share} would promise nothing: write `target: 0`"
+        )),
+        Some(_) | None => Some(()),
+    }
+}
+
+fn without_budget_promise(transform: &Transform) -> Option<Promise> {
+    match transform {
+        Transform::Value => None,
+        Transform::Slope { window, time_to_threshold, rate_per_hour } => Some(Promise::Trend(Trend {
+            window: *window,
+            time_to_threshold_minimum: *time_to_threshold,
+            rate_per_hour_limit: *rate_per_hour,
+        })),
+        Transform::EventRate { episodes, merge_within, noise_floor } => Some(Promise::EventRate(EventRate {
+            episodes: *episodes,
+            merge_within: *merge_within,
+            noise_floor: *noise_floor,
+        })),
+        Transform::HardLimit { noise_floor, .. } => {
+            Some(Promise::HardLimit(HardLimit { noise_floor: noise_floor.unwrap_or_default() }))
+        }
+    }
+}
