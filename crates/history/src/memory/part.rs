@@ -1,0 +1,261 @@
+//! Rows that are not in the store yet, as they came: appended by one thread, read by queries at the same time.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use telemetry::record::{Flag, Sequence};
+use telemetry::table::{Cell, Table};
+
+use super::series::SeriesNumber;
+
+/// Rows in one chunk. What a query may copy while it holds up an append: 64 Ki rows, 1.6 MB of samples.
+const CHUNK_ROWS: usize = 65_536;
+
+/// Rows of series as columns of equal length, in the order they came.
+#[derive(Debug, Clone)]
+pub struct Chunk<V> {
+    /// Which series.
+    pub series: Vec<SeriesNumber>,
+    /// Event time, µs.
+    pub time: Vec<i64>,
+    /// Position in the log, counted from `first_sequence`.
+    pub position: Vec<u32>,
+    /// A flag's number in [`Flag::ALL`]; of blocks always 0.
+    pub flag: Vec<u8>,
+    /// What was measured.
+    pub value: Vec<V>,
+    /// The position of the first row's record.
+    pub first_sequence: Sequence,
+}
+
+impl<V: Copy> Chunk<V> {
+    const fn empty() -> Self {
+        Self {
+            series: Vec::new(),
+            time: Vec::new(),
+            position: Vec::new(),
+            flag: Vec::new(),
+            value: Vec::new(),
+            first_sequence: 0,
+        }
+    }
+
+    /// The position in the log of the record that made row `index`.
+    pub fn sequence(&self, index: usize) -> Sequence {
+        self.first_sequence + Sequence::from(self.position[index])
+    }
+
+    fn prefix(&self, rows: usize) -> Self {
+        Self {
+            series: self.series[..rows].to_vec(),
+            time: self.time[..rows].to_vec(),
+            position: self.position[..rows].to_vec(),
+            flag: self.flag[..rows].to_vec(),
+            value: self.value[..rows].to_vec(),
+            first_sequence: self.first_sequence,
+        }
+    }
+}
+
+/// Full chunks, which never change, and the one that rows are added to.
+#[derive(Debug)]
+pub struct SeriesRows<V> {
+    full: Vec<Arc<Chunk<V>>>,
+    open: Chunk<V>,
+    rows: usize,
+    last: Sequence,
+}
+
+impl<V> SeriesRows<V> {
+    /// Bytes of one row.
+    pub const ROW_BYTES: usize = 4 + 8 + 4 + 1 + size_of::<V>();
+}
+
+impl<V: Copy> SeriesRows<V> {
+    const fn empty() -> Self {
+        Self { full: Vec::new(), open: Chunk::empty(), rows: 0, last: 0 }
+    }
+
+    /// Adds a row; `sequence` never goes back.
+    pub fn push(&mut self, sequence: Sequence, series: SeriesNumber, time: i64, flag: Flag, value: V) {
+        if self.open.series.is_empty() {
+            self.open.first_sequence = sequence;
+        }
+        let mut position = sequence.saturating_sub(self.open.first_sequence);
+        if self.open.series.len() == CHUNK_ROWS || position > Sequence::from(u32::MAX) {
+            self.full.push(Arc::new(std::mem::replace(&mut self.open, Chunk::empty())));
+            self.open.first_sequence = sequence;
+            position = 0;
+        }
+        let chunk = &mut self.open;
+        chunk.series.push(series);
+        chunk.time.push(time);
+        chunk.position.push(position as u32); // fits: tested above
+        chunk.flag.push(flag as u8);
+        chunk.value.push(value);
+        self.rows += 1;
+        self.last = sequence;
+    }
+
+    /// The first `rows` rows, without copying full chunks.
+    fn first(&self, mut rows: usize) -> Vec<(Arc<Chunk<V>>, usize)> {
+        let mut taken = Vec::with_capacity(self.full.len() + 1);
+        for chunk in &self.full {
+            let length = chunk.series.len().min(rows);
+            if length > 0 {
+                taken.push((chunk.clone(), length));
+            }
+            rows -= length;
+        }
+        let length = self.open.series.len().min(rows);
+        if length > 0 {
+            taken.push((Arc::new(self.open.prefix(length)), length));
+        }
+        taken
+    }
+}
+
+/// What a row of `blocks` holds beside its series and time.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockValues {
+    /// Time-weighted mean.
+    pub mean: f64,
+    /// Smallest held value.
+    pub minimum: f64,
+    /// Largest held value.
+    pub maximum: f64,
+    /// Value held at the end.
+    pub last: f64,
+    /// Known time, s.
+    pub known_seconds: f64,
+    /// Readings judged.
+    pub count: u32,
+}
+
+/// A row of one of the other tables: where it came from and its cells.
+pub type PlainRow = (Sequence, Arc<[Cell]>);
+
+/// Rows of all tables between two freezes.
+#[derive(Debug)]
+pub struct Part(Mutex<PartRows>);
+
+/// What a part holds.
+#[derive(Debug)]
+pub struct PartRows {
+    /// Rows of `samples`.
+    pub samples: SeriesRows<f64>,
+    /// Rows of `blocks`.
+    pub blocks: SeriesRows<BlockValues>,
+    plain: Vec<Vec<PlainRow>>,
+    plain_bytes: usize,
+}
+
+/// How far a part had come when a query took its cut.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    samples: usize,
+    blocks: usize,
+    plain: Vec<usize>,
+}
+
+impl Part {
+    /// A part without rows.
+    pub fn empty() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(PartRows {
+            samples: SeriesRows::empty(),
+            blocks: SeriesRows::empty(),
+            plain: vec![Vec::new(); Table::ALL.len()],
+            plain_bytes: 0,
+        })))
+    }
+
+    /// The rows, to add to.
+    pub fn rows(&self) -> MutexGuard<'_, PartRows> {
+        self.0.lock().expect("no panic while rows are added")
+    }
+
+    /// How far it has come: rows added later are not seen through this mark.
+    pub fn mark(&self) -> Mark {
+        let rows = self.rows();
+        Mark {
+            samples: rows.samples.rows,
+            blocks: rows.blocks.rows,
+            plain: rows.plain.iter().map(Vec::len).collect(),
+        }
+    }
+
+    /// The rows of `samples` up to the mark.
+    pub fn samples(&self, mark: &Mark) -> Vec<(Arc<Chunk<f64>>, usize)> {
+        self.rows().samples.first(mark.samples)
+    }
+
+    /// The rows of `blocks` up to the mark.
+    pub fn blocks(&self, mark: &Mark) -> Vec<(Arc<Chunk<BlockValues>>, usize)> {
+        self.rows().blocks.first(mark.blocks)
+    }
+
+    /// The rows of another table up to the mark.
+    pub fn plain(&self, table: Table, mark: &Mark) -> Vec<PlainRow> {
+        self.rows().plain[table as usize][..mark.plain[table as usize]].to_vec()
+    }
+
+    /// The position of the table's last row; 0 without rows.
+    pub fn last_sequence(&self, table: Table) -> Sequence {
+        let rows = self.rows();
+        match table {
+            Table::Samples => rows.samples.last,
+            Table::Blocks => rows.blocks.last,
+            _ => rows.plain[table as usize].last().map_or(0, |(sequence, _)| *sequence),
+        }
+    }
+
+    /// Memory taken, in bytes.
+    pub fn bytes(&self) -> usize {
+        let rows = self.rows();
+        rows.samples.rows * SeriesRows::<f64>::ROW_BYTES
+            + rows.blocks.rows * SeriesRows::<BlockValues>::ROW_BYTES
+            + rows.plain_bytes
+    }
+}
+
+impl PartRows {
+    /// Adds a row of a table other than `samples` and `blocks`.
+    pub fn push(&mut self, table: Table, sequence: Sequence, cells: Vec<Cell>) {
+        self.plain_bytes += 24 + cells.iter().map(cell_bytes).sum::<usize>();
+        self.plain[table as usize].push((sequence, cells.into()));
+    }
+}
+
+// Texts count in full although names are shared: an estimate from above.
+fn cell_bytes(cell: &Cell) -> usize {
+    const LABEL_OVERHEAD: usize = 64;
+    size_of::<Cell>()
+        + match cell {
+            Cell::Text(text) => text.len(),
+            Cell::Labels(labels) => {
+                labels.iter().map(|(name, value)| name.len() + value.len() + LABEL_OVERHEAD).sum()
+            }
+            Cell::Texts(texts) => texts.iter().map(|text| text.len() + LABEL_OVERHEAD / 2).sum(),
+            Cell::Null | Cell::Time(_) | Cell::Number(_) | Cell::Integer(_) | Cell::Boolean(_) => 0,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_hides_what_comes_after_it_even_when_its_chunk_fills_up() {
+        let part = Part::empty();
+        for row in 0..100 {
+            part.rows().samples.push(row, 0, row as i64, Flag::Ok, row as f64);
+        }
+        let mark = part.mark();
+        for row in 100..CHUNK_ROWS as u64 + 5 {
+            part.rows().samples.push(row, 0, row as i64, Flag::Ok, row as f64);
+        }
+        let rows: usize = part.samples(&mark).iter().map(|(_, length)| length).sum();
+        assert_eq!(rows, 100);
+        let rows: usize = part.samples(&part.mark()).iter().map(|(_, length)| length).sum();
+        assert_eq!(rows, CHUNK_ROWS + 5);
+    }
+}

@@ -1,0 +1,320 @@
+//! Rows of `samples` and `blocks` in key order, as columns: sorted by counting, never by comparing rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Float64Builder, Int32Array, Int64Array, MapBuilder, MapFieldNames, RecordBatch,
+    RecordBatchOptions, StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+use telemetry::Name;
+use telemetry::record::{Flag, Sequence, SeriesDeclaration};
+use telemetry::table::Table;
+
+use super::part::{BlockValues, Chunk};
+use super::series::{Ranking, SeriesNumber, cooling_loop};
+use super::{Day, date_text, day_of};
+use crate::schema::{DATE, SEQUENCE, SHARD};
+
+/// A table whose rows belong to series.
+pub trait Measured: Copy + Send + Sync + 'static {
+    /// Which.
+    const TABLE: Table;
+
+    /// A column that is neither the series' nor `time`, `date`, `shard`, `seq`.
+    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef>;
+}
+
+impl Measured for f64 {
+    const TABLE: Table = Table::Samples;
+
+    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
+        match name {
+            "value" => {
+                let mut values = Float64Builder::with_capacity(rows.size_hint().0);
+                for (value, _) in rows {
+                    values.append_option(Some(value).filter(|value| !value.is_nan()));
+                }
+                Some(Arc::new(values.finish()))
+            }
+            "flag" => {
+                let mut flags = StringBuilder::new();
+                for (_, flag) in rows {
+                    flags.append_value(Flag::ALL[usize::from(flag)].name());
+                }
+                Some(Arc::new(flags.finish()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Measured for BlockValues {
+    const TABLE: Table = Table::Blocks;
+
+    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
+        let number: fn(&Self) -> f64 = match name {
+            "mean" => |values| values.mean,
+            "minimum" => |values| values.minimum,
+            "maximum" => |values| values.maximum,
+            "last" => |values| values.last,
+            "known_seconds" => |values| values.known_seconds,
+            "count" => {
+                return Some(Arc::new(Int64Array::from_iter_values(
+                    rows.map(|(values, _)| i64::from(values.count)),
+                )));
+            }
+            _ => return None,
+        };
+        let known = rows.map(|(values, _)| Some(number(&values)).filter(|number| !number.is_nan()));
+        Some(Arc::new(known.collect::<Float64Array>()))
+    }
+}
+
+/// Rows of one series and day that follow each other.
+#[derive(Debug, Clone)]
+struct Piece {
+    day: Day,
+    series: SeriesNumber,
+    rows: Range<usize>,
+}
+
+/// Rows in the order of [`crate::schema::sort_key`], held as indices into the chunks.
+pub struct SortedRows<V> {
+    chunks: Vec<Arc<Chunk<V>>>,
+    ranking: Arc<Ranking>,
+    shard: u32,
+    /// Chunk and row.
+    order: Vec<(u32, u32)>,
+    pieces: Vec<Piece>,
+}
+
+impl<V: Measured> SortedRows<V> {
+    /// Sorts the rows whose record comes after `after`, of the series that are `kept` (by number; all when `None`).
+    pub fn new(
+        taken: &[(Arc<Chunk<V>>, usize)],
+        ranking: Arc<Ranking>,
+        shard: u32,
+        after: Sequence,
+        kept: Option<&[bool]>,
+    ) -> Self {
+        let wanted = |chunk: &Chunk<V>, row: usize| {
+            kept.is_none_or(|kept| kept[chunk.series[row] as usize]) && chunk.sequence(row) > after
+        };
+        // Counting sort: where each series' rows begin, then each row to its place.
+        let mut places = vec![0_usize; ranking.series.len()];
+        for (chunk, length) in taken {
+            for row in (0..*length).filter(|row| wanted(chunk, *row)) {
+                places[chunk.series[row] as usize] += 1;
+            }
+        }
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut total = 0;
+        for (series, same_key) in &ranking.order {
+            let count = std::mem::replace(&mut places[*series as usize], total);
+            match ranges.last_mut() {
+                Some(range) if *same_key => range.end += count,
+                _ => ranges.push(total..total + count),
+            }
+            total += count;
+        }
+        let mut order = vec![(0, 0); total];
+        for (index, (chunk, length)) in taken.iter().enumerate() {
+            for row in (0..*length).filter(|row| wanted(chunk, *row)) {
+                let place = &mut places[chunk.series[row] as usize];
+                order[*place] = (index as u32, row as u32);
+                *place += 1;
+            }
+        }
+        let chunks = taken.iter().map(|(chunk, _)| chunk.clone()).collect();
+        let mut sorted = Self { chunks, ranking, shard, order, pieces: Vec::new() };
+        for rows in ranges {
+            sorted.sort_by_time(rows.clone());
+            sorted.cut_into_pieces(rows);
+        }
+        sorted
+    }
+
+    // Rows of a series nearly always come in order of time, so that this only looks.
+    fn sort_by_time(&mut self, rows: Range<usize>) {
+        let chunks = &self.chunks;
+        let key = |(chunk, row): &(u32, u32)| {
+            let (chunk, row) = (&chunks[*chunk as usize], *row as usize);
+            (chunk.time[row], chunk.sequence(row))
+        };
+        if !self.order[rows.clone()].is_sorted_by_key(key) {
+            self.order[rows].sort_by_key(key);
+        }
+    }
+
+    fn cut_into_pieces(&mut self, rows: Range<usize>) {
+        let mut start = rows.start;
+        while start < rows.end {
+            let (day, series) = self.day_and_series(start);
+            let others = (start..rows.end).find(|index| self.day_and_series(*index) != (day, series));
+            let end = others.unwrap_or(rows.end);
+            self.pieces.push(Piece { day, series, rows: start..end });
+            start = end;
+        }
+    }
+
+    fn day_and_series(&self, index: usize) -> (Day, SeriesNumber) {
+        let (chunk, row) = self.order[index];
+        let (chunk, row) = (&self.chunks[chunk as usize], row as usize);
+        (day_of(chunk.time[row]), chunk.series[row])
+    }
+
+    /// Batches of at most `rows_max` rows with the columns of `schema`, in key order.
+    pub fn batches(
+        self,
+        schema: SchemaRef,
+        rows_max: usize,
+    ) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send {
+        self.dated_batches(schema, rows_max, false).map(|batch| batch.map(|(_, batch)| batch))
+    }
+
+    /// As [`SortedRows::batches`], a day after the other: each batch is of one day and comes with it.
+    pub fn batches_by_day(
+        mut self,
+        schema: SchemaRef,
+        rows_max: usize,
+    ) -> impl Iterator<Item = Result<(Day, RecordBatch), ArrowError>> + Send {
+        self.pieces.sort_by_key(|piece| piece.day); // stable: key order within a day
+        self.dated_batches(schema, rows_max, true)
+    }
+
+    fn dated_batches(
+        self,
+        schema: SchemaRef,
+        rows_max: usize,
+        one_day: bool,
+    ) -> impl Iterator<Item = Result<(Day, RecordBatch), ArrowError>> + Send {
+        let mut next = 0;
+        let mut done = 0; // rows of piece `next` that are out already
+        std::iter::from_fn(move || {
+            let day = self.pieces.get(next)?.day;
+            let mut taken = Vec::new();
+            let mut space = rows_max;
+            while let Some(piece) = self.pieces.get(next) {
+                if space == 0 || (one_day && piece.day != day) {
+                    break;
+                }
+                let start = piece.rows.start + done;
+                let length = (piece.rows.end - start).min(space);
+                taken.push(Piece { rows: start..start + length, ..*piece });
+                space -= length;
+                done += length;
+                if start + length == piece.rows.end {
+                    next += 1;
+                    done = 0;
+                }
+            }
+            Some(self.batch(&schema, &taken).map(|batch| (day, batch)))
+        })
+    }
+
+    fn batch(&self, schema: &SchemaRef, pieces: &[Piece]) -> Result<RecordBatch, ArrowError> {
+        let rows = pieces.iter().map(|piece| piece.rows.len()).sum();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| self.column(field.name(), field.data_type(), pieces))
+            .collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+    }
+
+    fn column(&self, name: &str, kind: &DataType, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
+        if let Some(text) = text_of_series(name) {
+            return Ok(self.texts(pieces, text));
+        }
+        let rows = || pieces.iter().flat_map(|piece| self.order[piece.rows.clone()].iter().copied());
+        let length = pieces.iter().map(|piece| piece.rows.len()).sum();
+        Ok(match name {
+            "labels" => self.labels(kind, pieces)?,
+            "time" => {
+                let times = rows().map(|(chunk, row)| self.chunks[chunk as usize].time[row as usize]);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+            DATE => {
+                let mut dates = StringBuilder::new();
+                for piece in pieces {
+                    dates.append_value_n(date_text(piece.day), piece.rows.len());
+                }
+                Arc::new(dates.finish())
+            }
+            SHARD => Arc::new(Int32Array::from_value(self.shard as i32, length)),
+            SEQUENCE => Arc::new(Int64Array::from_iter_values(
+                rows().map(|(chunk, row)| self.chunks[chunk as usize].sequence(row as usize) as i64),
+            )),
+            _ => {
+                let mut values = rows().map(|(chunk, row)| {
+                    let chunk = &self.chunks[chunk as usize];
+                    (chunk.value[row as usize], chunk.flag[row as usize])
+                });
+                V::column(name, &mut values).ok_or_else(|| {
+                    ArrowError::SchemaError(format!("table {} has no column {name:?}", V::TABLE.name()))
+                })?
+            }
+        })
+    }
+
+    fn texts(&self, pieces: &[Piece], text: fn(&SeriesDeclaration) -> Option<&Name>) -> ArrayRef {
+        let mut column = StringBuilder::new();
+        for piece in pieces {
+            match text(&self.ranking.series[piece.series as usize]) {
+                Some(text) => column.append_value_n(text, piece.rows.len()),
+                None => column.append_nulls(piece.rows.len()),
+            }
+        }
+        Arc::new(column.finish())
+    }
+
+    fn labels(&self, kind: &DataType, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
+        let mut column = labels_builder(kind)?;
+        for piece in pieces {
+            let labels = &self.ranking.series[piece.series as usize].labels;
+            for _ in 0..piece.rows.len() {
+                for (name, value) in labels {
+                    column.keys().append_value(name);
+                    column.values().append_value(value);
+                }
+                column.append(true)?;
+            }
+        }
+        Ok(Arc::new(column.finish()))
+    }
+}
+
+/// A builder for the column type of labels.
+pub fn labels_builder(kind: &DataType) -> Result<MapBuilder<StringBuilder, StringBuilder>, ArrowError> {
+    let refused = || ArrowError::SchemaError(format!("labels are a map, not {kind}"));
+    let DataType::Map(entries, _) = kind else { return Err(refused()) };
+    let DataType::Struct(fields) = entries.data_type() else { return Err(refused()) };
+    let names = MapFieldNames {
+        entry: entries.name().clone(),
+        key: fields[0].name().clone(),
+        value: fields[1].name().clone(),
+    };
+    Ok(MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+        .with_keys_field(fields[0].clone())
+        .with_values_field(fields[1].clone()))
+}
+
+/// How to get a text column that is the same for all rows of a series; `None` for another column.
+pub fn text_of_series(name: &str) -> Option<fn(&SeriesDeclaration) -> Option<&Name>> {
+    Some(match name {
+        "site" => |series| Some(&series.identity.place.site),
+        "loop" => cooling_loop,
+        "rack" => |series| series.identity.place.rack.as_ref(),
+        "node" => |series| series.identity.place.node.as_ref(),
+        "device" => |series| series.identity.place.device.as_ref(),
+        "signal" => |series| Some(&series.identity.signal),
+        "sensor" => |series| series.identity.sensor.as_ref(),
+        "source_name" => |series| Some(&series.source_name),
+        "source_unit" => |series| Some(&series.source_unit),
+        _ => return None,
+    })
+}

@@ -1,0 +1,16 @@
+//! SQL over files and memory as one consistent cut: read-only, bounded in rows, time, memory and number.
+//!
+//! A query takes its cut when it is planned and sees nothing later: `SELECT` may name a table twice and gets the
+//! same rows. `now()` is the data's watermark, not this machine's clock.
+
+mod engine; // planning and running with limits: read this first
+mod error; // what can go wrong, by who must act
+mod functions; // now, heat_kw
+mod provider; // a table as files and memory in one scan
+mod views; // rack_now, slo_now and others
+
+pub use engine::{
+    ColumnDescription, Limits, Prepared, QueryEngine, QueryResult, TableDescription, refuse_changes,
+};
+pub use error::QueryError;
+pub use views::VIEWS;

@@ -1,0 +1,323 @@
+//! Planning and running queries within limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures::{Stream, StreamExt, TryStreamExt};
+use telemetry::EventTime;
+use telemetry::table::Table;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::QueryError;
+use super::functions::functions;
+use super::provider::{Source, Tables};
+use super::views::VIEWS;
+use crate::History;
+use crate::schema::{ADDED_COLUMNS, arrow_schema};
+
+/// What one query may take. Full means a clear refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows of one result.
+    pub rows_max: usize,
+    /// Time of one query, s.
+    pub seconds_max: u64,
+    /// Memory of all queries together, bytes.
+    pub memory_bytes_max: usize,
+    /// Queries that run at the same time.
+    pub concurrency_max: usize,
+}
+
+impl Default for Limits {
+    /// A million rows, 60 s, 512 MiB, 8 queries.
+    fn default() -> Self {
+        Self { rows_max: 1_000_000, seconds_max: 60, memory_bytes_max: 512 << 20, concurrency_max: 8 }
+    }
+}
+
+/// Answers SQL about one history. Clones share memory and the number of queries.
+#[derive(Clone)]
+pub struct QueryEngine {
+    history: History,
+    runtime: Arc<RuntimeEnv>,
+    running: Arc<Semaphore>,
+    limits: Limits,
+    now: Option<EventTime>,
+}
+
+/// A query that is planned, with the rows it will see.
+pub struct Prepared {
+    engine: QueryEngine,
+    state: SessionState,
+    plan: LogicalPlan,
+}
+
+/// Rows as they come.
+pub struct QueryResult {
+    /// The result's columns.
+    pub schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    memory_bytes_max: usize,
+}
+
+/// A table or view that can be asked.
+#[derive(Debug, Clone)]
+pub struct TableDescription {
+    /// Its name.
+    pub name: &'static str,
+    /// What a view shows; `None` for a table.
+    pub view: Option<&'static str>,
+    /// A table's columns; those of a view are found with `DESCRIBE`.
+    pub columns: Vec<ColumnDescription>,
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct ColumnDescription {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in Arrow.
+    pub kind: String,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+}
+
+impl QueryEngine {
+    pub(crate) fn new(history: History, limits: Limits) -> Self {
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .expect("a runtime without files needs nothing that could be missing");
+        history.register_store(&runtime);
+        let running = Arc::new(Semaphore::new(limits.concurrency_max));
+        Self { history, runtime, running, limits, now: None }
+    }
+
+    /// The same with another `now()`: for recorded data, and for questions about the past.
+    pub fn with_now(mut self, now: EventTime) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// What `now()` means: as told, else the history's watermark.
+    pub fn now(&self) -> EventTime {
+        self.now.unwrap_or_else(|| self.history.now())
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Plans and runs a query.
+    ///
+    /// - `parameters`: values of `$name` in the text.
+    ///
+    /// # Errors
+    /// [`QueryError`]; once rows come, their stream can fail too.
+    pub async fn sql(
+        &self,
+        text: &str,
+        parameters: &[(&str, ScalarValue)],
+    ) -> Result<QueryResult, QueryError> {
+        self.prepare(text, parameters).await?.run().await
+    }
+
+    /// Plans a query and fixes the rows that it will see.
+    ///
+    /// # Errors
+    /// [`QueryError::Statement`], [`QueryError::NotReadOnly`].
+    pub async fn prepare(
+        &self,
+        text: &str,
+        parameters: &[(&str, ScalarValue)],
+    ) -> Result<Prepared, QueryError> {
+        let state = self.state(Source::Fixed(Arc::new(self.history.cut())));
+        let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
+        refuse_changes(&plan)?;
+        let values: HashMap<String, _> =
+            parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+        let plan = if values.is_empty() {
+            plan
+        } else {
+            plan.with_param_values(ParamValues::Map(values)).map_err(QueryError::of_plan)?
+        };
+        Ok(Prepared { engine: self.clone(), state, plan })
+    }
+
+    /// A session for servers that plan by themselves. Each scan sees the newest rows; such a server must refuse
+    /// what is not read-only by itself, see [`refuse_changes`].
+    pub fn session(&self) -> SessionContext {
+        SessionContext::new_with_state(self.state(Source::Newest))
+    }
+
+    /// What can be asked.
+    pub fn tables() -> Vec<TableDescription> {
+        let tables = Table::ALL.iter().map(|table| {
+            let schema = arrow_schema(*table);
+            let own = table.columns().iter().map(|column| (column.name, column.meaning));
+            let columns = own
+                .chain(ADDED_COLUMNS)
+                .zip(schema.fields())
+                .map(|((name, meaning), field)| ColumnDescription {
+                    name,
+                    kind: field.data_type().to_string(),
+                    meaning,
+                })
+                .collect();
+            TableDescription { name: table.name(), view: None, columns }
+        });
+        let views = VIEWS.iter().map(|view| TableDescription {
+            name: view.name,
+            view: Some(view.meaning),
+            columns: Vec::new(),
+        });
+        tables.chain(views).collect()
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(super) fn state(&self, source: Source) -> SessionState {
+        let mut config = SessionConfig::new().with_information_schema(true);
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".to_owned());
+        options.execution.parquet.pushdown_filters = true;
+        options.execution.parquet.reorder_filters = true;
+        options.execution.parquet.schema_force_view_types = false;
+        let mut state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_runtime_env(self.runtime.clone())
+            .build();
+        for function in functions(self.now()) {
+            let registered =
+                datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function));
+            registered.expect("a session takes any function");
+        }
+        let names = state.config_options().catalog.clone();
+        let catalog =
+            state.catalog_list().catalog(&names.default_catalog).expect("made with default features");
+        let tables = Tables { engine: self.clone(), source };
+        catalog
+            .register_schema(&names.default_schema, Arc::new(tables))
+            .expect("a catalog in memory takes it");
+        state
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        let permit = self.running.clone().try_acquire_owned();
+        permit.map_err(|_| QueryError::TooManyQueries { concurrency_max: self.limits.concurrency_max })
+    }
+}
+
+/// Refuses a plan that would change data, files or settings.
+///
+/// # Errors
+/// [`QueryError::NotReadOnly`].
+pub fn refuse_changes(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let only_reading =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    only_reading.verify_plan(plan).map_err(|error| {
+        let text = error.strip_backtrace();
+        let what = text.strip_prefix("Error during planning: ").unwrap_or(&text);
+        QueryError::NotReadOnly { what: what.to_owned() }
+    })
+}
+
+impl Prepared {
+    /// The result's columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema().inner().clone()
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManyQueries`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
+    pub async fn run(self) -> Result<QueryResult, QueryError> {
+        let permit = self.engine.permit()?;
+        let limits = self.engine.limits;
+        let failed = |error| QueryError::of_run(error, limits.memory_bytes_max);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
+        let started = DataFrame::new(self.state, self.plan).execute_stream();
+        let stream = tokio::time::timeout_at(deadline, started)
+            .await
+            .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
+            .map_err(failed)?;
+        let schema = stream.schema();
+        let limited = within_limits(stream, limits, deadline, permit);
+        let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
+        Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
+    }
+}
+
+// Holds the permit until the last row has been taken or the reader is gone.
+fn within_limits(
+    stream: SendableRecordBatchStream,
+    limits: Limits,
+    deadline: tokio::time::Instant,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<RecordBatch, DataFusionError>> + Send {
+    futures::stream::try_unfold((stream, 0_usize, permit), move |(mut stream, rows, permit)| async move {
+        let next = tokio::time::timeout_at(deadline, stream.next()).await;
+        let next = next.map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?;
+        let Some(batch) = next.transpose()? else { return Ok(None) };
+        let rows = rows + batch.num_rows();
+        if rows > limits.rows_max {
+            return Err(QueryError::TooManyRows { rows_max: limits.rows_max }.into());
+        }
+        Ok(Some((batch, (stream, rows, permit))))
+    })
+}
+
+impl QueryResult {
+    /// The rows as they come; its errors are [`QueryError`]s in [`DataFusionError::External`].
+    pub fn into_stream(self) -> SendableRecordBatchStream {
+        self.stream
+    }
+
+    /// The next rows; `None` after the last.
+    ///
+    /// # Errors
+    /// [`QueryError`]: a limit was reached, or the store failed.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+        let next = self.stream.try_next().await;
+        next.map_err(|error| QueryError::of_run(error, self.memory_bytes_max))
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// As [`QueryResult::next`].
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await? {
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+}
+
+impl History {
+    pub(crate) fn register_store(&self, runtime: &RuntimeEnv) {
+        if let Ok(log_store) = self.location().log_store(Table::Samples) {
+            self.location().register(runtime, &log_store);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The Delta tables: where they are, and how rows get into them exactly once.
+
+pub mod compaction; // many small sorted files into few large ones
+pub mod file; // how rows are encoded
+pub mod location; // what a store's URL means
+pub mod table; // one Delta table: open, write, commit

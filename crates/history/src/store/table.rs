@@ -1,0 +1,350 @@
+//! One Delta table: opened with all that exactly-once and reading rely on checked, written and committed by one owner.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Add, EagerSnapshot, Transaction};
+use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
+use deltalake_core::{DeltaTable, DeltaTableError, Path, TableProperty};
+use object_store::ObjectStoreExt;
+use telemetry::record::Sequence;
+use telemetry::table::Table;
+
+use super::file::FileWriter;
+use super::location::Location;
+use crate::HistoryError;
+use crate::memory::{Day, date_text};
+use crate::schema::{DATE, arrow_schema, delta_schema, statistics_columns};
+
+/// The table property that says which layout the store has.
+const FORMAT_PROPERTY: &str = "thermogate.format";
+/// The layout that this version writes: columns, types, sort keys, names of transactions.
+const FORMAT: &str = "1";
+/// A table is loaded anew after this many commits: one that lives longer gets slower with each (delta-rs #4584).
+const COMMITS_BETWEEN_LOADS: u32 = 50;
+
+/// What queries see of a table: a version, and how far the log is in it.
+#[derive(Debug, Clone, Default)]
+pub struct TableVersion {
+    /// The files; `None` for a table that does not exist yet (reading only).
+    pub snapshot: Option<Arc<EagerSnapshot>>,
+    /// All rows up to this record are in the files.
+    pub transaction: Sequence,
+}
+
+/// One Delta table and its owner's view of it.
+pub struct StoredTable {
+    table: Table,
+    location: Location,
+    application: String,
+    delta: DeltaTable,
+    version: TableVersion,
+    commits_since_load: u32,
+    /// The last commit failed and the table could not be read afterwards: whether it holds is not known.
+    doubtful: bool,
+}
+
+impl StoredTable {
+    /// Opens the table, and makes it when it is not there (unless `read_only`).
+    ///
+    /// # Errors
+    /// [`HistoryError::FormatVersion`], [`HistoryError::NotOurs`], [`HistoryError::Store`].
+    pub async fn open(
+        location: &Location,
+        table: Table,
+        shard: u32,
+        read_only: bool,
+    ) -> Result<Self, HistoryError> {
+        let log_store = location.log_store(table)?;
+        let failed = || HistoryError::store(table, "open");
+        let mut delta = DeltaTable::new(log_store.clone());
+        let exists = log_store.is_delta_table_location().await.map_err(failed())?;
+        if exists {
+            delta.load().await.map_err(failed())?;
+        } else if !read_only {
+            delta = create(table, log_store).await.map_err(HistoryError::store(table, "create"))?;
+        }
+        // What samples say of themselves comes from ingest; all other rows are the evaluator's.
+        let application = match table {
+            Table::Samples => format!("ingest/{shard}"),
+            _ => format!("eval/{shard}"),
+        };
+        let mut opened = Self {
+            table,
+            location: location.clone(),
+            application,
+            delta,
+            version: TableVersion::default(),
+            commits_since_load: 0,
+            doubtful: false,
+        };
+        if exists || !read_only {
+            opened.check()?;
+            opened.look_at_transaction().await?;
+        }
+        Ok(opened)
+    }
+
+    /// What queries see.
+    pub fn version(&self) -> TableVersion {
+        self.version.clone()
+    }
+
+    /// All rows up to this record are in the table.
+    pub fn transaction(&self) -> Sequence {
+        self.version.transaction
+    }
+
+    /// The table as Delta has it, for maintenance.
+    pub fn delta(&self) -> &DeltaTable {
+        &self.delta
+    }
+
+    /// Finds out whether the last commit holds when that is not known.
+    ///
+    /// # Errors
+    /// [`HistoryError::Store`] while the store cannot be read.
+    pub async fn settle(&mut self) -> Result<(), HistoryError> {
+        if self.doubtful || self.commits_since_load >= COMMITS_BETWEEN_LOADS {
+            let expected = self.version.transaction;
+            self.load().await?;
+            // A doubtful commit may have come through; nobody else may have added one.
+            if self.version.transaction < expected {
+                return Err(self.foreign_writer(expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows as Parquet files that nothing refers to yet.
+    ///
+    /// `batches`: each of one day, in key order within a day.
+    ///
+    /// # Errors
+    /// [`HistoryError::Store`]; the files begun are removed.
+    pub async fn write(
+        &self,
+        compression_level: i32,
+        batches: impl Iterator<Item = Result<(Day, RecordBatch), HistoryError>> + Send,
+    ) -> Result<Vec<Add>, HistoryError> {
+        let mut writer = FileWriter::new(self.table, &self.delta, compression_level)?;
+        for batch in batches {
+            let (day, batch) = batch?;
+            writer.write(&date_text(day), batch).await?;
+        }
+        writer.finish().await
+    }
+
+    /// Commits files whose rows reach up to record `up_to`; files and transaction become visible together.
+    ///
+    /// When the answer is an error the table is read again, because a commit whose reply is lost has happened.
+    ///
+    /// # Errors
+    /// [`HistoryError::Store`]: nothing was committed, or it is not known; [`StoredTable::settle`] tells.
+    /// [`HistoryError::ForeignWriter`].
+    pub async fn commit(&mut self, adds: Vec<Add>, up_to: Sequence) -> Result<(), HistoryError> {
+        let properties = CommitProperties::default().with_application_transaction(Transaction::new(
+            &self.application,
+            i64::try_from(up_to).expect("a log has fewer than 2^63 records"),
+        ));
+        let actions: Vec<Action> = adds.iter().cloned().map(Action::Add).collect();
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec![DATE.to_owned()]),
+            predicate: None,
+        };
+        let expected = self.version.transaction;
+        for last_try in [false, true] {
+            let error =
+                match self.commit_actions(actions.clone(), properties.clone(), operation.clone()).await {
+                    Ok(()) => {
+                        self.version.transaction = up_to;
+                        return Ok(());
+                    }
+                    Err(error) => error,
+                };
+            self.doubtful = true;
+            let known = self.delta.version();
+            if self.load().await.is_err() {
+                return Err(HistoryError::store(self.table, "commit to")(error));
+            }
+            if self.version.transaction == up_to {
+                tracing::info!(table = self.table.name(), %error, "a commit was reported as failed but has happened");
+                return Ok(());
+            }
+            if self.version.transaction != expected {
+                return Err(self.foreign_writer(expected));
+            }
+            // Somebody else's maintenance came first: our rows go on top of it.
+            let overtaken = self.delta.version() != known;
+            if last_try || !overtaken {
+                self.remove_files(&adds).await;
+                return Err(HistoryError::store(self.table, "commit to")(error));
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Commits a rewrite: the same rows in other files, or files that are out of date.
+    ///
+    /// # Errors
+    /// [`HistoryError::Store`]; the new files are removed unless the commit may hold.
+    pub async fn commit_rewrite(
+        &mut self,
+        adds: Vec<Add>,
+        mut actions: Vec<Action>,
+        operation: DeltaOperation,
+        action: &'static str,
+    ) -> Result<(), HistoryError> {
+        actions.extend(adds.iter().cloned().map(Action::Add));
+        let result = self.commit_actions(actions, CommitProperties::default(), operation).await;
+        if let Err(error) = result {
+            self.doubtful = true;
+            self.load().await?;
+            let known: Vec<String> = self.files().map(|file| file.path().to_string()).collect();
+            if adds.is_empty() || !adds.iter().all(|add| known.contains(&add.path)) {
+                self.remove_files(&adds).await;
+                return Err(HistoryError::store(self.table, action)(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the table as an operation of Delta's own left it.
+    pub fn adopt(&mut self, delta: DeltaTable) {
+        if let Some(state) = delta.state {
+            self.show(state);
+        }
+    }
+
+    /// The table's files.
+    pub fn files(&self) -> impl Iterator<Item = deltalake_core::kernel::LogicalFileView> + '_ {
+        self.version.snapshot.iter().flat_map(|snapshot| snapshot.log_data().iter().collect::<Vec<_>>())
+    }
+
+    // One owner: a table that has moved on in the meantime is an error here, never merged silently.
+    async fn commit_actions(
+        &mut self,
+        actions: Vec<Action>,
+        properties: CommitProperties,
+        operation: DeltaOperation,
+    ) -> Result<(), DeltaTableError> {
+        let properties = properties.with_max_retries(0).with_cleanup_expired_logs(Some(false));
+        let done = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(self.delta.snapshot()?), self.delta.log_store(), operation)
+            .await?;
+        self.show(done.snapshot());
+        self.commits_since_load += 1;
+        Ok(())
+    }
+
+    fn show(&mut self, state: DeltaTableState) {
+        self.version.snapshot = Some(Arc::new(state.snapshot().clone()));
+        self.delta.state = Some(state);
+    }
+
+    async fn load(&mut self) -> Result<(), HistoryError> {
+        let mut delta = DeltaTable::new(self.delta.log_store());
+        delta.load().await.map_err(HistoryError::store(self.table, "read"))?;
+        self.delta = delta;
+        self.look_at_transaction().await?;
+        self.commits_since_load = 0;
+        self.doubtful = false;
+        Ok(())
+    }
+
+    async fn look_at_transaction(&mut self) -> Result<(), HistoryError> {
+        let failed = || HistoryError::store(self.table, "read");
+        let state = self.delta.snapshot().map_err(failed())?.clone();
+        let found =
+            state.transaction_version(&self.delta.log_store(), &self.application).await.map_err(failed())?;
+        self.version.transaction = Sequence::try_from(found.unwrap_or(0)).unwrap_or(0);
+        self.show(state);
+        Ok(())
+    }
+
+    async fn remove_files(&self, adds: &[Add]) {
+        let store = self.delta.object_store();
+        for add in adds {
+            if let Err(error) = store.delete(&Path::from(add.path.as_str())).await {
+                tracing::warn!(file = add.path, %error, "a file that no commit refers to was left behind");
+            }
+        }
+    }
+
+    fn foreign_writer(&self, expected: Sequence) -> HistoryError {
+        HistoryError::ForeignWriter {
+            table: self.table,
+            application: self.application.clone(),
+            found: self.version.transaction,
+            expected,
+        }
+    }
+
+    fn check(&self) -> Result<(), HistoryError> {
+        let state = self.delta.snapshot().map_err(HistoryError::store(self.table, "read"))?;
+        let store = self.location.given().to_owned();
+        let properties = state.metadata().configuration();
+        let found = properties.get(FORMAT_PROPERTY).map_or("none", String::as_str);
+        if found != FORMAT {
+            let found = found.to_owned();
+            return Err(HistoryError::FormatVersion { store, table: self.table, found, expected: FORMAT });
+        }
+        match self.difference(state) {
+            Some(what) => Err(HistoryError::NotOurs { store, table: self.table, what }),
+            None => Ok(()),
+        }
+    }
+
+    fn difference(&self, state: &DeltaTableState) -> Option<String> {
+        let properties = state.metadata().configuration();
+        let is = |name: &str, value: &str| properties.get(name).is_some_and(|found| found == value);
+        let protocol = state.protocol();
+        let (reader, writer) = (protocol.min_reader_version(), protocol.min_writer_version());
+        if !is(TableProperty::AppendOnly.as_ref(), "true") {
+            return Some("delta.appendOnly is not true".to_owned());
+        }
+        if is(TableProperty::EnableDeletionVectors.as_ref(), "true") {
+            return Some("delta.enableDeletionVectors is true".to_owned());
+        }
+        if (reader, writer) != (1, 2) {
+            return Some(format!("its protocol is reader {reader}, writer {writer} instead of 1 and 2"));
+        }
+        if state.metadata().partition_columns() != &[DATE.to_owned()] {
+            return Some(format!(
+                "it is partitioned by {:?} instead of date",
+                state.metadata().partition_columns()
+            ));
+        }
+        (state.snapshot().arrow_schema().fields() != arrow_schema(self.table).fields())
+            .then(|| format!("its columns are {}", state.snapshot().arrow_schema()))
+    }
+}
+
+async fn create(table: Table, log_store: LogStoreRef) -> Result<DeltaTable, DeltaTableError> {
+    let properties = [
+        (TableProperty::AppendOnly, "true".to_owned()),
+        (TableProperty::CheckpointInterval, "50".to_owned()),
+        // Otherwise each commit lists the whole log; maintenance cleans up once an hour.
+        (TableProperty::EnableExpiredLogCleanup, "false".to_owned()),
+        (TableProperty::DataSkippingStatsColumns, statistics_columns(table).join(",")),
+        (TableProperty::LogRetentionDuration, "interval 7 days".to_owned()),
+        (TableProperty::DeletedFileRetentionDuration, "interval 7 days".to_owned()),
+    ];
+    let mut builder = CreateBuilder::new()
+        .with_log_store(log_store)
+        .with_table_name(table.name())
+        .with_columns(delta_schema(table).fields().cloned())
+        .with_partition_columns([DATE])
+        .with_raise_if_key_not_exists(false)
+        .with_configuration([(FORMAT_PROPERTY, Some(FORMAT))]);
+    for (property, value) in properties {
+        builder = builder.with_configuration_property(property, Some(value));
+    }
+    builder.await
+}
