@@ -328,3 +328,6 @@ impl Expression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
