@@ -7,10 +7,12 @@ mod canonical; // canonical JSON and its hash: the identity of every document
 mod time; // event time in integer microseconds
 
 pub mod alert; // what an alert is and how it changes state
+pub mod arrival; // what is late, and what comes from the future
 pub mod document; // strict YAML with errors that name file and line
 pub mod expression; // what objectives and policies compute from signals
 pub mod facts; // what the evaluator publishes and a gate judges
 pub mod formula; // the physics that detectors, objectives and SQL share
+pub mod mapping; // from a source's metric to a series of ours
 pub mod place; // site, loop, rack, node, device; series and partitions
 pub mod quantity; // quantities whose unit is their type
 pub mod record; // all that the log holds: read this first
