@@ -18,7 +18,7 @@ use telemetry::document::{DocumentError, nearest};
 use telemetry::expression::KnownSignals;
 use telemetry::record::Document;
 
-use self::burn_policy::WrittenPolicy;
+use self::burn_policy::{Policies, WrittenPolicy};
 use self::fields::{Errors, Fields};
 use self::openslo::{Indicator, Metric, Slo};
 use self::source::{Source, Transform};
@@ -122,7 +122,7 @@ pub fn read(documents: &[Document], known: &KnownSignals) -> Result<Loaded, Vec<
 struct Found<'a> {
     slos: Vec<FoundSlo<'a>>,
     indicators: Vec<(&'a str, Name, u64, Option<Source>)>,
-    policies: Vec<WrittenPolicy>,
+    policies: Policies,
     remarks: Vec<Remark>,
 }
 
@@ -179,11 +179,10 @@ impl<'a> Found<'a> {
                     self.note(document, object.line, subject, format!("has no use here: {why}"));
                 }
             }
-            ("thermogate.dev/v1alpha1", "BurnRatePolicy") => {
-                if let Some(policy) = burn_policy::burn_rate_policy(&fields) {
-                    self.take_policy(policy, is_builtin, &fields);
-                }
-            }
+            ("thermogate.dev/v1alpha1", "BurnRatePolicy") => match burn_policy::burn_rate_policy(&fields) {
+                Some(policy) => self.take_policy(policy, is_builtin, &fields),
+                None => self.policies.refused.extend(name(object)),
+            },
             ("thermogate.dev/v1alpha1", kind) if OTHERS.contains(&kind) => return,
             ("openslo/v1" | "thermogate.dev/v1alpha1", kind) => {
                 let known = OPENSLO.into_iter().chain(OTHERS).chain(["BurnRatePolicy"]);
@@ -202,8 +201,8 @@ impl<'a> Found<'a> {
     }
 
     fn take_policy(&mut self, policy: WrittenPolicy, is_builtin: bool, fields: &Fields<'_>) {
-        match self.policies.iter().any(|known| known.name() == policy.name()) {
-            false => self.policies.push(policy),
+        match self.policies.read.iter().any(|known| known.name() == policy.name()) {
+            false => self.policies.read.push(policy),
             true if is_builtin => {}
             true => fields.refuse("a second BurnRatePolicy of this name: give it another one"),
         }
@@ -286,15 +285,18 @@ impl<'a> Found<'a> {
 
 /// `SLO rack-coolant-dt`, or the kind alone while the name is not known.
 fn subject(kind: &str, object: &Node) -> String {
-    let entry = |node: &Node, name: &str| match &node.value {
-        tree::Value::Map(entries) => {
-            entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node.clone())
-        }
+    name(object).map_or_else(|| kind.to_owned(), |name| format!("{kind} {name}"))
+}
+
+/// `metadata.name`, before anything is checked.
+fn name(object: &Node) -> Option<String> {
+    fn entry<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+        let tree::Value::Map(entries) = &node.value else { return None };
+        entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+    match &entry(entry(object, "metadata")?, "name")?.value {
+        tree::Value::Text(name) => Some(name.clone()),
         _ => None,
-    };
-    match entry(object, "metadata").and_then(|metadata| entry(&metadata, "name")).map(|name| name.value) {
-        Some(tree::Value::Text(name)) => format!("{kind} {name}"),
-        _ => kind.to_owned(),
     }
 }
 

@@ -23,6 +23,14 @@ use crate::objective::{
     BudgetShareAlert, BurnPair, BurnRatePolicy, BurnScale, MILLION, REFERENCE_PERIOD, Tier,
 };
 
+/// The policies of all files.
+#[derive(Default)]
+pub struct Policies {
+    pub read: Vec<WrittenPolicy>,
+    /// Names of those that could not be read: said once, not again by each objective.
+    pub refused: Vec<String>,
+}
+
 /// A policy as written: factors that are given as shares of the budget depend on the objective's window.
 pub struct WrittenPolicy {
     policy: BurnRatePolicy,

@@ -33,8 +33,11 @@ impl<'a> Errors<'a> {
         self.found.borrow_mut().push(DocumentError::new(self.document, Some(line), message));
     }
 
+    /// All of them, by line.
     pub fn into_list(self) -> Vec<DocumentError> {
-        self.found.into_inner()
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|error| error.line);
+        found
     }
 }
 
@@ -71,7 +74,7 @@ impl<'a> Fields<'a> {
     pub fn require(&self, name: &'static str) -> Option<Field<'a>> {
         let field = self.get(name);
         if field.is_none() {
-            self.refuse(format!("{} is missing", self.path_to(name)));
+            self.errors.refuse(self.line, format!("{} is missing", self.path_to(name)));
         }
         field
     }
@@ -96,9 +99,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A field that may be left out: `Some(None)` when it is, `None` when it is there and wrong.
+    pub fn given<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Field<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.get(name).map_or(Some(None), |field| read(&field).map(Some))
+    }
+
     /// Notes an error about the whole map.
     pub fn refuse(&self, message: impl std::fmt::Display) {
-        self.errors.refuse(self.line, message);
+        let separator = if self.path.is_empty() { "" } else { ": " };
+        self.errors.refuse(self.line, format!("{}{separator}{message}", self.path));
     }
 
     fn path_to(&self, name: &str) -> String {

@@ -187,7 +187,7 @@ pub struct Target<'a> {
     pub comparison: Option<Comparison>,
     pub value: Option<f64>,
     /// `target` or a hundredth of `targetPercent`, and where it stands.
-    pub target: Option<(f64, Field<'a>)>,
+    pub target: (f64, Field<'a>),
     pub slice_target: Option<Field<'a>>,
     pub slice_window: Option<Field<'a>>,
 }
@@ -297,8 +297,8 @@ fn target(field: Field<'_>) -> Option<Target<'_>> {
     }
     let display_name =
         fields.get("displayName").and_then(|field| at_most(&field, DISPLAY_NAME_MAX)).unwrap_or_default();
-    let comparison = fields.get("op").and_then(|field| comparison(&field));
-    let value = fields.get("value").and_then(|field| field.number());
+    let comparison = fields.given("op", comparison);
+    let value = fields.given("value", Field::number);
     let target = match (fields.get("target"), fields.get("targetPercent")) {
         (Some(field), None) => field.number().and_then(|target| share_below_one(target, target, field)),
         (None, Some(field)) => {
@@ -309,15 +309,8 @@ fn target(field: Field<'_>) -> Option<Target<'_>> {
     };
     let (slice_target, slice_window) = (fields.get("timeSliceTarget"), fields.get("timeSliceWindow"));
     fields.close();
-    target.is_some().then_some(Target {
-        field,
-        display_name,
-        comparison,
-        value,
-        target,
-        slice_target,
-        slice_window,
-    })
+    let (comparison, value, target) = (comparison?, value?, target?);
+    Some(Target { field, display_name, comparison, value, target, slice_target, slice_window })
 }
 
 fn share_below_one(written: f64, share: f64, field: Field<'_>) -> Option<(f64, Field<'_>)> {
@@ -382,7 +375,7 @@ fn metric_source<'a>(holder: &Fields<'a>) -> Option<Metric<'a>> {
     fields.close();
     let spec = spec?;
     if spec.all().next().is_none() {
-        spec.refuse("metricSource.spec is empty: at least one field is needed");
+        spec.refuse("at least one field is needed");
         return None;
     }
     match (kind, reference) {

@@ -6,7 +6,7 @@ use telemetry::signal;
 use telemetry::unit::Scale;
 use telemetry::{Microseconds, Name, canonical_json, sha256_hex};
 
-use super::burn_policy::WrittenPolicy;
+use super::burn_policy::{Policies, WrittenPolicy};
 use super::openslo::{BURN_RATE_POLICY, Budgeting, Duration, SCOPE, Slo, TIER, duration};
 use super::source::{Source, Transform};
 use crate::objective::{Aggregation, EventRate, HardLimit, Objective, Promise, Tier, TimeInBounds, Trend};
@@ -18,7 +18,7 @@ pub const DEFAULT_POLICY: &str = "default";
 pub fn objective(
     slo: &Slo<'_>,
     source: &Source,
-    policies: &[WrittenPolicy],
+    policies: &Policies,
     document: &Name,
     line: u64,
 ) -> Option<Objective> {
@@ -208,20 +208,23 @@ fn slice_target_ppm(slo: &Slo<'_>) -> Option<u32> {
 }
 
 fn target_ppm(slo: &Slo<'_>) -> Option<u32> {
-    let (share, field) = slo.objective.target.as_ref()?;
+    let (share, field) = &slo.objective.target;
     match field.millionths(*share)? {
         1_000_000 => field.refuse("leaves no error budget: give a lower target"),
         share => Some(share as u32),
     }
 }
 
-fn policy<'p>(slo: &Slo<'_>, policies: &'p [WrittenPolicy]) -> Option<&'p WrittenPolicy> {
+fn policy<'p>(slo: &Slo<'_>, policies: &'p Policies) -> Option<&'p WrittenPolicy> {
     let field = slo.metadata.annotation(BURN_RATE_POLICY);
     let name = field.map_or(Some(DEFAULT_POLICY), |field| field.text())?;
-    if let Some(policy) = policies.iter().find(|policy| &**policy.name() == name) {
+    if let Some(policy) = policies.read.iter().find(|policy| &**policy.name() == name) {
         return Some(policy);
     }
-    let known: Vec<&str> = policies.iter().map(|policy| &**policy.name()).collect();
+    if policies.refused.iter().any(|refused| refused == name) {
+        return None;
+    }
+    let known: Vec<&str> = policies.read.iter().map(|policy| &**policy.name()).collect();
     let near = telemetry::document::nearest(name, known.iter().copied());
     let near = near
         .map_or_else(|| format!("known are {}", known.join(", ")), |near| format!("did you mean {near:?}?"));
@@ -245,10 +248,10 @@ fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
         return field.refuse(format!("{what} is not judged in time slices: leave it out"));
     }
     match &slo.objective.target {
-        Some((share, field)) if *share != 0.0 => field.refuse(format!(
+        (0.0, _) => Some(()),
+        (share, field) => field.refuse(format!(
             "{what} has no error budget, so {share} would promise nothing: write `target: 0`"
         )),
-        Some(_) | None => Some(()),
     }
 }
 

@@ -83,7 +83,7 @@ pub fn source(spec: &Fields<'_>, known: &KnownSignals) -> Option<Source> {
         }
         (_, Some(field)) => signal(&field, known).map(Some),
         (_, None) => {
-            spec.refuse("metricSource.spec.signal is missing: give {expr: ..., unit: ...}");
+            spec.refuse("`signal` is missing: give {expr: ..., unit: ...}");
             None
         }
     };
@@ -209,8 +209,8 @@ fn slope(fields: &Fields<'_>) -> Option<Transform> {
             }
             length => Some(length),
         });
-    let time_to_threshold = given(fields, "timeToThreshold", Field::positive_length);
-    let rate_per_hour = given(fields, "ratePerHour", |field| match field.number()? {
+    let time_to_threshold = fields.given("timeToThreshold", Field::positive_length);
+    let rate_per_hour = fields.given("ratePerHour", |field| match field.number()? {
         rate if rate > 0.0 => Some(rate),
         rate => field.refuse(format!("{rate} must be more than 0: it limits the slope either way")),
     });
@@ -240,8 +240,8 @@ fn event_rate(fields: &Fields<'_>) -> Option<Transform> {
 
 fn hard_limit_of(field: &Field<'_>) -> Option<Transform> {
     let fields = field.fields()?;
-    let noise_floor = given(&fields, "noiseFloor", Field::length);
-    let equals = given(&fields, "equals", |field| {
+    let noise_floor = fields.given("noiseFloor", Field::length);
+    let equals = fields.given("equals", |field| {
         field.word(&[("ok", STATE_OK), ("warning", STATE_WARNING), ("critical", STATE_CRITICAL)])
     });
     fields.close();
@@ -258,7 +258,7 @@ fn slice(spec: &Fields<'_>) -> Option<(Microseconds, Option<Aggregation>)> {
         }
         length => field.refuse(format!("{length} is out of range: a slice takes from 100ms to 1h")),
     });
-    let aggregation = given(&fields, "aggregation", |field| {
+    let aggregation = fields.given("aggregation", |field| {
         field.word(&[
             ("timeWeightedMean", Aggregation::TimeWeightedMean),
             ("timeWeightedMax", Aggregation::TimeWeightedMax),
@@ -276,8 +276,8 @@ fn validity(spec: &Fields<'_>, known: &KnownSignals) -> Option<Validity> {
     let Some(field) = spec.get("validity") else { return Some((None, None, Microseconds::ZERO)) };
     let fields = field.fields()?;
     fields.get("quality").and_then(|field| field.word(&[("good", ())]));
-    let load = given(&fields, "load", |field| load(field, known));
-    let staleness = given(&fields, "maxStaleness", Field::positive_length);
+    let load = fields.given("load", |field| load(field, known));
+    let staleness = fields.given("maxStaleness", Field::positive_length);
     let warmup = fields.get("warmup").map_or(Some(Microseconds::ZERO), |field| field.length());
     fields.close();
     Some((load?, staleness?, warmup?))
@@ -301,15 +301,6 @@ fn load(field: &Field<'_>, known: &KnownSignals) -> Option<LoadValidity> {
             unit_field.refuse(format!("{text:?} is measured in {measured}, which cannot be told in {unit}"))
         }
     }
-}
-
-/// A field that may be left out: `Some(None)` when it is, `None` when it is there and wrong.
-fn given<'a, T>(
-    fields: &Fields<'a>,
-    name: &'static str,
-    read: impl FnOnce(&Field<'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    fields.get(name).map_or(Some(None), |field| read(&field).map(Some))
 }
 
 fn missing_data(spec: &Fields<'_>) -> Option<(u32, bool)> {
