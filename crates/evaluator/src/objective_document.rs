@@ -9,6 +9,7 @@ mod openslo; // OpenSLO v1, field by field
 mod promise; // an objective of an SLO, its source and its policy
 mod source; // our extension: metricSource.spec
 mod tree; // YAML that knows its lines
+mod unused_kind; // OpenSLO's kinds that have no use here
 
 use std::fmt;
 
@@ -174,7 +175,7 @@ impl<'a> Found<'a> {
             }
             ("openslo/v1", kind) if OPENSLO.contains(&kind) => {
                 let metadata = openslo::metadata(&fields);
-                if let (Some(metadata), Some(why)) = (metadata, openslo::unused_kind(kind, &fields)) {
+                if let (Some(metadata), Some(why)) = (metadata, unused_kind::unused_kind(kind, &fields)) {
                     let subject = format!("{kind} {}", metadata.name);
                     self.note(document, object.line, subject, format!("has no use here: {why}"));
                 }
@@ -268,15 +269,15 @@ impl<'a> Found<'a> {
             }
             objectives.push(objective);
         }
-        for (name, document, line, _) in self.indicators.iter().filter(|(name, ..)| !used.contains(name)) {
-            let (subject, message) = (format!("SLI {name}"), "no SLO refers to it".to_owned());
-            self.remarks.push(Remark {
-                level: RemarkLevel::Note,
-                document: document.clone(),
-                line: *line,
-                subject,
-                message,
-            });
+        for (name, document, line, source) in self.indicators.iter().filter(|(name, ..)| !used.contains(name))
+        {
+            let message = match source {
+                Some(_) => "no SLO refers to it",
+                None => "has no use here: only sources of `type: thermogate` are evaluated",
+            };
+            let (subject, message) = (format!("SLI {name}"), message.to_owned());
+            let (level, document, line) = (RemarkLevel::Note, document.clone(), *line);
+            self.remarks.push(Remark { level, document, line, subject, message });
         }
         objectives.sort_by(|one, other| one.name.cmp(&other.name));
         Loaded { objectives, remarks: self.remarks }
