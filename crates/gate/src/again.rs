@@ -1,0 +1,66 @@
+//! A verdict judged again from its stored facts, to the byte.
+//!
+//! `judge` → facts as JSON → table `verdicts` → **again** → the same answer
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use telemetry::canonical_json;
+use telemetry::facts::RackFacts;
+
+use crate::judge::{Question, concerned, judge_as};
+use crate::policy::Policy;
+
+/// Stored facts that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the stored facts or answer cannot be read: {0}; they were written by another version of the engine, or changed"
+)]
+pub struct AgainError(String);
+
+/// What a verdict was made from.
+#[derive(Serialize)]
+struct Written<'a> {
+    engine: &'a str,
+    policy: &'a Policy,
+    question: &'a Question,
+    facts: Vec<&'a RackFacts>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    engine: String,
+    policy: Policy,
+    question: Question,
+    facts: Vec<RackFacts>,
+}
+
+/// Policy, question and the facts that it is about, as canonical JSON: all that [`judge_again`] needs.
+pub fn facts_json(policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]) -> String {
+    let facts: Vec<&RackFacts> = facts.iter().map(|facts| &**facts).collect();
+    let facts = concerned(policy, question, &facts);
+    canonical_json(&Written { engine: crate::ENGINE_VERSION, policy, question, facts })
+}
+
+/// Judges stored facts again: the answer's canonical JSON, byte for byte what was given then as long as the
+/// engine judges as it did. The answer carries the version of the engine that gave it first.
+///
+/// # Errors
+/// When the text is not what [`facts_json`] writes.
+pub fn judge_again(stored_facts_json: &str) -> Result<String, AgainError> {
+    let Read { engine, policy, question, facts } = read(stored_facts_json)?;
+    let facts: Vec<&RackFacts> = facts.iter().collect();
+    Ok(judge_as(&policy.sealed(), &question, &facts, &engine).to_json())
+}
+
+/// Reads JSON with exact numbers. `serde_json` without its feature `float_roundtrip` may read a number one unit in
+/// the last place off, which would change bytes; JSON is YAML, and that reader is exact.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, AgainError> {
+    // The text is our own and bounded by the store: no budget against hostile documents.
+    let options = serde_saphyr::options! { budget: None };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let message = error.without_snippet().to_string();
+        AgainError(message.lines().next().unwrap_or_default().to_owned())
+    })
+}
