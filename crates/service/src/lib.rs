@@ -51,10 +51,10 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
         // 0 means for ever, which is what a table that is not named is.
         retention_days: Table::ALL.iter().map(|table| (*table, days(*table))).filter(|(_, days)| *days > 0).collect(),
         limits: Limits {
-            rows: settings.query.rows_max,
-            seconds: settings.query.seconds_max,
-            memory_bytes: settings.query.memory_bytes_max,
-            concurrency: settings.query.concurrent_max,
+            rows_max: settings.query.rows_max,
+            seconds_max: settings.query.seconds_max,
+            memory_bytes_max: settings.query.memory_bytes_max,
+            concurrency_max: settings.query.concurrency_max,
         },
         ..HistorySettings::default()
     }

@@ -218,7 +218,16 @@ impl Lookup {
     }
 
     async fn rows(&self, sql: &str) -> Result<Vec<serde_json::Value>, ControlError> {
-        self.engine.json_rows(sql).await.map_err(|error| ControlError::Unavailable { message: format!("the history cannot be read: {error}") })
+        let failed = |error: &dyn std::fmt::Display| ControlError::Unavailable { message: format!("the history cannot be read: {error}") };
+        let result = self.engine.sql(sql, &[]).await.map_err(|error| failed(&error))?;
+        let batches = result.collect().await.map_err(|error| failed(&error))?;
+        let mut writer = arrow::json::ArrayWriter::new(Vec::new());
+        for batch in &batches {
+            writer.write(batch).map_err(|error| failed(&error))?;
+        }
+        writer.finish().map_err(|error| failed(&error))?;
+        let bytes = writer.into_inner();
+        if bytes.is_empty() { Ok(Vec::new()) } else { serde_json::from_slice(&bytes).map_err(|error| failed(&error)) }
     }
 }
 

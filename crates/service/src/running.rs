@@ -260,7 +260,7 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::threa
 }
 
 fn alerts_for(settings: &Settings, http: SocketAddr) -> Option<alerts::Alerts> {
-    let AlertSettings { alertmanagers, resend_every, external_url, .. } = &settings.alerts;
+    let AlertSettings { alertmanagers, resend_every, external_url, watchdog } = &settings.alerts;
     if alertmanagers.is_empty() {
         return None;
     }
@@ -268,6 +268,8 @@ fn alerts_for(settings: &Settings, http: SocketAddr) -> Option<alerts::Alerts> {
         peers: alertmanagers.clone(),
         resend_every: resend_every.duration(),
         external_url: if external_url.is_empty() { format!("http://{http}") } else { external_url.clone() },
+        watchdog: (!watchdog.is_empty()).then(|| watchdog.clone()),
+        site: settings.site.name.clone(),
         ..alerts::AlertSettings::default()
     }))
 }

@@ -129,7 +129,7 @@ section! {
 }
 section! {
     /// `[query]`
-    QuerySettings { rows_max: usize, seconds_max: u64, memory_bytes_max: usize, concurrent_max: usize, }
+    QuerySettings { rows_max: usize, seconds_max: u64, memory_bytes_max: usize, concurrency_max: usize, }
 }
 section! {
     /// `[runs]`

@@ -93,14 +93,16 @@ impl Answer {
 /// # Errors
 /// The caller's: SQL that is refused or wrong, or a limit that is reached.
 pub async fn ask(queries: &QueryEngine, question: &Question, now: Option<telemetry::EventTime>) -> Result<Answer, QueryError> {
+    let engine = match now {
+        Some(now) => queries.clone().with_now(now),
+        None => queries.clone(),
+    };
     let sql = match (&question.sql, &question.query) {
         (Some(sql), None) => sql.clone(),
-        (None, Some(name)) => {
-            let query = named::find(name)?;
-            query.bind(&question.parameters, now)?
-        }
-        (Some(_), Some(_)) | (None, None) => return Err(QueryError::Request("give either `sql` or `query`".to_owned())),
+        (None, Some(name)) => named::find(name)?.bind(&question.parameters)?,
+        (Some(_), Some(_)) | (None, None) => return Err(QueryError::Statement("give either `sql` or `query`".to_owned())),
     };
-    let (schema, batches) = queries.collect(&sql).await?;
-    Ok(Answer { schema, batches })
+    let result = engine.sql(&sql, &[]).await?;
+    let schema = result.schema.clone();
+    Ok(Answer { schema, batches: result.collect().await? })
 }
