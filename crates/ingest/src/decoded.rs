@@ -2,12 +2,7 @@
 //!
 //! `remote_write`, `otlp`, `files` → **decoded** → `front`.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::LazyLock;
-
 use bytes::Bytes;
-use foldhash::SharedSeed;
-use foldhash::quality::SeedableRandomState;
 use telemetry::EventTime;
 
 use crate::key::{self, LabelError, SourceLabels};
@@ -31,7 +26,7 @@ pub(crate) fn fits(time: EventTime) -> bool {
 /// One request, group of rows or message, decoded. Owns its bytes, so that it can go to another thread.
 ///
 /// A series is a span of bytes, its *key*: equal bytes mean the same series of the same source, so that a series
-/// seen before costs a hash and a comparison. Labels are read from the key only when it is new.
+/// seen before costs a comparison. Labels are read from the key only when it is new.
 #[derive(Debug, Clone)]
 pub struct Decoded {
     /// Who sends it: `remote_write`, `otlp`, `file`, `dsx_bms`.
@@ -41,6 +36,7 @@ pub struct Decoded {
     copies: Vec<u8>,
     series: Vec<SourceSeries>,
     points: Vec<Point>,
+    texts: Vec<(u32, Box<str>)>,
     /// What was said about metrics, apart from their samples.
     pub metadata: Vec<Metadata>,
     /// What was read and cannot be taken.
@@ -53,7 +49,6 @@ pub struct Decoded {
 
 #[derive(Debug, Clone, Copy)]
 struct SourceSeries {
-    hash: u64,
     start: u32,
     end: u32,
     copied: bool,
@@ -79,8 +74,11 @@ pub enum PointKind {
     Reading,
     /// A number that the source itself calls untrusted.
     Distrusted,
-    /// A text where a number should be (`ns`, `no reading`, `cr`, `#VALUE!`), or the source's null.
+    /// A text where a number should be: a word for a state, a duration, `ns`, `no reading`, `#VALUE!`; see
+    /// [`Decoded::texts`].
     Text,
+    /// The source's word for "no value": null, or a point without one.
+    Null,
     /// The series ended: stale marker, or `NO_RECORDED_VALUE`.
     Stale,
     /// A number whose time does not fit into the years 1 to 9999, or that has none.
@@ -161,10 +159,10 @@ pub enum DecodeError {
         setting: Option<&'static str>,
     },
     /// A series whose label set breaks the protocol's rules.
-    #[error("series {series} of {message}: {reason}")]
+    #[error("series {series} of {source_name}: {reason}")]
     Labels {
-        /// Which message.
-        message: &'static str,
+        /// Who sent it.
+        source_name: &'static str,
         /// Which series: its labels as far as they can be read.
         series: String,
         /// What is wrong and how to mend it.
@@ -182,12 +180,6 @@ impl DecodeError {
     }
 }
 
-/// One seed a process: keys hash alike in every thread, and nobody outside can tell how.
-static HASH: LazyLock<SeedableRandomState> = LazyLock::new(|| {
-    let seed = foldhash::quality::RandomState::default().build_hasher().finish();
-    SeedableRandomState::with_seed(seed, SharedSeed::global_random())
-});
-
 impl Decoded {
     /// An empty request of `source` whose keys may be spans of `body`.
     pub(crate) fn new(source: &'static str, body: Bytes) -> Self {
@@ -197,6 +189,7 @@ impl Decoded {
             copies: Vec::new(),
             series: Vec::new(),
             points: Vec::new(),
+            texts: Vec::new(),
             metadata: Vec::new(),
             unsupported: Unsupported::default(),
             latest_report: None,
@@ -207,6 +200,11 @@ impl Decoded {
     /// The points, in the order of the request.
     pub fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    /// Position and text of the points that are [`PointKind::Text`], in order.
+    pub fn texts(&self) -> &[(u32, Box<str>)] {
+        &self.texts
     }
 
     /// Number of series that have points.
@@ -222,10 +220,9 @@ impl Decoded {
         &buffer[span.start as usize..span.end as usize]
     }
 
-    /// The key's hash; differs from process to process.
-    #[inline]
-    pub fn hash(&self, series: usize) -> u64 {
-        self.series[series].hash
+    /// Bytes of all keys together, at most.
+    pub(crate) fn keys_bytes(&self) -> usize {
+        self.body.len() + self.copies.len()
     }
 
     /// Reads a series' labels.
@@ -245,8 +242,7 @@ impl Decoded {
     /// Adds a series whose key is this span of the body.
     #[inline]
     pub(crate) fn add_borrowed_series(&mut self, start: usize, end: usize) -> Result<u32, DecodeError> {
-        let hash = HASH.hash_one(&self.body[start..end]);
-        self.add_series(SourceSeries { hash, start: start as u32, end: end as u32, copied: false })
+        self.add_series(SourceSeries { start: start as u32, end: end as u32, copied: false })
     }
 
     /// Adds a series whose key `write` appends.
@@ -255,13 +251,7 @@ impl Decoded {
         let start = self.copies.len();
         write(&mut self.copies);
         check_limit("bytes of labels", self.copies.len(), u32::MAX as usize)?;
-        let hash = HASH.hash_one(&self.copies[start..]);
-        self.add_series(SourceSeries {
-            hash,
-            start: start as u32,
-            end: self.copies.len() as u32,
-            copied: true,
-        })
+        self.add_series(SourceSeries { start: start as u32, end: self.copies.len() as u32, copied: true })
     }
 
     fn add_series(&mut self, series: SourceSeries) -> Result<u32, DecodeError> {
@@ -276,6 +266,17 @@ impl Decoded {
         check_limit("points in one request", self.points.len() + 1, PARTS_MAX)?;
         self.points.push(point);
         Ok(())
+    }
+
+    /// Adds a reading that is text.
+    pub(crate) fn add_text(
+        &mut self,
+        series: u32,
+        time: EventTime,
+        text: Box<str>,
+    ) -> Result<(), DecodeError> {
+        self.texts.push((self.points.len() as u32, text));
+        self.add_point(Point { series, kind: PointKind::Text, time, value: f64::NAN })
     }
 
     /// Adds what was said about a metric; beyond [`METADATA_MAX`] in one request it is dropped.

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use telemetry::EventTime;
 
-use crate::decoded::{DecodeError, Decoded, Point};
-use row::{Keys, Row, Rows};
+use crate::decoded::{DecodeError, Decoded, Point, PointKind};
+use row::{Keys, Row, Rows, What};
 
 pub use dsx::SOURCE as DSX_SOURCE;
 pub use options::{ColumnMap, Delimiter, FileError, FileOptions, Format, TimeUnit};
@@ -212,8 +212,17 @@ impl FileSource {
                     decoded.add_copied_series(|out| out.extend_from_slice(self.keys.get(reading.key)))?;
                 self.positions[key] = (self.groups, series);
             }
-            let series = self.positions[key].1;
-            decoded.add_point(Point { series, kind: reading.kind, time: row.time, value: reading.value })?;
+            let (series, time) = (self.positions[key].1, row.time);
+            let (kind, value) = match &reading.what {
+                What::Number(value) => (PointKind::Reading, *value),
+                What::Distrusted(value) => (PointKind::Distrusted, *value),
+                What::Null => (PointKind::Null, f64::NAN),
+                What::Text(text) => {
+                    decoded.add_text(series, time, text.clone())?;
+                    continue;
+                }
+            };
+            decoded.add_point(Point { series, kind, time, value })?;
         }
         Ok(())
     }

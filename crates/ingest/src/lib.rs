@@ -14,11 +14,13 @@ pub mod remote_write; // Prometheus remote write 1.0 and 2.0: decode, HTTP
 
 pub mod files; // recorded files
 
+pub mod front; // numbers for series, flags for readings
 pub mod report; // what became of a request
 
 mod body; // HTTP bodies and statuses
 pub mod intake; // the seam between servers and whoever keeps what they take in
 
 pub use decoded::{DecodeError, Decoded, Point, PointKind, SourceKind};
+pub use front::{Front, Limits, Taken, Ticket};
 pub use intake::{Intake, IntakeError, RequestLimits};
 pub use report::{Reason, Refusal, Report};

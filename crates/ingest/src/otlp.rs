@@ -153,7 +153,7 @@ fn add_point(decoded: &mut Decoded, header: Header<'_>, bytes: &[u8]) -> Result<
         (0, _) => PointKind::OutOfTime,
         _ if !crate::decoded::fits(time) => PointKind::OutOfTime,
         _ if stale => PointKind::Stale,
-        (_, None) => PointKind::Text,
+        (_, None) => PointKind::Null,
         (_, Some(_)) => PointKind::Reading,
     };
     decoded.add_point(Point { series, kind, time, value: value.unwrap_or(f64::NAN) })

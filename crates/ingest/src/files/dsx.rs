@@ -10,9 +10,8 @@ use serde::Deserialize;
 use telemetry::{EventTime, Microseconds};
 
 use super::options::{FileError, FileOptions, Format};
-use super::row::{Keys, Reading, Row, Rows, UnreadableRow, put_series};
+use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What, put_series};
 use super::table::{Cell, Table};
-use crate::decoded::PointKind;
 
 /// The name of this source in mappings, declarations and metrics.
 pub const SOURCE: &str = "dsx_bms";
@@ -45,8 +44,7 @@ struct Message {
     number: u64,
     line: u64,
     time: EventTime,
-    kind: PointKind,
-    value: f64,
+    what: What,
 }
 
 /// The payload of a value: these three fields and no other.
@@ -180,7 +178,7 @@ impl Rows for DsxRows {
 }
 
 fn row(key: u32, message: &Message) -> Row {
-    let reading = Reading { key, kind: message.kind, value: message.value };
+    let reading = Reading { key, what: message.what.clone() };
     Row { time: message.time, number: message.number, readings: vec![reading], absent: 0 }
 }
 
@@ -206,12 +204,12 @@ fn read_value(payload: &str, number: u64, line: u64) -> Result<Message, String> 
     let time = EventTime::from_unix_millis(value.timestamp)
         .filter(|time| crate::decoded::fits(*time))
         .ok_or_else(|| format!("timestamp {} is outside the years 1 to 9999", value.timestamp))?;
-    let (kind, number_value) = match value.value {
-        None => (PointKind::Text, f64::NAN),
-        Some(reading) if value.quality == 1 => (PointKind::Reading, reading),
-        Some(reading) => (PointKind::Distrusted, reading),
+    let what = match value.value {
+        None => What::Null,
+        Some(reading) if value.quality == 1 => What::Number(reading),
+        Some(reading) => What::Distrusted(reading),
     };
-    Ok(Message { number, line, time, kind, value: number_value })
+    Ok(Message { number, line, time, what })
 }
 
 /// The key of a point: its name is the point type, its unit `engUnit`, its labels the rest of the metadata.

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::options::{FileError, FileOptions, Format, did_you_mean};
-use super::row::{Keys, Reading, Row, Rows, UnreadableRow, put_series};
+use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What, put_series};
 use super::table::{Cell, Table};
 use super::time::TimeReader;
-use crate::decoded::PointKind;
 
 /// Columns that name a place.
 const PLACES: [&str; 6] = ["site", "loop", "rack", "node", "device", "sensor"];
@@ -108,21 +107,18 @@ impl TableRows {
         let numbers: [String; PLACES.len()] = std::array::from_fn(|place| self.place(PLACES[place]));
         let places = PLACES.into_iter().zip(numbers.iter().map(String::as_str));
         let key = keys.intern(|out| put_series(out, signal, unit, places))?;
-        let mut reading = match cell {
-            Cell::Text(text) => Reading::of_text(key, text),
-            Cell::Number(value) => Reading { key, kind: PointKind::Reading, value },
-            Cell::Integer(value) => Reading { key, kind: PointKind::Reading, value: value as f64 },
-            Cell::Empty | Cell::Time(_) | Cell::LocalTime(_) => {
-                Reading { key, kind: PointKind::Text, value: f64::NAN }
-            }
+        let mut what = match cell {
+            Cell::Text(text) => What::of_text(text),
+            Cell::Number(value) => What::Number(value),
+            Cell::Integer(value) => What::Number(value as f64),
+            Cell::Empty | Cell::Time(_) | Cell::LocalTime(_) => What::Null,
         };
-        if reading.kind == PointKind::Reading
-            && self.roles.contains(&Role::Quality)
-            && !is_good(self.cell(&Role::Quality))
-        {
-            reading.kind = PointKind::Distrusted;
+        if let What::Number(value) = what {
+            if self.roles.contains(&Role::Quality) && !is_good(self.cell(&Role::Quality)) {
+                what = What::Distrusted(value);
+            }
         }
-        row.readings.push(reading);
+        row.readings.push(Reading { key, what });
         Ok(())
     }
 

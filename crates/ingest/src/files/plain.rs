@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use telemetry::{EventTime, Microseconds};
 
 use super::options::{FileError, FileOptions};
-use super::row::{Keys, Reading, Row, Rows, UnreadableRow, put_series};
+use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What, put_series};
 use super::table::{open_text, unreadable};
 
 /// The numbers of a file.
@@ -82,7 +82,11 @@ impl Rows for PlainRows {
         self.number += 1;
         let time = self.start
             + Microseconds(self.interval.get().saturating_mul(i64::try_from(number).unwrap_or(i64::MAX)));
-        let readings = if text.is_empty() { Vec::new() } else { vec![Reading::of_text(self.key, &text)] };
+        let readings = if text.is_empty() {
+            Vec::new()
+        } else {
+            vec![Reading { key: self.key, what: What::of_text(&text) }]
+        };
         let absent = u32::from(readings.is_empty());
         Ok(Some(Ok(Row { time, number, readings, absent })))
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use telemetry::EventTime;
 
 use super::options::FileError;
-use crate::decoded::PointKind;
 use crate::key::{self, SourceLabels};
 
 /// One row.
@@ -21,21 +20,26 @@ pub(super) struct Row {
 }
 
 /// One reading of a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Reading {
     /// Number of its key in [`Keys`].
     pub key: u32,
-    pub kind: PointKind,
-    pub value: f64,
+    pub what: What,
 }
 
-impl Reading {
-    /// What a cell of text says: a number, or a text state.
-    pub fn of_text(key: u32, text: &str) -> Self {
-        match text.parse::<f64>() {
-            Ok(value) => Self { key, kind: PointKind::Reading, value },
-            Err(_) => Self { key, kind: PointKind::Text, value: f64::NAN },
-        }
+/// What a cell holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    Number(f64),
+    Distrusted(f64),
+    Text(Box<str>),
+    Null,
+}
+
+impl What {
+    /// A number, or a text for whoever knows the signal.
+    pub fn of_text(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Text(text.into()), Self::Number)
     }
 }
 
