@@ -16,7 +16,7 @@ impl Scenario {
             name: name.into(),
             load: LoadPlan::Bursts {
                 base: 0.8,
-                peak: 1.0,
+                peak: 0.96,
                 first: minutes(first),
                 every: minutes(15),
                 lasting: minutes(10),

@@ -49,7 +49,8 @@ pub struct Rack {
     /// Heat that the door takes, kW, and the most it could.
     pub door_kilowatts: f64,
     pub door_kilowatts_max: f64,
-    door_conductance: f64,
+    /// Heat that the door can take per kelvin between its air and its water, kW/K.
+    door_rate: f64,
 }
 
 /// What the model needs of a scenario to build a part.
@@ -92,8 +93,14 @@ impl Rack {
             door_water_celsius: DOOR_WATER_CELSIUS,
             door_kilowatts: 0.0,
             door_kilowatts_max: 0.0,
-            door_conductance: DOOR_CONDUCTANCE,
+            door_rate: door_rate(0.0),
         }
+    }
+
+    /// Plans one more fault.
+    #[cfg(test)]
+    pub fn plan(&mut self, fault: Fault) {
+        self.faults.push(fault);
     }
 
     /// Sets load and faults for the second that starts now; `day` is the time of day as a share of the day.
@@ -110,7 +117,7 @@ impl Rack {
         let mut plate_factor = 1.0;
         let mut forced = [false; TRAYS];
         self.leak_flow = 0.0;
-        self.door_conductance = DOOR_CONDUCTANCE;
+        self.door_rate = door_rate(0.0);
         self.door_water_celsius = DOOR_WATER_CELSIUS;
         for fault in self.faults.iter().filter(|fault| fault.is_active(seconds)) {
             let severity = fault.severity_at(seconds);
@@ -124,7 +131,7 @@ impl Rack {
                 FaultKind::ColdPlateFouling => plate_factor *= severity,
                 FaultKind::Leak => self.leak_flow += severity,
                 FaultKind::DoorFouling => {
-                    self.door_conductance *= 1.0 - severity;
+                    self.door_rate = door_rate(severity);
                     self.door_water_celsius +=
                         FOULED_DOOR_WATER_KELVIN * severity / fault.full_severity().max(1e-9);
                 }
@@ -176,11 +183,8 @@ impl Rack {
 
     fn step_air(&mut self, seconds: f64) {
         let heat = self.trays.total_power() * (1.0 - self.trays.liquid_share());
-        let effectiveness = cross_flow(self.door_conductance, AIR_RATE, DOOR_WATER_RATE);
-        self.door_kilowatts_max = (effectiveness
-            * AIR_RATE.min(DOOR_WATER_RATE)
-            * (self.exhaust_celsius - self.door_water_celsius))
-            .max(0.0);
+        self.door_kilowatts_max =
+            (self.door_rate * (self.exhaust_celsius - self.door_water_celsius)).max(0.0);
         let wanted = (AIR_RATE * (self.exhaust_celsius - ROOM_CELSIUS)).max(0.0);
         self.door_kilowatts = wanted.min(self.door_kilowatts_max);
         self.outlet_celsius = self.exhaust_celsius - self.door_kilowatts / AIR_RATE;
@@ -214,4 +218,10 @@ impl Rack {
     pub fn dew_point_celsius(&self) -> f64 {
         DEW_POINT_CELSIUS
     }
+}
+
+/// Heat that a rear door with this share of its conductance lost can take per kelvin between air and water, kW/K.
+fn door_rate(conductance_lost: f64) -> f64 {
+    let effectiveness = cross_flow(DOOR_CONDUCTANCE * (1.0 - conductance_lost), AIR_RATE, DOOR_WATER_RATE);
+    effectiveness * AIR_RATE.min(DOOR_WATER_RATE)
 }

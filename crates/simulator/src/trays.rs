@@ -20,7 +20,7 @@ pub struct Trays {
     power_factor: [f64; TRAYS],
     /// Share of the rack's heat that goes into the coolant.
     liquid_share: f64,
-    /// Die to plate, K/kW.
+    /// Conductance from die to plate, kW/K.
     junction: [f64; TRAYS],
     /// Plate to coolant as built, at nominal flow, K/kW.
     film_built: [f64; TRAYS],
@@ -54,7 +54,7 @@ impl Trays {
         let resistance = units(0.05);
         let conductance_built = resistance.map(|factor: f64| tray_conductance() / factor.sqrt());
         let power_factor = units(0.02);
-        let junction = units(0.04).map(|factor| DIE_PLATE_RESISTANCE * factor);
+        let junction = units(0.04).map(|factor| 1.0 / (DIE_PLATE_RESISTANCE * factor));
         let film_built = units(0.05).map(|factor| PLATE_COOLANT_RESISTANCE * factor);
         let liquid_share = LIQUID_SHARE + 0.01 * unit_spread * noise.between(-1.0, 1.0);
         let wander = (0..TRAYS).map(|_| Wander::new(0.03 * noise_scale, 120.0, &mut noise)).collect();
@@ -121,7 +121,7 @@ impl Trays {
             let allowed = if self.throttled[tray] { THROTTLED_SHARE } else { 1.0 };
             let power = self.demand[tray] * leakage * allowed;
             let resistance = self.film[tray] * film_scale + self.half_rise[tray] * rise_scale;
-            let into_plate = (self.die[tray] - self.plate[tray]) / self.junction[tray];
+            let into_plate = (self.die[tray] - self.plate[tray]) * self.junction[tray];
             let into_coolant = (self.plate[tray] - supply_celsius) / resistance;
             self.power[tray] = power;
             self.die[tray] += die_gain * (self.liquid_share / GPU_EQUIVALENTS * power - into_plate);
@@ -179,7 +179,7 @@ impl Trays {
     pub fn hottest_by_build(&self) -> Vec<usize> {
         let rise = |tray: usize| {
             let film = self.film_built[tray] / (self.conductance_built[tray] / tray_conductance()).sqrt();
-            self.power_factor[tray] * (self.junction[tray] + film)
+            self.power_factor[tray] * (1.0 / self.junction[tray] + film)
         };
         let mut order: Vec<usize> = (0..TRAYS).collect();
         order.sort_by(|one, other| rise(*other).total_cmp(&rise(*one)));
