@@ -6,6 +6,7 @@
 mod engine; // planning and running with limits: read this first
 mod error; // what can go wrong, by who must act
 mod functions; // now, heat_kw
+mod named; // the files of `queries/`
 mod provider; // a table as files and memory in one scan
 mod views; // rack_now, slo_now and others
 
@@ -13,4 +14,5 @@ pub use engine::{
     ColumnDescription, Limits, Prepared, QueryEngine, QueryResult, TableDescription, refuse_changes,
 };
 pub use error::QueryError;
+pub use named::{AnswerColumn, NamedQuery, NamedQueryError, Parameter, ParameterKind};
 pub use views::VIEWS;

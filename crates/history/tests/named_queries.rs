@@ -1,0 +1,407 @@
+//! Every named query runs and answers with the columns that it promises; those about recorded data give its figures.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use history::query::NamedQuery;
+use history::{History, HistorySettings};
+use telemetry::place::{PartitionKey, Place, SeriesIdentity};
+use telemetry::record::{
+    Fate, Feed, Flag, PartitionId, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
+};
+use telemetry::table::{Cell, Row, Table};
+use telemetry::{EventTime, Labels, Microseconds};
+
+/// A history that rows are added to in order.
+struct Recorded {
+    history: History,
+    series: BTreeMap<SeriesIdentity, SeriesId>,
+    sequence: u64,
+    newest: EventTime,
+}
+
+impl Recorded {
+    async fn new() -> Self {
+        let history = History::open("memory://", HistorySettings::default()).await.unwrap();
+        Self { history, series: BTreeMap::new(), sequence: 0, newest: EventTime::from_unix_micros(0) }
+    }
+
+    fn add(&mut self, place: Place, signal: &str, time: EventTime, value: f64, flag: Flag) {
+        let identity = SeriesIdentity::new(place, signal.into(), None);
+        let next = SeriesId(self.series.len() as u32);
+        let id = *self.series.entry(identity.clone()).or_insert_with(|| {
+            self.history.declare(PartitionId::FIRST, &declaration(identity, next));
+            next
+        });
+        self.sequence += 1;
+        self.newest = self.newest.max(time);
+        let batch = SampleBatch { series: vec![id], time: vec![time], value: vec![value], flag: vec![flag] };
+        self.history.append_samples(self.sequence, PartitionId::FIRST, &batch, &[Fate::Stored(flag)]);
+    }
+
+    fn add_row(&mut self, table: Table, cells: &[(&str, Cell)]) {
+        self.sequence += 1;
+        let cell = |name| {
+            cells.iter().find(|(known, _)| *known == name).map_or(Cell::Null, |(_, cell)| cell.clone())
+        };
+        let cells = table.columns().iter().map(|column| cell(column.name)).collect();
+        self.history.append_row(self.sequence, Row { table, cells });
+    }
+
+    /// The answer, with `now()` at the newest reading.
+    async fn ask(&self, query: &str, values: &[(&str, &str)]) -> RecordBatch {
+        let query = NamedQuery::find(query).unwrap();
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let sql = query.bind(&values).unwrap();
+        let engine = self.history.query_engine().with_now(self.newest);
+        let answer =
+            engine.sql(&sql, &[]).await.unwrap_or_else(|error| panic!("{}: {error}\n{sql}", query.name));
+        let schema = answer.schema.clone();
+        let promised: Vec<&str> = query.columns.iter().map(|column| column.name.as_str()).collect();
+        let given: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(given, promised, "{}: columns are those of its comment, in order", query.name);
+        let batches = answer.collect().await.unwrap_or_else(|error| panic!("{}: {error}", query.name));
+        concat_batches(&schema, &batches).unwrap()
+    }
+}
+
+fn declaration(identity: SeriesIdentity, id: SeriesId) -> SeriesDeclaration {
+    SeriesDeclaration {
+        partition: PartitionKey::Rack { site: "s1".into(), name: "r".into() },
+        id,
+        identity,
+        cooling_loop: None,
+        declared: true,
+        unit: "".into(),
+        source: "file".into(),
+        source_name: "".into(),
+        source_unit: "".into(),
+        temporality: Temporality::Gauge,
+        feed: Feed::Unsaid,
+        labels: Labels::new(),
+    }
+}
+
+fn rack(name: &str) -> Place {
+    Place::of_rack(&"s1".into(), None, &name.into())
+}
+
+fn gpu(rack_name: &str, device: &str) -> Place {
+    Place { node: Some("n1".into()), device: Some(device.into()), ..rack(rack_name) }
+}
+
+fn at(seconds: i64) -> EventTime {
+    EventTime::from_rfc3339("2026-01-05T10:00:00Z").unwrap() + Microseconds::from_seconds(seconds)
+}
+
+fn numbers(answer: &RecordBatch, column: &str) -> Vec<Option<f64>> {
+    answer.column_by_name(column).unwrap().as_primitive::<Float64Type>().iter().collect()
+}
+
+fn counts(answer: &RecordBatch, column: &str) -> Vec<i64> {
+    answer.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()
+}
+
+fn texts(answer: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    let column = answer.column_by_name(column).unwrap();
+    let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap();
+    column.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+/// A file of recorded data, or `None` where there is none.
+fn recorded(file: &str) -> Option<String> {
+    let folder = std::env::var("THERMOGATE_TEST_DATA").unwrap_or_else(|_| "../shared/data".to_owned());
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join(file);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            println!("skipped: {}: {error}", path.display());
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must have the recorded data");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_query_answers_an_empty_history_with_the_columns_it_promises() {
+    let recorded = Recorded::new().await;
+    for query in NamedQuery::all() {
+        let required: Vec<_> = query
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.default.is_none())
+            .map(|parameter| (parameter.name.as_str(), "r1"))
+            .collect();
+        assert_eq!(recorded.ask(query.name, &required).await.num_rows(), 0, "{}", query.name);
+    }
+}
+
+#[tokio::test]
+async fn every_parameter_can_be_given() {
+    let mut recorded = Recorded::new().await;
+    recorded.add(rack("r1"), "rack_power", at(0), 30.0, Flag::Ok);
+    for query in NamedQuery::all() {
+        let values: Vec<(&str, &str)> = query
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let value = match parameter.kind.name() {
+                    "text" => "it's",
+                    "number" => "-4.5e-1",
+                    "time" => "2026-01-05T10:00:00+01:00",
+                    _ => "90s",
+                };
+                (parameter.name.as_str(), value)
+            })
+            .collect();
+        recorded.ask(query.name, &values).await;
+    }
+}
+
+#[tokio::test]
+async fn heat_balance_of_the_recorded_racks_is_that_of_their_description() {
+    let Some(messages) = recorded("dsx/dsx_exemplar.csv") else { return };
+    let mut recorded = Recorded::new().await;
+    let mut racks = BTreeMap::new();
+    for line in messages.lines().skip(1) {
+        let (offset, rest) = line.split_once(',').unwrap();
+        let (topic, payload) = rest.split_once(',').unwrap();
+        let payload = payload.trim_matches('"').replace("\"\"", "\"").replace("{{timestamp_ms}}", "0");
+        let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
+        let parts: Vec<&str> = topic.splitn(7, '/').collect();
+        let signal = match parts[5] {
+            "RackLiquidFlow" => "coolant_flow",
+            "RackLiquidSupplyTemperature" => "coolant_supply_temperature",
+            "RackLiquidReturnTemperature" => "coolant_return_temperature",
+            "RackLiquidDifferentialPressure" => "coolant_differential_pressure",
+            "RackPower" => "rack_power",
+            _ => continue,
+        };
+        if parts[3] == "Metadata" {
+            racks.insert(parts[6].to_owned(), payload["rackLocationId"].as_str().unwrap().to_owned());
+        } else {
+            let time = at(0) + offset_of(offset);
+            recorded.add(rack(&racks[parts[6]]), signal, time, payload["value"].as_f64().unwrap(), Flag::Ok);
+        }
+    }
+
+    let water = recorded.ask("heat_balance", &[]).await;
+    let names: Vec<_> = (1..=6).map(|rack| text(&format!("Pod1C-E0{rack}"))).collect();
+    assert_eq!(texts(&water, "rack"), names);
+    let round = |answer: &RecordBatch, column: &str, digits: i32| -> Vec<Option<f64>> {
+        let scale = 10_f64.powi(digits);
+        numbers(answer, column).into_iter().map(|value| Some((value? * scale).round() / scale)).collect()
+    };
+    let with_five = |values: [f64; 5]| std::iter::once(None).chain(values.map(Some)).collect::<Vec<_>>();
+    assert_eq!(round(&water, "flow", 4), with_five([50.7635, 50.2281, 49.8208, 50.9399, 50.7776]));
+    assert_eq!(round(&water, "supply", 4), with_five([31.9954, 32.7727, 32.9392, 32.7253, 33.0021]));
+    assert_eq!(round(&water, "return", 4), with_five([42.1242, 46.0846, 46.8483, 46.4373, 43.1836]));
+    assert_eq!(round(&water, "delta_t", 4), with_five([10.1287, 13.3119, 13.9090, 13.7119, 10.1814]));
+    assert_eq!(
+        round(&water, "implied_heat_capacity", 4),
+        with_five([4.1083, 4.2092, 4.1350, 4.1087, 4.2104])
+    );
+    assert_eq!(round(&water, "ratio", 4), with_five([1.0102, 0.9859, 1.0036, 1.0100, 0.9857]));
+    assert_eq!(round(&water, "flow_per_power", 3), with_five([1.442, 1.071, 1.043, 1.065, 1.400]));
+    assert_eq!(round(&water, "differential_pressure", 2), with_five([189.96, 78.80, 78.68, 79.82, 81.27]));
+    let power = round(&water, "power", 4);
+    assert_eq!(power[1..], [35.2059, 46.9068, 47.7560, 47.8315, 36.2789].map(Some));
+    assert!(power[0].is_some_and(|kilowatts| kilowatts < 0.1), "E01 draws nothing and has no coolant data");
+
+    let glycol = recorded.ask("heat_balance", &[("heat_capacity", "4.00"), ("rack", "Pod1C-E03")]).await;
+    assert_eq!(round(&glycol, "ratio", 4), [Some(0.9503)]);
+}
+
+/// `1m39.3675441s`, `24.668s`, `3.4731ms`: nanoseconds are rounded down.
+fn offset_of(text: &str) -> Microseconds {
+    let (minutes, rest) = match text.split_once('m') {
+        Some((minutes, rest)) if rest != "s" => (minutes.parse::<f64>().unwrap(), rest),
+        _ => (0.0, text),
+    };
+    let seconds = match rest.strip_suffix("ms") {
+        Some(milliseconds) => milliseconds.parse::<f64>().unwrap() / 1e3,
+        None => rest.strip_suffix('s').unwrap().parse().unwrap(),
+    };
+    Microseconds(((minutes * 60.0 + seconds) * 1e6) as i64)
+}
+
+#[tokio::test]
+async fn gaps_and_coverage_of_the_recorded_nodes_are_those_of_their_description() {
+    let Some(reports) = recorded("fasrc/fasrc_water_cooled_2025-06-03_0000-0230.csv") else { return };
+    let mut recorded = Recorded::new().await;
+    for line in reports.lines().skip(1) {
+        let mut cells = line.split(',');
+        let (node, time, inlet) = (cells.next().unwrap(), cells.next().unwrap(), cells.next().unwrap());
+        let time = EventTime::from_rfc3339(&(time.replace(' ', "T") + "Z")).unwrap();
+        recorded.newest = recorded.newest.max(time);
+        // An empty cell is a report without this reading: nothing of this series.
+        if !inlet.is_empty() {
+            let place = Place { node: Some(node.into()), ..rack(&format!("host:{node}")) };
+            recorded.add(place, "facility_supply_temperature", time, inlet.parse().unwrap(), Flag::Ok);
+        }
+    }
+
+    let closed = |answer: &RecordBatch| -> Vec<f64> {
+        let ends =
+            answer.column_by_name("gap_end").unwrap().as_primitive::<TimestampMicrosecondType>().clone();
+        let lengths = numbers(answer, "gap_seconds");
+        (0..answer.num_rows()).filter(|row| ends.is_valid(*row)).map(|row| lengths[row].unwrap()).collect()
+    };
+    let longer_than_90 = closed(&recorded.ask("telemetry_gaps", &[]).await);
+    assert_eq!(longer_than_90.len(), 68);
+    assert_eq!(longer_than_90.iter().copied().fold(0.0, f64::max), 122.0);
+    assert_eq!(recorded.ask("telemetry_gaps", &[("longer_than", "150s")]).await.num_rows(), 0);
+
+    let coverage = recorded.ask("coverage", &[("hold", "150s")]).await;
+    assert_eq!(coverage.num_rows(), 244);
+    assert_eq!(counts(&coverage, "readings").iter().sum::<i64>(), 36_530);
+    assert_eq!(counts(&coverage, "stale_spans").iter().sum::<i64>(), 0);
+    assert!(numbers(&coverage, "coverage").iter().all(|share| *share == Some(1.0)));
+    let with_90 = recorded.ask("coverage", &[]).await;
+    let open = recorded.ask("telemetry_gaps", &[]).await.num_rows() - longer_than_90.len();
+    assert_eq!(counts(&with_90, "stale_spans").iter().sum::<i64>() as usize, 68 + open);
+    assert_eq!(numbers(&with_90, "longest_interval").into_iter().flatten().fold(0.0, f64::max), 122.0);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_neither_ends_a_gap_nor_counts_as_known() {
+    let mut recorded = Recorded::new().await;
+    for (seconds, flag) in
+        [(0, Flag::Ok), (60, Flag::Sentinel), (120, Flag::Stale), (300, Flag::Unusual), (310, Flag::Late)]
+    {
+        recorded.add(rack("r1"), "coolant_flow", at(seconds), 50.0, flag);
+    }
+    recorded.add(rack("r2"), "coolant_flow", at(500), 50.0, Flag::Ok);
+    let gaps = recorded.ask("telemetry_gaps", &[]).await;
+    assert_eq!(texts(&gaps, "rack"), [text("r1"), text("r1")]);
+    assert_eq!(numbers(&gaps, "gap_seconds"), [Some(300.0), Some(190.0)], "the second one lasts");
+    let coverage = recorded.ask("coverage", &[("rack", "r1")]).await;
+    assert_eq!((counts(&coverage, "readings"), counts(&coverage, "set_aside")), (vec![3], vec![2]));
+    assert_eq!(numbers(&coverage, "known_seconds"), [Some(90.0 + 10.0 + 90.0)]);
+    assert_eq!(numbers(&coverage, "coverage"), [Some(190.0 / 500.0)]);
+}
+
+#[tokio::test]
+async fn the_rack_with_the_least_margin_comes_first_and_the_unknown_one_last() {
+    let mut recorded = Recorded::new().await;
+    for (rack_name, device, temperature) in [("r1", "gpu0", 70.0), ("r1", "gpu1", 81.0), ("r2", "gpu0", 60.0)]
+    {
+        recorded.add(gpu(rack_name, device), "gpu_temperature", at(0), temperature, Flag::Ok);
+        recorded.add(gpu(rack_name, device), "gpu_slowdown_temperature", at(0), 90.0, Flag::Ok);
+    }
+    recorded.add(gpu("r3", "gpu0"), "gpu_temperature_margin", at(1), 2.0, Flag::Ok);
+    recorded.add(rack("r4"), "coolant_supply_temperature", at(1), 40.0, Flag::Ok);
+    recorded.add(rack("r2"), "coolant_supply_temperature", at(1), 44.0, Flag::Implausible);
+    let answer = recorded.ask("thermal_margin_by_rack", &[]).await;
+    assert_eq!(texts(&answer, "rack"), ["r3", "r1", "r2", "r4"].map(text));
+    assert_eq!(numbers(&answer, "gpu_margin"), [Some(2.0), Some(9.0), Some(30.0), None]);
+    assert_eq!(texts(&answer, "gpu_margin_device"), [text("gpu0"), text("gpu1"), text("gpu0"), None]);
+    assert_eq!(numbers(&answer, "supply_margin"), [None, None, None, Some(5.0)]);
+    assert_eq!(counts(&answer, "gpus"), [1, 2, 1, 0]);
+}
+
+#[tokio::test]
+async fn throttling_is_the_growth_of_the_counters_and_a_reset_begins_anew() {
+    let mut recorded = Recorded::new().await;
+    for (seconds, total) in [(0, 100.0), (60, 104.0), (120, 1.5), (400, 1.5)] {
+        recorded.add(gpu("r1", "gpu0"), "gpu_thermal_throttle_time", at(seconds), total, Flag::Ok);
+        recorded.add(rack("r1"), "rack_power", at(seconds), 40.0 + total, Flag::Ok);
+    }
+    let answer = recorded.ask("throttling_against_power", &[]).await;
+    assert_eq!(numbers(&answer, "throttled_seconds"), [Some(5.5), Some(0.0)]);
+    assert_eq!(counts(&answer, "throttled_gpus"), [1, 0]);
+    assert_eq!(numbers(&answer, "power"), [Some(40.0 + 205.5 / 3.0), Some(41.5)]);
+}
+
+#[tokio::test]
+async fn the_emptiest_budget_comes_first_after_the_unknown_ones() {
+    let mut recorded = Recorded::new().await;
+    let mut status = |objective: &str, seconds: i64, left: Option<f64>| {
+        recorded.add_row(
+            Table::SloStatus,
+            &[
+                ("objective", objective.into()),
+                ("group", "{\"rack\":\"r1\"}".into()),
+                ("rack", "r1".into()),
+                ("scope", "rolling".into()),
+                ("time", at(seconds).into()),
+                ("budget_left", left.into()),
+            ],
+        );
+    };
+    status("coolant-dt", 0, Some(0.9));
+    status("leak", 0, Some(1.0));
+    status("coolant-dt", 60, Some(-2.0));
+    status("gpu", 60, None);
+    let answer = recorded.ask("budget_left", &[("rack", "r1")]).await;
+    assert_eq!(texts(&answer, "objective"), ["gpu", "coolant-dt", "leak"].map(text));
+    assert_eq!(numbers(&answer, "budget_left"), [None, Some(-2.0), Some(1.0)]);
+}
+
+#[tokio::test]
+async fn two_runs_differ_in_what_changed_and_their_levels_are_shown() {
+    let mut recorded = Recorded::new().await;
+    let labels = |driver: &str| -> Labels {
+        [("driver", driver), ("cuda", "13.1")]
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    };
+    for (run, start, driver, mean) in [("a", 0, "580.1", 60.0), ("b", 3_600, "581.0", 64.0)] {
+        recorded.add_row(
+            Table::Runs,
+            &[
+                ("run", run.into()),
+                ("time", at(start).into()),
+                ("racks", Cell::Texts(vec!["r1".into()])),
+                ("stage", "canary".into()),
+                ("versions", Cell::Labels(labels(driver))),
+                ("start", at(start).into()),
+                ("end", at(start + 1_800).into()),
+                ("state", "ended".into()),
+            ],
+        );
+        let identity = SeriesIdentity::new(gpu("r1", "gpu0"), "gpu_temperature".into(), None);
+        recorded.history.declare(PartitionId::FIRST, &declaration(identity, SeriesId(0)));
+        recorded.sequence += 1;
+        let block = telemetry::table::Block {
+            partition: PartitionId::FIRST,
+            series: SeriesId(0),
+            time: at(start + 60),
+            mean,
+            minimum: mean,
+            maximum: mean,
+            last: mean,
+            known: Microseconds::from_seconds(60),
+            count: 6,
+        };
+        recorded.history.append_block(recorded.sequence, &block);
+    }
+    let finding: [(&str, Cell); 4] = [
+        ("finding", "f1".into()),
+        ("detector", "stuck".into()),
+        ("rack", "r1".into()),
+        ("onset", at(3_700).into()),
+    ];
+    recorded.add_row(Table::Findings, &[&finding[..], &[("detected", at(3_800).into())]].concat());
+
+    let answer = recorded.ask("what_changed_between_two_runs", &[("before", "a"), ("after", "b")]).await;
+    let rows: Vec<(String, String)> = texts(&answer, "kind")
+        .into_iter()
+        .zip(texts(&answer, "name"))
+        .map(|(kind, name)| (kind.unwrap(), name.unwrap()))
+        .collect();
+    let expected = [("version", "driver"), ("finding", "stuck"), ("signal", "gpu_temperature")];
+    assert_eq!(rows, expected.map(|(kind, name)| (kind.to_owned(), name.to_owned())));
+    assert_eq!(texts(&answer, "before"), [text("580.1"), None, None]);
+    assert_eq!(texts(&answer, "after"), [text("581.0"), None, None]);
+    assert_eq!(numbers(&answer, "change"), [None, None, Some(4.0)]);
+    assert_eq!(numbers(&answer, "after_mean"), [None, Some(1.0), Some(64.0)]);
+}

@@ -1,0 +1,67 @@
+-- What changed between two runs: versions, stage, objectives, findings, and the level of each signal.
+--
+-- One row a thing that differs, or a signal. Levels are time-weighted means of blocks on each run's racks; all
+-- signals are listed, so that what stayed the same can be seen too.
+--
+-- Parameters
+--   before  text  required  id of the earlier run
+--   after   text  required  id of the later run
+-- Columns
+--   kind         -  run, version, objective, finding, signal
+--   name         -  which
+--   before       -  text, state or count in the earlier run
+--   after        -  the same in the later one
+--   before_mean  -  mean of a signal in its unit, budget left of an objective, count of findings
+--   after_mean   -  the same in the later run
+--   change       -  after_mean minus before_mean
+WITH both_runs AS (
+  SELECT run, stage, racks, versions, start, coalesce("end", now()) AS until, state,
+    date_part('epoch', coalesce("end", now()) - start) AS seconds
+  FROM (
+    SELECT *, row_number() OVER (PARTITION BY run ORDER BY time DESC, seq DESC) AS newest
+    FROM runs WHERE run IN ($before, $after)
+  )
+  WHERE newest = 1
+),
+facts AS (
+  SELECT run, 'run' AS kind, 'stage' AS name, stage AS value, CAST(NULL AS DOUBLE) AS number FROM both_runs
+  UNION ALL
+  SELECT run, 'run', 'state', state, NULL FROM both_runs
+  UNION ALL
+  SELECT run, 'run', 'racks', array_to_string(racks, ','), NULL FROM both_runs
+  UNION ALL
+  SELECT run, 'run', 'seconds', NULL, seconds FROM both_runs
+  UNION ALL
+  SELECT run, 'version', entry['key'], entry['value'], NULL
+  FROM (SELECT run, unnest(map_entries(versions)) AS entry FROM both_runs)
+  UNION ALL
+  SELECT run, 'objective', objective || ' ' || "group", state, budget_left
+  FROM (
+    SELECT run, objective, "group", state, budget_left,
+      row_number() OVER (PARTITION BY run, objective, "group" ORDER BY time DESC, seq DESC) AS newest
+    FROM slo_status WHERE run IN ($before, $after)
+  )
+  WHERE newest = 1
+  UNION ALL
+  SELECT run, 'finding', detector, NULL, CAST(count(DISTINCT finding) AS DOUBLE)
+  FROM (SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs) AS on_racks
+  JOIN findings ON findings.rack = on_rack AND findings.onset >= start AND findings.onset < until
+  GROUP BY run, detector
+  UNION ALL
+  SELECT run, 'signal', signal, NULL, sum(mean * known_seconds) / nullif(sum(known_seconds), 0.0)
+  FROM (SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs) AS on_racks
+  JOIN blocks ON blocks.rack = on_rack AND blocks.time >= start AND blocks.time < until
+  GROUP BY run, signal
+),
+sides AS (
+  SELECT kind, name,
+    max(value) FILTER (WHERE run = $before) AS before, max(value) FILTER (WHERE run = $after) AS after,
+    max(number) FILTER (WHERE run = $before) AS before_mean, max(number) FILTER (WHERE run = $after) AS after_mean
+  FROM facts
+  GROUP BY kind, name
+)
+SELECT kind, name, before, after, before_mean, after_mean, after_mean - before_mean AS change
+FROM sides
+WHERE kind = 'signal' OR (before IS DISTINCT FROM after) OR (before_mean IS DISTINCT FROM after_mean)
+ORDER BY CASE kind WHEN 'run' THEN 0 WHEN 'version' THEN 1 WHEN 'objective' THEN 2 WHEN 'finding' THEN 3 ELSE 4 END,
+  name
