@@ -3,30 +3,28 @@
 //! `decoded` → **front** → records for the log. Per new series it asks the mapping; per sample it follows a route that
 //! the series' bytes lead to.
 
+mod admit; // what becomes of a new key
 mod registry; // which series exist, and their numbers
 mod routes; // from a key to where its samples go
+mod taking; // a request on its way through
 mod workload; // what runs where
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use telemetry::arrival::flag_of;
-use telemetry::mapping::{Resolution, ResolvedSeries, Resolver, SourceMetric, Unmapped};
-use telemetry::record::{
-    Body, Flag, PartitionId, PlaceEvent, Record, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
-};
-use telemetry::{EventTime, Name};
+use telemetry::EventTime;
+use telemetry::mapping::Resolver;
+use telemetry::record::{Body, PartitionId, PlaceEvent, Record, SeriesDeclaration};
 
-use crate::decoded::{DecodeError, Decoded, Metadata, Point, PointKind, SourceKind};
-use crate::files::SignalCheck;
-use crate::key::{self, SourceLabels};
+use crate::decoded::{DecodeError, Decoded, Metadata, PointKind};
+use crate::key;
 use crate::report::{Reason, Report};
-use registry::{Registered, Registry};
-use routes::{Route, Routes, Stored};
+use registry::Registry;
+use routes::{Route, Routes};
+use taking::{Bucket, Taking};
 use workload::{Change, Workloads};
 
-/// Bytes of one label's name and value together.
-const LABEL_BYTES_MAX: usize = 8 << 10;
+pub use admit::signal_check;
 
 /// Metric families whose metadata is kept.
 const FAMILIES_MAX: usize = 100_000;
@@ -84,14 +82,6 @@ pub struct Front {
     requests: u64,
     /// The route after the one that was found last.
     guess: usize,
-}
-
-/// Samples of one partition.
-#[derive(Debug, Default)]
-struct Bucket {
-    samples: Vec<(EventTime, SeriesId, f64, Flag)>,
-    flagged: bool,
-    unsorted: bool,
 }
 
 /// What a request becomes.
@@ -300,161 +290,6 @@ impl Front {
         Ok(routes)
     }
 
-    /// Where the samples of a key go that was never seen.
-    fn admit(&mut self, source: &'static str, key: &[u8], tick: EventTime, report: &mut Report) -> Route {
-        let Ok(labels) = key::read(key) else { return Route::Ignored };
-        if let Some(message) = self.too_many_labels(&labels) {
-            return Route::Refused { reason: Reason::Labels, message };
-        }
-        if labels.kind == SourceKind::Unspecified {
-            let message =
-                "the sum has no aggregation temporality: set CUMULATIVE or DELTA at its exporter".to_owned();
-            return Route::Refused { reason: Reason::Temporality, message };
-        }
-        let (unit, kind) = self.told(source, &labels);
-        let pairs: Vec<(&str, &str)> =
-            labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let metric = SourceMetric { source, name: labels.name, unit: unit.as_deref(), labels: &pairs };
-        let (mut resolved, unmapped) = match self.resolver.resolve(&metric) {
-            Resolution::Series(resolved) => (*resolved, false),
-            Resolution::Unmapped(Unmapped::Keep(resolved)) => (*resolved, true),
-            Resolution::Unmapped(Unmapped::Count) => return Route::Counted,
-            Resolution::Ignored(_) => return Route::Ignored,
-            Resolution::Refused(refusal) => {
-                return Route::Refused { reason: Reason::Unit, message: refusal.to_string() };
-            }
-        };
-        match kind {
-            SourceKind::Counter => resolved.temporality = Temporality::Cumulative,
-            SourceKind::Delta => resolved.temporality = Temporality::Delta,
-            SourceKind::Unsaid | SourceKind::Gauge | SourceKind::Unspecified => {}
-        }
-        self.tell_apart(&mut resolved, report);
-        if self.registry.find(&resolved.identity).is_none() {
-            if let Some(refused) = self.over_limit(&resolved, unmapped, tick) {
-                return refused;
-            }
-            report.new_series += 1;
-        }
-        let series = self.registry.register(&resolved, unmapped);
-        let registered = self.registry.get(series);
-        let (partition, id) = (registered.partition, registered.id);
-        if self.buckets.len() <= partition.0 as usize {
-            self.buckets.resize_with(partition.0 as usize + 1, Bucket::default);
-        }
-        Route::Stored(Box::new(Stored {
-            confirmed: false,
-            partition,
-            id,
-            series,
-            unmapped,
-            workload: Vec::new(),
-            resolved,
-        }))
-    }
-
-    fn too_many_labels(&self, labels: &SourceLabels<'_>) -> Option<String> {
-        let (count, limit) = (labels.labels.len(), self.limits.labels_per_series);
-        if count > limit {
-            return Some(format!(
-                "the series has {count} labels, more than {limit}: drop some, or raise ingest.labels_per_series_max"
-            ));
-        }
-        let (name, _) =
-            labels.labels.iter().find(|(name, value)| name.len() + value.len() > LABEL_BYTES_MAX)?;
-        Some(format!(
-            "label {:?} is longer than {LABEL_BYTES_MAX} bytes: shorten or drop it",
-            shortened(name)
-        ))
-    }
-
-    /// Unit and kind that a source says with the series, else with its metric's family.
-    fn told(&self, source: &'static str, labels: &SourceLabels<'_>) -> (Option<String>, SourceKind) {
-        let of = |name: &str| self.metadata.get(&(source, name.to_owned()));
-        let family = of(labels.name).or_else(|| of(labels.name.strip_suffix("_total")?));
-        let unit = match labels.unit {
-            "" => family.map(|family| family.unit.clone()).filter(|unit| !unit.is_empty()),
-            unit => Some(unit.to_owned()),
-        };
-        let kind = match labels.kind {
-            SourceKind::Unsaid => family.map_or(SourceKind::Unsaid, |family| family.kind),
-            kind => kind,
-        };
-        (unit, kind)
-    }
-
-    /// A second source of one signal and place, without a sensor's name, gets its own.
-    fn tell_apart(&self, resolved: &mut ResolvedSeries, report: &mut Report) {
-        if resolved.identity.sensor.is_some() {
-            return;
-        }
-        let first =
-            self.registry.find(&resolved.identity).map(|number| self.registry.get(number).source.clone());
-        if let Some(first) = first.filter(|first| *first != resolved.source) {
-            report.note(|| {
-                format!(
-                    "{} comes from {first} and from {}: the second is kept as sensor {:?}; give their sensors names",
-                    resolved.identity, resolved.source, &*resolved.source
-                )
-            });
-            resolved.identity.sensor = Some(resolved.source.clone());
-        }
-    }
-
-    /// Why one more series of this source is not kept, if it is not.
-    fn over_limit(&mut self, resolved: &ResolvedSeries, unmapped: bool, tick: EventTime) -> Option<Route> {
-        let census = self.registry.census(&resolved.source);
-        if unmapped && census.unmapped >= self.limits.unmapped_series_per_source {
-            return Some(Route::Counted);
-        }
-        let limit = self.limits.series_per_source;
-        if census.series >= limit {
-            let message = format!(
-                "source {} has {limit} series, as many as it may: drop some, or raise ingest.series_per_source_max",
-                resolved.source
-            );
-            return Some(Route::Refused { reason: Reason::SeriesPerSource, message });
-        }
-        if self.new_series.0 != tick {
-            self.new_series = (tick, 0);
-        }
-        self.new_series.1 += 1;
-        let limit = self.limits.new_series_per_second;
-        (self.new_series.1 > limit).then(|| {
-            let message =
-                format!("more than {limit} new series in one second: they are taken again in the next one");
-            Route::Refused { reason: Reason::NewSeries, message }
-        })
-    }
-
-    /// Ties a new route to its series and to the workload labels of its place.
-    fn link(&mut self, number: u32) {
-        let Route::Stored(stored) = self.routes.route_mut(number) else { return };
-        let place = &stored.resolved.identity.place;
-        let workload = &stored.resolved.workload;
-        let mut told: Vec<(u32, Name)> =
-            workload.iter().map(|(name, value)| (self.workloads.slot(place, name), value.clone())).collect();
-        let registered = self.registry.get_mut(stored.series);
-        let gained: Vec<u32> =
-            told.iter().map(|(slot, _)| *slot).filter(|slot| !registered.slots.contains(slot)).collect();
-        // What a series said before and says no more has ended.
-        let ended = registered.slots.iter().filter(|slot| told.iter().all(|(other, _)| other != *slot));
-        let ended: Vec<(u32, Name)> = ended.map(|slot| (*slot, Name::from(""))).collect();
-        told.extend(ended);
-        stored.workload = told;
-        registered.slots.extend(&gained);
-        let earlier = std::mem::take(&mut registered.routes);
-        for route in &earlier {
-            if let Route::Stored(stored) = self.routes.route_mut(*route) {
-                stored.workload.extend(gained.iter().map(|slot| (*slot, Name::from(""))));
-            }
-        }
-        let registered_routes = earlier.into_iter().chain([number]).collect();
-        if let Route::Stored(stored) = self.routes.route(number) {
-            self.registry.get_mut(stored.series).routes = registered_routes;
-        }
-    }
-
     /// Keys that came too fast are looked at anew when they come again.
     fn forget_postponed(&mut self, routes: &[u32]) {
         for number in routes {
@@ -473,140 +308,4 @@ impl Front {
             }
         }
     }
-}
-
-/// A request on its way through the front.
-struct Taking {
-    taken: Taken,
-    events: Vec<Record>,
-    tick: EventTime,
-}
-
-impl Taking {
-    /// A report of this time came.
-    #[inline]
-    fn see(&mut self, time: Option<EventTime>) {
-        if time.is_some_and(|time| flag_of(time, self.tick) == Flag::Ok) {
-            self.taken.latest = self.taken.latest.max(time);
-        }
-    }
-
-    #[inline]
-    fn store(
-        &mut self,
-        point: &Point,
-        text: &str,
-        stored: &mut Stored,
-        workloads: &mut Workloads,
-        buckets: &mut [Bucket],
-    ) {
-        let (value, judged) = match point.kind {
-            PointKind::Reading => stored.resolved.judge(point.value),
-            PointKind::Distrusted => match stored.resolved.judge(point.value) {
-                (value, Flag::Sentinel) => (value, Flag::Sentinel),
-                (value, _) => (value, Flag::Distrusted),
-            },
-            PointKind::Text => stored.resolved.judge_text(text),
-            PointKind::Stale => (f64::NAN, Flag::Stale),
-            PointKind::Null | PointKind::OutOfTime => (f64::NAN, Flag::Sentinel),
-        };
-        let time = stored.resolved.scrape_grid.map_or(point.time, |grid| point.time.window_start(grid));
-        let flag = match flag_of(time, self.tick) {
-            Flag::Ok => judged,
-            ahead => ahead,
-        };
-        self.see(Some(time));
-        let report = &mut self.taken.report;
-        report.accepted += 1;
-        report.unmapped_kept += u64::from(stored.unmapped);
-        match flag {
-            Flag::Ok => {}
-            Flag::Unusual => report.unusual += 1,
-            Flag::Late
-            | Flag::Implausible
-            | Flag::Sentinel
-            | Flag::Future
-            | Flag::Distrusted
-            | Flag::Stale => {
-                *report.quarantined.entry(flag).or_default() += 1;
-            }
-        }
-        if flag != Flag::Future {
-            for (slot, value) in &mut stored.workload {
-                if let Some(change) = workloads.say(*slot, value, time) {
-                    let event = workloads.event(&change, time, &stored.resolved.source_name);
-                    self.events.push(Record { partition: stored.partition, body: Body::Event(event) });
-                    self.taken.ticket.changes.push(change);
-                }
-            }
-        }
-        buckets[stored.partition.0 as usize].push(time, stored.id, value, flag);
-    }
-
-    /// Declares a series once a request until its declaration is known to be in the log.
-    fn declare(&mut self, stored: &mut Stored, registered: &mut Registered, request: u64) {
-        if registered.confirmed {
-            stored.confirmed = true;
-        } else if registered.declared_in != request {
-            registered.declared_in = request;
-            self.taken.ticket.declared.push(stored.series);
-            let body = Body::Series(stored.resolved.declaration(stored.id));
-            self.taken.records.push(Record { partition: stored.partition, body });
-        }
-    }
-}
-
-impl Bucket {
-    #[inline]
-    fn push(&mut self, time: EventTime, id: SeriesId, value: f64, flag: Flag) {
-        self.flagged |= flag != Flag::Ok;
-        self.unsorted |=
-            self.samples.last().is_some_and(|(last, last_id, ..)| (*last, *last_id) > (time, id));
-        self.samples.push((time, id, value, flag));
-    }
-
-    /// Its samples by (time, series), those of equal time and series in the order they came; it is empty then.
-    fn take(&mut self) -> SampleBatch {
-        if self.unsorted {
-            self.samples.sort_by_key(|(time, id, ..)| (*time, *id));
-        }
-        let batch = SampleBatch {
-            series: self.samples.iter().map(|(_, id, ..)| *id).collect(),
-            time: self.samples.iter().map(|(time, ..)| *time).collect(),
-            value: self.samples.iter().map(|(_, _, value, _)| *value).collect(),
-            flag: if self.flagged {
-                self.samples.iter().map(|(.., flag)| *flag).collect()
-            } else {
-                Vec::new()
-            },
-        };
-        self.samples.clear();
-        (self.flagged, self.unsorted) = (false, false);
-        batch
-    }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(40).collect()
-}
-
-/// A check for [`files::open`](crate::files::open): refuses series that the mapping does not know, with the nearest
-/// name that it does.
-pub fn signal_check(resolver: Arc<Resolver>) -> SignalCheck {
-    Box::new(move |labels| {
-        let pairs: Vec<(&str, &str)> =
-            labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let unit = Some(labels.unit).filter(|unit| !unit.is_empty());
-        match resolver.resolve(&SourceMetric {
-            source: crate::files::SOURCE,
-            name: labels.name,
-            unit,
-            labels: &pairs,
-        }) {
-            Resolution::Series(_) => Ok(()),
-            Resolution::Unmapped(_) => Err(resolver.mapping().unknown_signal(labels.name)),
-            Resolution::Refused(refusal) => Err(refusal.to_string()),
-            Resolution::Ignored(why) => Err(format!("{:?} {why}", labels.name)),
-        }
-    })
 }
