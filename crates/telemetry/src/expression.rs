@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 
 use crate::Name;
 use crate::document::nearest;
-use crate::signal::{SIGNALS, Signal};
+use crate::mapping::Mapping;
+use crate::signal::{self, SIGNALS, Signal};
 use crate::unit::{Conversion, Unit, UnitMismatch, conversion};
 
 mod parser;
@@ -42,7 +43,8 @@ pub struct Operand {
 /// missing, `Highest` and `Lowest` say what is known, and the caller counts the coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reduction {
-    /// The place's own reading; of redundant sensors the median of the trusted ones.
+    /// The place's own reading, or that of the nearest place above it that has the signal; of redundant sensors
+    /// the median of the trusted ones.
     Own,
     /// The highest of the place and all below it.
     Highest,
@@ -160,6 +162,16 @@ impl KnownSignals {
             (signal.name.into(), KnownSignal { unit: signal.unit, lower_is_worse: signal.lower_is_worse })
         };
         Self(SIGNALS.iter().map(known).collect())
+    }
+
+    /// All canonical signals and those that a mapping declares.
+    pub fn of(mapping: &Mapping) -> Self {
+        let mut known = Self::canonical();
+        let declared = mapping.signal_names().filter(|name| signal::find(name).is_none());
+        for (name, unit) in declared.filter_map(|name| Some((name, mapping.unit_of(name)?))) {
+            known.declare(name, unit, false);
+        }
+        known
     }
 
     /// Adds a signal.

@@ -308,13 +308,7 @@ impl Mapping {
     }
 
     /// The row that matches, of a user or compiled in; `name` in its normal form.
-    fn row(
-        &self,
-        source: &str,
-        source_name: &str,
-        name: &str,
-        labels: &labels::View<'_>,
-    ) -> Option<&Row> {
+    fn row(&self, source: &str, source_name: &str, name: &str, labels: &labels::View<'_>) -> Option<&Row> {
         let matching = |rows: &BTreeMap<Name, Vec<Row>>| {
             rows.get(name)?.iter().position(|row| row.matches(source, source_name, labels))
         };

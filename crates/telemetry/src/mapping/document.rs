@@ -19,8 +19,10 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use serde_saphyr::Spanned;
 
 use crate::document::{self, DocumentError};
@@ -94,12 +96,55 @@ struct OnChangeFile {
     republish: Spanned<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum ConditionFile {
     One(Name),
     Several(Vec<Name>),
     Other(OtherCondition),
+}
+
+impl<'de> Deserialize<'de> for ConditionFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ConditionVisitor)
+    }
+}
+
+/// A value, a list of values, or an object. By hand, so that a message says what is wrong with which.
+struct ConditionVisitor;
+
+impl<'de> Visitor<'de> for ConditionVisitor {
+    type Value = ConditionFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, a list of values, or {not: [...]}, {like: ...}, {absent: true}")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<ConditionFile, E> {
+        Ok(ConditionFile::One(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<ConditionFile, E> {
+        Ok(ConditionFile::One(value.to_string().into()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<ConditionFile, E> {
+        Ok(ConditionFile::One(value.to_string().into()))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<ConditionFile, E> {
+        Err(E::custom("a value such as y, no or true is read as a truth value: write it in quotes"))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<ConditionFile, E> {
+        Err(E::custom("a value with a decimal point may be written in several ways: write it in quotes"))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, values: A) -> Result<ConditionFile, A::Error> {
+        Vec::deserialize(de::value::SeqAccessDeserializer::new(values)).map(ConditionFile::Several)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<ConditionFile, A::Error> {
+        OtherCondition::deserialize(de::value::MapAccessDeserializer::new(fields)).map(ConditionFile::Other)
+    }
 }
 
 #[derive(Deserialize)]

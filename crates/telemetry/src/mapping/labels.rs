@@ -84,9 +84,10 @@ impl<'a> View<'a> {
         self.labels.binary_search_by(|(known, _)| (**known).cmp(name)).ok()
     }
 
-    /// The value of the first of these labels that is there; it is then no longer one of the rest.
+    /// The value of the first of these labels that is there and not taken yet; it is then taken.
     pub(super) fn take(&self, names: &[&str]) -> Option<&'a str> {
-        let index = names.iter().find_map(|name| self.index(name))?;
+        let free = |name: &&str| self.index(name).filter(|index| !self.used.borrow().contains(index));
+        let index = names.iter().find_map(free)?;
         self.used.borrow_mut().push(index);
         Some(self.labels[index].1)
     }
@@ -208,9 +209,8 @@ pub(super) fn place(labels: &View<'_>, measured: &Measured, site: &Site) -> Foun
 /// of what has no rack: pumps, exchangers, facility water.
 fn found_loop(labels: &View<'_>, site: &Site, found: &mut Found) {
     let cdu = labels.get("objectType") == Some("CDU");
-    let Some(name) = labels.take(&LOOP).or_else(|| labels.take(&["objectId"]).filter(|_| cdu)) else {
-        return;
-    };
+    let by_object: &[&str] = if cdu { &["objectId"] } else { &[] };
+    let Some(name) = labels.take(&LOOP).or_else(|| labels.take(by_object)) else { return };
     match site.coolant_loop(name) {
         Some(one) => {
             found.cooling_loop = Some(one.name.clone());
@@ -232,8 +232,8 @@ fn device_and_sensor(labels: &View<'_>, measured: &Measured, found: &mut Found) 
             Some(if is_number(value) { format!("{part}{value}") } else { value.to_owned() })
         });
         numbered.or_else(|| labels.take(&["device"]).map(str::to_owned)).or_else(|| {
-            let part = matches!(labels.get("hw_type"), Some("pump" | "valve" | "fan" | "filter"));
-            labels.take(&["hw_id"]).filter(|_| part).map(str::to_owned)
+            let by_id = matches!(labels.get("hw_type"), Some("pump" | "valve" | "fan" | "filter"));
+            labels.take(if by_id { &["hw_id"] } else { &[] }).map(str::to_owned)
         })
     }
     .map(Name::from);
