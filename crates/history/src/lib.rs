@@ -14,8 +14,12 @@ mod maintenance; // merging files, retention, cleaning up
 mod memory; // rows that are not in the store yet
 mod store; // the Delta tables
 
+pub mod format; // results as table, CSV, JSON, Parquet
 pub mod query; // SQL over files and memory
 pub mod schema; // tables as Arrow and Delta see them
+
+#[cfg(test)]
+mod tests;
 
 pub use error::HistoryError;
 pub use history::{Frozen, History, HistorySettings};

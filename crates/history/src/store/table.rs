@@ -315,7 +315,7 @@ impl StoredTable {
         if (reader, writer) != (1, 2) {
             return Some(format!("its protocol is reader {reader}, writer {writer} instead of 1 and 2"));
         }
-        if state.metadata().partition_columns() != &[DATE.to_owned()] {
+        if state.metadata().partition_columns() != [DATE.to_owned()] {
             return Some(format!(
                 "it is partitioned by {:?} instead of date",
                 state.metadata().partition_columns()

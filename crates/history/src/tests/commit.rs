@@ -1,0 +1,216 @@
+use super::*;
+use proptest::prelude::*;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[tokio::test]
+async fn rows_are_seen_before_during_and_after_their_commit() {
+    let history = open("memory://").await;
+    for sequence in 1..=3 {
+        append(&history, sequence);
+    }
+    assert_eq!(counts(&history).await, all_once(3));
+    let frozen = history.freeze(3);
+    append(&history, 4);
+    assert_eq!(counts(&history).await, all_once(4));
+    assert_eq!(history.committed(), 0);
+    assert_eq!(history.commit(&frozen).await.unwrap(), 3);
+    assert_eq!(history.committed(), 3);
+    assert_eq!(counts(&history).await, all_once(4));
+}
+
+#[tokio::test]
+async fn memory_is_let_go_after_a_commit() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    assert!(history.memory_bytes() > 0);
+    history.commit(&history.freeze(1)).await.unwrap();
+    assert_eq!(history.memory_bytes(), 0);
+}
+
+#[tokio::test]
+async fn values_come_back_as_they_went_in() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    append(&history, 1);
+    history.append_samples(
+        2,
+        PartitionId::FIRST,
+        &SampleBatch {
+            series: vec![SeriesId(3)],
+            time: vec![at(2)],
+            value: vec![f64::NAN],
+            flag: vec![Flag::Stale],
+        },
+        &[Fate::Stored(Flag::Stale)],
+    );
+    let sql = "SELECT site, \"loop\", rack, node, signal, time, value, flag, source_name, source_unit, labels, \
+               date, shard, seq FROM samples WHERE rack = 'r3' ORDER BY time";
+    let in_memory = history.query_engine().sql(sql, &[]).await.unwrap().collect().await.unwrap();
+    history.commit(&history.freeze(2)).await.unwrap();
+    let in_files = history.query_engine().sql(sql, &[]).await.unwrap().collect().await.unwrap();
+    let shown = |batches: &[_]| arrow::util::pretty::pretty_format_batches(batches).unwrap().to_string();
+    assert_eq!(shown(&in_files), shown(&in_memory));
+    let expected = "\
++------+------+------+------+----------------------------+----------------------+-------+-------+-------------+-------------+----------------+------------+-------+-----+
+| site | loop | rack | node | signal                     | time                 | value | flag  | source_name | source_unit | labels         | date       | shard | seq |
++------+------+------+------+----------------------------+----------------------+-------+-------+-------------+-------------+----------------+------------+-------+-----+
+| s1   | cdu1 | r3   |      | coolant_supply_temperature | 2026-01-05T10:00:01Z | 3.001 | ok    | supply      | degC        | {vendor: acme} | 2026-01-05 | 0     | 1   |
+| s1   | cdu1 | r3   |      | coolant_supply_temperature | 2026-01-05T10:00:02Z |       | stale | supply      | degC        | {vendor: acme} | 2026-01-05 | 0     | 2   |
++------+------+------+------+----------------------------+----------------------+-------+-------+-------------+-------------+----------------+------------+-------+-----+";
+    assert_eq!(shown(&in_files), expected);
+}
+
+#[tokio::test]
+async fn duplicates_and_conflicts_are_not_stored() {
+    let history = open("memory://").await;
+    let fates = [Fate::Stored(Flag::Late), Fate::Duplicate, Fate::Conflict];
+    history.append_samples(1, PartitionId::FIRST, &readings(3, 1), &fates);
+    assert_eq!(number(&history, "SELECT count(*) FROM samples WHERE flag = 'late'").await, 1.0);
+    assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_again_skips_what_it_holds() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=5 {
+        append(&history, sequence);
+    }
+    history.commit(&history.freeze(5)).await.unwrap();
+    drop(history);
+
+    let history = open(&path).await;
+    assert_eq!(history.committed(), 5);
+    for sequence in 3..=7 {
+        append(&history, sequence);
+    }
+    assert_eq!(counts(&history).await, all_once(7));
+    history.commit(&history.freeze(7)).await.unwrap();
+    assert_eq!(counts(&history).await, all_once(7));
+}
+
+#[tokio::test]
+async fn a_commit_that_is_repeated_adds_nothing() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    let frozen = history.freeze(1);
+    history.commit(&frozen).await.unwrap();
+    history.commit(&frozen).await.unwrap();
+    assert_eq!(counts(&history).await, all_once(1));
+}
+
+#[tokio::test]
+async fn a_record_without_rows_moves_the_position_on() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    assert_eq!(history.commit(&history.freeze(9)).await.unwrap(), 9);
+    drop(history);
+    assert_eq!(open(&path).await.committed(), 9);
+}
+
+/// A store whose log folder of one table is not writable fails in the middle of a commit: tables before it are
+/// committed, those after it are not.
+#[tokio::test]
+async fn a_commit_that_fails_half_way_is_finished_by_the_next_one() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    append(&history, 1);
+    history.commit(&history.freeze(1)).await.unwrap();
+    append(&history, 2);
+    let frozen = history.freeze(2);
+
+    let log = std::path::Path::new(&path).join("events/_delta_log");
+    let away = std::path::Path::new(&path).join("events/away");
+    std::fs::rename(&log, &away).unwrap();
+    std::fs::write(&log, "in the way").unwrap();
+    let error = history.commit(&frozen).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(error.to_string().starts_with("cannot commit to table events: "), "{error}");
+    assert!(history.memory_bytes() > 0);
+    assert_eq!(
+        number(&history, "SELECT count(*) FROM samples").await,
+        16.0,
+        "seen once while half is committed"
+    );
+
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    append(&history, 3);
+    history.commit(&frozen).await.unwrap();
+    assert_eq!(counts(&history).await, all_once(3));
+    drop(history);
+    assert_eq!(counts(&open(&path).await).await, all_once(2));
+}
+
+/// The reply to a commit is lost: the commit is there, the answer is an error.
+#[tokio::test]
+async fn a_commit_whose_reply_is_lost_is_not_done_twice() {
+    let (_folder, path) = folder();
+    let first = open(&path).await;
+    let second = open(&path).await; // knows nothing of what the first commits
+    append(&first, 1);
+    append(&second, 1);
+    first.commit(&first.freeze(1)).await.unwrap();
+    second.commit(&second.freeze(1)).await.unwrap();
+    assert_eq!(counts(&second).await, all_once(1));
+    drop((first, second));
+    assert_eq!(counts(&open(&path).await).await, all_once(1));
+}
+
+#[tokio::test]
+async fn another_process_that_commits_for_the_same_stream_is_noticed() {
+    let (_folder, path) = folder();
+    let first = open(&path).await;
+    let second = open(&path).await;
+    for sequence in 1..=2 {
+        append(&first, sequence);
+        append(&second, sequence);
+    }
+    first.commit(&first.freeze(2)).await.unwrap();
+    append(&second, 3);
+    let error = second.commit(&second.freeze(3)).await.unwrap_err();
+    assert!(!error.is_retryable());
+    let expected = "holds transaction 2 of \"ingest/0\", this process committed up to 0: another process writes to this store";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever was committed when the process ended, and from wherever the log is replayed: every row is there once.
+    #[test]
+    fn a_restart_at_any_point_shows_every_row_once(
+        commits in prop::collection::vec(1_u64..4, 1..4),
+        lost in 0_u64..4,
+        replayed_from_before in 0_u64..6,
+    ) {
+        block_on(async {
+            let (_folder, path) = folder();
+            let history = open(&path).await;
+            let mut last = 0;
+            for records in &commits {
+                for _ in 0..*records {
+                    last += 1;
+                    append(&history, last);
+                }
+                history.commit(&history.freeze(last)).await.unwrap();
+            }
+            for sequence in last + 1..=last + lost {
+                append(&history, sequence);
+            }
+            drop(history);
+
+            let history = open(&path).await;
+            assert_eq!(history.committed(), last);
+            for sequence in (last + 1).saturating_sub(replayed_from_before).max(1)..=last + lost {
+                append(&history, sequence);
+            }
+            assert_eq!(counts(&history).await, all_once(last + lost));
+            history.commit(&history.freeze(last + lost)).await.unwrap();
+            assert_eq!(counts(&history).await, all_once(last + lost));
+        });
+    }
+}

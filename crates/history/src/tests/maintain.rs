@@ -1,0 +1,112 @@
+use super::*;
+
+const DAY_SECONDS: i64 = 86_400;
+
+async fn files(history: &History, table: Table) -> usize {
+    history.tables().lock().await[table as usize].files().count()
+}
+
+async fn sums(history: &History) -> [f64; 4] {
+    [
+        number(history, "SELECT count(*) FROM samples").await,
+        number(history, "SELECT sum(value) FROM samples").await,
+        number(history, "SELECT sum(seq) FROM samples").await,
+        number(history, "SELECT sum(seq) FROM events").await,
+    ]
+}
+
+#[tokio::test]
+async fn merging_makes_fewer_files_with_the_same_rows_in_order() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    append(&history, 21);
+    let before = sums(&history).await;
+    assert_eq!(files(&history, Table::Samples).await, 20);
+
+    let report = history.maintain(at(60)).await.unwrap();
+    assert_eq!(files(&history, Table::Samples).await, 1);
+    assert_eq!(files(&history, Table::Events).await, 1);
+    assert_eq!((report.merged_files, report.written_files), (60, 3));
+    assert_eq!(sums(&history).await, before);
+
+    // Order within the one file, as it is read.
+    let merged =
+        history.query_engine().sql("SELECT rack, time FROM samples WHERE seq <= 20", &[]).await.unwrap();
+    let mut rows = Vec::new();
+    for batch in merged.collect().await.unwrap() {
+        let racks = batch.column(0).as_string::<i32>().clone();
+        let times = batch.column(1).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().clone();
+        rows.extend((0..batch.num_rows()).map(|row| (racks.value(row).to_owned(), times.value(row))));
+    }
+    assert_eq!(rows.len(), 160);
+    assert!(rows.is_sorted());
+
+    // What was committed stays committed, and work goes on.
+    history.commit(&history.freeze(21)).await.unwrap();
+    assert_eq!(sums(&history).await, before);
+    drop(history);
+    let history = open(&path).await;
+    assert_eq!(history.committed(), 21);
+    assert_eq!(sums(&history).await, before);
+}
+
+#[tokio::test]
+async fn of_equal_readings_the_first_stays_when_files_are_merged() {
+    let history = open("memory://").await;
+    for sequence in 1..=20 {
+        // All twenty records say something about the same second.
+        history.append_samples(sequence, PartitionId::FIRST, &readings(2, 7), &[Fate::Stored(Flag::Ok); 2]);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    history.maintain(at(60)).await.unwrap();
+    assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0);
+    assert_eq!(number(&history, "SELECT max(seq) FROM samples").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_commit_and_a_merge_do_not_lose_each_others_rows() {
+    let history = shared(open("memory://").await);
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    let merging = tokio::spawn({
+        let history = history.clone();
+        async move { history.maintain(at(60)).await.unwrap() }
+    });
+    for sequence in 21..=30 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    merging.await.unwrap();
+    assert_eq!(counts(&history).await, all_once(30));
+}
+
+#[tokio::test]
+async fn days_that_are_too_old_are_dropped_whole_and_only_in_their_table() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for (sequence, second) in [(1, 0), (2, 50 * DAY_SECONDS), (3, 100 * DAY_SECONDS)] {
+        history.append_samples(sequence, PartitionId::FIRST, &readings(1, second), &[Fate::Stored(Flag::Ok)]);
+        history.append_row(sequence, event(second));
+    }
+    history.commit(&history.freeze(3)).await.unwrap();
+
+    let now = at(100 * DAY_SECONDS);
+    let report = history.maintain(now).await.unwrap();
+    assert_eq!(report.expired_files, 1, "samples keep 90 days, events 400");
+    assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0);
+    assert_eq!(number(&history, "SELECT count(*) FROM events").await, 3.0);
+    assert_eq!(number(&history, "SELECT min(seq) FROM samples").await, 2.0);
+    assert_eq!(
+        history.maintain(now).await.unwrap(),
+        crate::MaintenanceReport::default(),
+        "nothing is left to do"
+    );
+    drop(history);
+    assert_eq!(number(&open(&path).await, "SELECT count(*) FROM samples").await, 2.0);
+}

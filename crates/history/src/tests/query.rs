@@ -1,0 +1,271 @@
+use super::*;
+use crate::format::{Format, write};
+use crate::query::{Limits, QueryEngine, QueryError};
+use datafusion::common::ScalarValue;
+
+async fn refused(history: &History, sql: &str) -> String {
+    match history.query_engine().sql(sql, &[]).await {
+        Ok(result) => result.collect().await.unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn text(history: &History, sql: &str, format: Format) -> String {
+    let mut output = Vec::new();
+    write(history.query_engine().sql(sql, &[]).await.unwrap(), format, &mut output).await.unwrap();
+    String::from_utf8(output).unwrap()
+}
+
+async fn limited(limits: Limits) -> History {
+    let history =
+        History::open("memory://", HistorySettings { limits, ..HistorySettings::default() }).await.unwrap();
+    declare(&history, 8);
+    append(&history, 1);
+    history
+}
+
+#[tokio::test]
+async fn what_is_not_reading_is_refused() {
+    let history = open("memory://").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.csv");
+    let statements = [
+        format!("COPY (SELECT 1) TO '{}'", file.display()),
+        format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{}'", file.display()),
+        "CREATE TABLE t AS SELECT 1".to_owned(),
+        "CREATE VIEW v AS SELECT 1".to_owned(),
+        "INSERT INTO events SELECT * FROM events".to_owned(),
+        "DELETE FROM samples".to_owned(),
+        "UPDATE samples SET value = 0".to_owned(),
+        "DROP TABLE samples".to_owned(),
+        "SET datafusion.execution.batch_size = 1".to_owned(),
+        "EXPLAIN INSERT INTO events SELECT * FROM events".to_owned(),
+        format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{}'", file.display()),
+    ];
+    for sql in &statements {
+        let message = refused(&history, sql).await;
+        assert!(message.starts_with("history is only read here: "), "{sql}: {message}");
+        assert!(message.ends_with("write SELECT, WITH, EXPLAIN, SHOW or DESCRIBE"), "{sql}: {message}");
+    }
+    assert!(!file.exists());
+    assert_eq!(number(&history, "SELECT count(*) FROM events").await, 0.0);
+}
+
+#[tokio::test]
+async fn mistakes_are_answered_with_what_is_wrong() {
+    let history = open("memory://").await;
+    let cases = [
+        ("SELECT * FROM sample", "table 'datafusion.public.sample' not found"),
+        ("SELECT rak FROM samples", "No field named rak"),
+        ("SELEC 1", "Expected: an SQL statement, found: SELEC"),
+        ("SELECT 1; SELECT 2", "only supports a single SQL statement"),
+        ("SELECT heat_kw(1.0, 1.0, 'mercury')", "coolant \"mercury\" is not known: write 'pg25' or 'water'"),
+    ];
+    for (sql, expected) in cases {
+        let error = refused(&history, sql).await;
+        assert!(error.contains(expected), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn limits_refuse_with_what_to_change() {
+    let rows = limited(Limits { rows_max: 7, ..Limits::default() }).await;
+    assert!(
+        refused(&rows, "SELECT * FROM samples")
+            .await
+            .starts_with("the result has more than 7 rows: add LIMIT")
+    );
+    assert_eq!(number(&rows, "SELECT count(*) FROM samples").await, 8.0);
+
+    let memory = limited(Limits { memory_bytes_max: 1 << 20, ..Limits::default() }).await;
+    let message = refused(
+        &memory,
+        "SELECT array_agg(a.value) FROM generate_series(1, 1000000) AS a(value) GROUP BY a.value % 100000 ORDER BY 1",
+    )
+    .await;
+    assert!(message.contains("more than is left of 1048576 bytes"), "{message}");
+
+    let time = limited(Limits { seconds_max: 0, ..Limits::default() }).await;
+    let slow = "SELECT count(*) FROM generate_series(1, 100000000) AS a(x) WHERE x % 7 = 3";
+    assert!(refused(&time, slow).await.starts_with("the query took longer than 0 s"));
+}
+
+#[tokio::test]
+async fn as_many_queries_run_as_may_and_the_next_one_is_told_to_wait() {
+    let history = limited(Limits { concurrency_max: 1, ..Limits::default() }).await;
+    let engine = history.query_engine();
+    let first = engine.sql("SELECT 1", &[]).await.unwrap();
+    let error = engine.sql("SELECT 1", &[]).await.err().unwrap();
+    assert!(matches!(error, QueryError::TooManyQueries { concurrency_max: 1 }), "{error}");
+    drop(first);
+    assert!(engine.sql("SELECT 1", &[]).await.is_ok(), "a reader that is gone makes room");
+}
+
+#[tokio::test]
+async fn parameters_have_names() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    let parameters = [("rack", ScalarValue::from("r2")), ("above", ScalarValue::from(1.5))];
+    let sql = "SELECT count(*) FROM samples WHERE rack = $rack AND value > $above";
+    let rows = history.query_engine().sql(sql, &parameters).await.unwrap().collect().await.unwrap();
+    assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 1);
+}
+
+#[tokio::test]
+async fn now_is_the_data_s_watermark() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    history.set_now(at(31));
+    let sql = "SELECT date_part('epoch', now() - max(time)) FROM samples";
+    assert_eq!(number(&history, sql).await, 30.0);
+    let past = history.query_engine().with_now(at(11));
+    let rows = past.sql(sql, &[]).await.unwrap().collect().await.unwrap();
+    assert_eq!(rows[0].column(0).as_primitive::<Float64Type>().value(0), 10.0);
+}
+
+#[tokio::test]
+async fn heat_follows_the_formula_of_the_detectors() {
+    let history = open("memory://").await;
+    let heat = number(&history, "SELECT heat_kw(150.0, 10.3)").await;
+    assert_eq!(heat, telemetry::formula::heat_kw(150.0, 10.3, 3.98));
+    let heat = number(&history, "SELECT heat_kw(150, 10, 'water')").await;
+    assert_eq!(heat, telemetry::formula::heat_kw(150.0, 10.0, 4.15));
+}
+
+#[tokio::test]
+async fn every_view_can_be_asked_and_tells_what_it_is() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    history.set_now(at(31));
+    for table in QueryEngine::tables() {
+        let sql = format!("SELECT count(*) FROM {}", table.name);
+        assert!(number(&history, &sql).await >= 0.0);
+        assert!(table.view.is_some() || !table.columns.is_empty());
+    }
+    assert_eq!(number(&history, "SELECT count(*) FROM rack_now WHERE age_seconds = 30").await, 8.0);
+    let listed = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(number(&history, listed).await, QueryEngine::tables().len() as f64);
+}
+
+#[tokio::test]
+async fn readings_are_found_by_run() {
+    let history = open("memory://").await;
+    for sequence in 1..=9 {
+        append(&history, sequence);
+    }
+    let run = |time: i64, end: Option<i64>, state: &str| Row {
+        table: Table::Runs,
+        cells: vec![
+            "run-1".into(),
+            at(time).into(),
+            Cell::Texts(vec!["r1".into(), "r2".into()]),
+            "canary".into(),
+            Cell::Labels(Labels::from([("driver".into(), "580".into())])),
+            at(3).into(),
+            at(100).into(),
+            end.map(at).into(),
+            state.into(),
+            Cell::Null,
+            Cell::Null,
+        ],
+    };
+    history.append_row(3, run(3, None, "active"));
+    history.append_row(6, run(6, Some(6), "ended"));
+    assert_eq!(number(&history, "SELECT count(*) FROM telemetry_with_runs WHERE run = 'run-1'").await, 6.0);
+    assert_eq!(number(&history, "SELECT max(run_seconds) FROM telemetry_with_runs").await, 2.0);
+    history.commit(&history.freeze(9)).await.unwrap();
+    assert_eq!(number(&history, "SELECT count(*) FROM telemetry_with_runs WHERE state = 'ended'").await, 6.0);
+}
+
+#[tokio::test]
+async fn results_are_written_in_every_format() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    let sql = "SELECT rack, time, value, node, labels FROM samples WHERE rack < 'r2' ORDER BY rack";
+    let table = "\
++------+----------------------+-------+------+-------------------+
+| rack | time                 | value | node | labels            |
++------+----------------------+-------+------+-------------------+
+| r0   | 2026-01-05T10:00:01Z | 0.001 |      | {\"vendor\":\"acme\"} |
+| r1   | 2026-01-05T10:00:01Z | 1.001 |      | {\"vendor\":\"acme\"} |
++------+----------------------+-------+------+-------------------+
+";
+    assert_eq!(text(&history, sql, Format::Table).await, table);
+    let csv = "rack,time,value,node,labels\n\
+               r0,2026-01-05T10:00:01Z,0.001,,\"{\"\"vendor\"\":\"\"acme\"\"}\"\n\
+               r1,2026-01-05T10:00:01Z,1.001,,\"{\"\"vendor\"\":\"\"acme\"\"}\"\n";
+    assert_eq!(text(&history, sql, Format::Csv).await, csv);
+    let json: serde_json::Value = serde_json::from_str(&text(&history, sql, Format::Json).await).unwrap();
+    assert_eq!(json[1]["labels"]["vendor"], "acme");
+    assert_eq!(json[1]["time"], "2026-01-05T10:00:01Z");
+    let nothing = "SELECT rack FROM samples WHERE rack = 'none'";
+    assert_eq!(text(&history, nothing, Format::Csv).await, "rack\n");
+    assert_eq!(text(&history, nothing, Format::Json).await, "[]\n");
+
+    let mut file = Vec::new();
+    let rows =
+        write(history.query_engine().sql(sql, &[]).await.unwrap(), Format::Parquet, &mut file).await.unwrap();
+    assert_eq!(rows, 2);
+    let read =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(file), 8).unwrap();
+    assert_eq!(read.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
+}
+
+/// Runs the leaves of a query's plan that have this name, and counts their rows and files.
+async fn read(history: &History, sql: &str, leaf: &str) -> (usize, usize) {
+    let session = history.query_engine().session();
+    let plan = session.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let mut found = vec![plan];
+    let (mut rows, mut files) = (0, 0);
+    while let Some(plan) = found.pop() {
+        found.extend(plan.children().into_iter().cloned());
+        if plan.name() == leaf {
+            let batches = datafusion::physical_plan::collect(plan.clone(), session.task_ctx()).await.unwrap();
+            rows += batches.iter().map(|batch| batch.num_rows()).sum::<usize>();
+            let scanned = plan.metrics().and_then(|metrics| metrics.sum_by_name("count_files_scanned"));
+            files += scanned.map_or(0, |scanned| scanned.as_usize());
+        }
+    }
+    (rows, files)
+}
+
+async fn files_read(history: &History, sql: &str) -> usize {
+    read(history, sql, "DeltaScanExec").await.1
+}
+
+#[tokio::test]
+async fn files_without_the_rack_or_the_time_asked_for_are_not_read() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=10 {
+        // Each commit has one rack and one minute.
+        let batch = SampleBatch {
+            series: vec![SeriesId(sequence as u32 % 2)],
+            time: vec![at(60 * sequence as i64)],
+            value: vec![1.0],
+            flag: Vec::new(),
+        };
+        history.append_samples(sequence, PartitionId::FIRST, &batch, &[Fate::Stored(Flag::Ok)]);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    assert_eq!(files_read(&history, "SELECT value FROM samples").await, 10);
+    assert_eq!(files_read(&history, "SELECT value FROM samples WHERE rack = 'r1'").await, 5);
+    let hour =
+        "SELECT value FROM samples WHERE time BETWEEN '2026-01-05T10:03:00Z' AND '2026-01-05T10:04:00Z'";
+    assert_eq!(files_read(&history, hour).await, 2);
+    assert_eq!(files_read(&history, "SELECT value FROM samples WHERE date = '2026-01-06'").await, 0);
+}
+
+#[tokio::test]
+async fn memory_of_other_series_is_not_turned_into_columns() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    assert_eq!(number(&history, "SELECT count(*) FROM samples WHERE rack IN ('r1', 'r2')").await, 2.0);
+    assert_eq!(
+        number(&history, "SELECT count(*) FROM samples s WHERE s.rack LIKE '%3' OR s.signal = 'x'").await,
+        1.0
+    );
+    assert_eq!(number(&history, "SELECT count(*) FROM samples WHERE node IS NULL AND value < 3").await, 3.0);
+    let (rows, _) = read(&history, "SELECT value FROM samples WHERE rack = 'r1'", "StreamingTableExec").await;
+    assert_eq!(rows, 1);
+}
