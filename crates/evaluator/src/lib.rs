@@ -7,6 +7,7 @@ mod engine; // the evaluator: one record after the other
 mod defaults; // the objectives that are in force when nobody gives any
 pub mod objective; // an objective as the engine judges it
 pub mod objective_document; // the YAML that says so, read strictly
+pub mod objective_test; // unit tests of objectives, beside them
 mod snapshot; // save and restore
 
 pub use defaults::default_documents;

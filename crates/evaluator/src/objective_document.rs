@@ -3,12 +3,12 @@
 //! documents → **objective_document** → `objective`
 
 mod burn_policy; // kind: BurnRatePolicy
-mod fields; // walks a tree and notes every error
+pub(crate) mod fields; // walks a tree and notes every error
 mod lint; // alerts that can never fire, or at a whim
-mod openslo; // OpenSLO v1, field by field
+pub(crate) mod openslo; // OpenSLO v1, field by field
 mod promise; // an objective of an SLO, its source and its policy
 mod source; // our extension: metricSource.spec
-mod tree; // YAML that knows its lines
+pub(crate) mod tree; // YAML that knows its lines
 mod unused_kind; // OpenSLO's kinds that have no use here
 
 use std::fmt;
