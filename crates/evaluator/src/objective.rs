@@ -98,6 +98,21 @@ impl Objective {
         }
     }
 
+    /// The signals that it reads, its load included, sorted.
+    pub fn signals(&self) -> Vec<&str> {
+        let mut signals: Vec<&str> = match &self.promise {
+            Promise::EventRate(rate) => rate.episodes.signals().to_vec(),
+            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => {
+                self.expression.operands().iter().map(|operand| &*operand.signal).collect()
+            }
+        };
+        let load = self.validity.iter().flat_map(|validity| validity.expression.operands());
+        signals.extend(load.map(|operand| &*operand.signal));
+        signals.sort_unstable();
+        signals.dedup();
+        signals
+    }
+
     /// Share of judged time that is promised to be good, in parts per million: all of it for a hard limit, none for
     /// the kinds that promise something else.
     pub fn target_ppm(&self) -> u32 {

@@ -1,6 +1,32 @@
 //! Reads objectives and burn-rate policies: OpenSLO v1 with our extension, strictly, with all errors at once.
 //!
 //! documents → **objective_document** → `objective`
+//!
+//! What stands in `metricSource.spec` of a source of `type: thermogate`:
+//!
+//! ```yaml
+//! specVersion: v1alpha1
+//! signal: {expr: "coolant_return_temperature - coolant_supply_temperature", unit: K}
+//! groupBy: [rack]                     # site | loop | rack | node | device
+//! rollup: worst                       # worst | all | quantile(0.95)
+//! transform: {kind: value}            # see below
+//! slice: {length: 10s, aggregation: timeWeightedMean}    # timeWeightedMean | timeWeightedMax | min | last
+//! validity: {load: {signal: rack_power, min: 60, unit: kW}, quality: good, maxStaleness: 200s, warmup: 120s}
+//! missingData: {minCoverage: 0.95, strict: false}
+//! appliesTo: all                      # all | declared | undeclared (racks that the site file names, or does not)
+//! ```
+//!
+//! Kinds of promises, by `transform` and `hardLimit`:
+//!
+//! | promise | written as | `op`, `value` | `budgetingMethod`, `target` |
+//! |---|---|---|---|
+//! | time in bounds | `transform: {kind: value}`, the default | limit in the signal's unit | `Timeslices`, below 1 |
+//! | trend | `transform: {kind: slope, window: 30m, timeToThreshold: 30m, ratePerHour: 1.5}`, one of the last two at least | the threshold that is run into | `Occurrences`, 0 |
+//! | event rate | `transform: {kind: eventRate, episodes: thermal_throttle, mergeWithin: 60s, noiseFloor: 1s}` | `lte`, episodes per hour | `Occurrences`, 0 |
+//! | hard limit | `hardLimit: {noiseFloor: 1s}` or `hardLimit: {equals: ok}` for a state | limit; for a state `lte` its code | `Occurrences`, 0 |
+//!
+//! OpenSLO cannot say "never", so a hard limit has `target: 0`: no share of time is promised by the budget, the
+//! limit alone decides.
 
 mod burn_policy; // kind: BurnRatePolicy
 pub(crate) mod fields; // walks a tree and notes every error

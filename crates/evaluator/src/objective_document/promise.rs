@@ -244,8 +244,12 @@ fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
             .budgeting_field
             .refuse(format!("{what} is not judged in time slices: write `Occurrences`"));
     }
-    for field in [&slo.objective.slice_target, &slo.objective.slice_window].into_iter().flatten() {
+    let mut of_slices = [&slo.objective.slice_target, &slo.objective.slice_window].into_iter().flatten();
+    if let Some(field) = of_slices.next() {
         return field.refuse(format!("{what} is not judged in time slices: leave it out"));
+    }
+    if let Some(field) = slo.metadata.annotation(BURN_RATE_POLICY) {
+        return field.refuse(format!("{what} has no error budget that could burn: leave it out"));
     }
     match &slo.objective.target {
         (0.0, _) => Some(()),

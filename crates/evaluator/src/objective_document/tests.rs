@@ -70,6 +70,10 @@ fn every_field_of_the_extension_arrives() {
     );
     let load = objective.validity.as_ref().unwrap();
     assert_eq!((load.expression.to_string(), load.minimum, &*load.unit), ("rack_power".into(), 60.0, "kW"));
+    assert_eq!(
+        objective.signals(),
+        ["coolant_return_temperature", "coolant_supply_temperature", "rack_power"]
+    );
     let Promise::TimeInBounds(promise) = &objective.promise else { panic!("{:?}", objective.promise) };
     assert_eq!((promise.target_ppm, promise.slice_target_ppm), (995_000, 1_000_000));
     // A share of 10 % of the budget of 30 days in 24 h is a burn of 3.
