@@ -9,8 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::Name;
 use crate::document::nearest;
-use crate::mapping::Mapping;
-use crate::signal::{self, SIGNALS, Signal};
+use crate::signal::{SIGNALS, Signal};
 use crate::unit::{Conversion, Unit, UnitMismatch, conversion};
 
 mod parser;
@@ -162,16 +161,6 @@ impl KnownSignals {
             (signal.name.into(), KnownSignal { unit: signal.unit, lower_is_worse: signal.lower_is_worse })
         };
         Self(SIGNALS.iter().map(known).collect())
-    }
-
-    /// All canonical signals and those that a mapping declares.
-    pub fn of(mapping: &Mapping) -> Self {
-        let mut known = Self::canonical();
-        let declared = mapping.signal_names().filter(|name| signal::find(name).is_none());
-        for (name, unit) in declared.filter_map(|name| Some((name, mapping.unit_of(name)?))) {
-            known.declare(name, unit, false);
-        }
-        known
     }
 
     /// Adds a signal.

@@ -8,7 +8,8 @@
 //! labels are compared with `.` read as `_`, so that `hw.sensor_location` and `hw_sensor_location` are one.
 
 mod built_in; // rows of dcgm-exporter, OpenTelemetry, Redfish, DSX, other exporters
-mod document; // mappings as users write them
+mod document; // reading what users write
+mod file; // mappings as users write them
 mod labels; // labels of a metric, and the place they tell
 mod resolver; // the search itself
 mod row; // one row, and when two rows match one point

@@ -550,13 +550,13 @@ fn a_mistake_in_a_mapping_is_told_with_its_line() {
     }
 }
 
-fn shuffled(
-    labels: Vec<(String, String)>,
-) -> impl Strategy<Value = (Vec<(String, String)>, Vec<(String, String)>)> {
+type OwnedLabels = Vec<(String, String)>;
+
+fn shuffled(labels: OwnedLabels) -> impl Strategy<Value = (OwnedLabels, OwnedLabels)> {
     (Just(labels.clone()), Just(labels).prop_shuffle())
 }
 
-fn labels() -> impl Strategy<Value = Vec<(String, String)>> {
+fn labels() -> impl Strategy<Value = OwnedLabels> {
     let name = prop::sample::select(vec![
         "rack",
         "rack_id",

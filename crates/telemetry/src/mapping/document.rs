@@ -1,4 +1,4 @@
-//! Mappings as users write them.
+//! Reading mappings: from what users write to rows, signals and sources, with everything that is wrong on the way.
 //!
 //! ```yaml
 //! apiVersion: thermogate.dev/v1alpha1
@@ -19,10 +19,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 use serde_saphyr::Spanned;
 
 use crate::document::{self, DocumentError};
@@ -31,148 +28,12 @@ use crate::signal::{self, Span};
 use crate::unit::Unit;
 use crate::{Microseconds, Name};
 
+use super::file::{
+    ConditionFile, MappingFile, OtherCondition, PublishesFile, RowFile, SignalFile, SourceFile,
+};
 use super::labels::normal;
 use super::row::{Condition, Reading, Row, Target};
 use super::{DeclaredSignal, Mapping, Source, UnmappedPolicy};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct MappingFile {
-    api_version: Spanned<String>,
-    kind: Spanned<String>,
-    #[allow(dead_code)]
-    metadata: Metadata,
-    unmapped: Option<Spanned<UnmappedPolicy>>,
-    replica_labels: Option<Vec<Name>>,
-    #[serde(default)]
-    signals: BTreeMap<String, Spanned<SignalFile>>,
-    #[serde(default)]
-    units: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
-    sources: Vec<SourceFile>,
-    #[serde(default)]
-    rows: Vec<RowFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Metadata {
-    #[allow(dead_code)]
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignalFile {
-    unit: String,
-    span: Option<[f64; 2]>,
-    usual: Option<[f64; 2]>,
-    #[serde(default)]
-    #[allow(dead_code)]
-    meaning: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct SourceFile {
-    name: Spanned<String>,
-    protocol: Option<Name>,
-    #[serde(default, rename = "match")]
-    conditions: BTreeMap<String, ConditionFile>,
-    publishes: Option<PublishesFile>,
-    scrape_grid: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-enum PublishesFile {
-    Periodic(Spanned<String>),
-    OnChange(OnChangeFile),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OnChangeFile {
-    republish: Spanned<String>,
-}
-
-enum ConditionFile {
-    One(Name),
-    Several(Vec<Name>),
-    Other(OtherCondition),
-}
-
-impl<'de> Deserialize<'de> for ConditionFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ConditionVisitor)
-    }
-}
-
-/// A value, a list of values, or an object. By hand, so that a message says what is wrong with which.
-struct ConditionVisitor;
-
-impl<'de> Visitor<'de> for ConditionVisitor {
-    type Value = ConditionFile;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, a list of values, or {not: [...]}, {like: ...}, {absent: true}")
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<ConditionFile, E> {
-        Ok(ConditionFile::One(value.into()))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<ConditionFile, E> {
-        Ok(ConditionFile::One(value.to_string().into()))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<ConditionFile, E> {
-        Ok(ConditionFile::One(value.to_string().into()))
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<ConditionFile, E> {
-        Err(E::custom("a value such as y, no or true is read as a truth value: write it in quotes"))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<ConditionFile, E> {
-        Err(E::custom("a value with a decimal point may be written in several ways: write it in quotes"))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, values: A) -> Result<ConditionFile, A::Error> {
-        Vec::deserialize(de::value::SeqAccessDeserializer::new(values)).map(ConditionFile::Several)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<ConditionFile, A::Error> {
-        OtherCondition::deserialize(de::value::MapAccessDeserializer::new(fields)).map(ConditionFile::Other)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OtherCondition {
-    not: Option<Vec<Name>>,
-    like: Option<Name>,
-    absent: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RowFile {
-    metric: Spanned<String>,
-    source: Option<Name>,
-    #[serde(default, rename = "match")]
-    conditions: BTreeMap<String, ConditionFile>,
-    signal: Option<Spanned<String>>,
-    ignore: Option<Name>,
-    unit: Option<Spanned<String>>,
-    scale: Option<Spanned<f64>>,
-    #[serde(default)]
-    offset: f64,
-    #[serde(default)]
-    states: BTreeMap<String, Spanned<String>>,
-    sensor: Option<Name>,
-    sensor_label: Option<Name>,
-}
 
 /// Whether a document says what to do with metrics that no row knows; `false` for one that cannot be read.
 pub(super) fn says_unmapped(document: &Document) -> bool {
@@ -337,10 +198,9 @@ impl Reader {
         let unit = file.unit.as_ref().and_then(|unit| self.unit(document, unit));
         if let (Some(unit), Some(wanted), Some(spelt)) =
             (unit, self.mapping.unit_of(&signal.value), &file.unit)
+            && let Err(mismatch) = crate::unit::conversion(unit, wanted)
         {
-            if let Err(mismatch) = crate::unit::conversion(unit, wanted) {
-                self.refuse(document, spelt, format!("{} is kept in {wanted}: {mismatch}", signal.value));
-            }
+            self.refuse(document, spelt, format!("{} is kept in {wanted}: {mismatch}", signal.value));
         }
         let scale = file.scale.as_ref().map_or(1.0, |scale| scale.value);
         if let Some(spelt) = file.scale.as_ref().filter(|scale| !scale.value.is_normal()) {

@@ -98,12 +98,12 @@ impl ResolvedSeries {
                 return if code >= STATE_UNAVAILABLE { (code, Flag::Distrusted) } else { (code, Flag::Ok) };
             }
         }
-        if let (Some(seconds), Some(unit)) = (iso_duration_seconds(text), Unit::parse(&self.unit)) {
-            if let Ok(conversion) = conversion(Unit::SECONDS, unit) {
-                let value = conversion.apply(seconds);
-                let inside = self.span.is_none_or(|span| span.holds(value));
-                return (value, if inside { Flag::Ok } else { Flag::Implausible });
-            }
+        if let (Some(seconds), Some(unit)) = (iso_duration_seconds(text), Unit::parse(&self.unit))
+            && let Ok(conversion) = conversion(Unit::SECONDS, unit)
+        {
+            let value = conversion.apply(seconds);
+            let inside = self.span.is_none_or(|span| span.holds(value));
+            return (value, if inside { Flag::Ok } else { Flag::Implausible });
         }
         match reading_of_text(text) {
             Some(number) => self.judge(number),
