@@ -423,7 +423,7 @@ pub struct FileArguments {
     /// Files; several are merged by time
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// csv-long, csv-wide, parquet or dsx-bms; found from the file when absent
+    /// csv, csv-long, csv-wide, parquet, plain (numbers without header or time) or dsx-bms; found from the file when absent
     #[arg(long)]
     pub format: Option<String>,
     /// Rack of files without such a column
@@ -432,6 +432,9 @@ pub struct FileArguments {
     /// Signal of a column, such as value=machine_temperature:Cel; may be repeated
     #[arg(long = "map", value_name = "COLUMN=SIGNAL[:UNIT]")]
     pub map: Vec<String>,
+    /// A column that is not read; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    pub ignore: Vec<String>,
     /// Column that holds the time
     #[arg(long)]
     pub time_column: Option<String>,
@@ -453,6 +456,12 @@ pub struct FileArguments {
     /// Event time of the first row, where the file has only offsets (RFC 3339)
     #[arg(long)]
     pub start: Option<String>,
+    /// Time between two numbers of a plain file, such as 1s
+    #[arg(long)]
+    pub interval: Option<String>,
+    /// Bring the rows in order of time first; takes memory for all of them
+    #[arg(long)]
+    pub sort: bool,
     /// Mapping of signals and sources (YAML)
     #[arg(long)]
     pub mapping: Vec<PathBuf>,

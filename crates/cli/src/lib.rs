@@ -4,7 +4,9 @@ mod arguments; // what can be typed: read this first
 mod client; // connections to a running service
 mod command; // one file a command
 mod documents; // files of objectives, policies, sites and mappings
+mod driver; // recorded files through front and evaluator
 mod failure; // what can go wrong, with its exit code
+mod files; // recorded files
 mod terminal; // colour and tables for people, plain text for pipes
 
 use std::process::ExitCode;

@@ -106,7 +106,7 @@ impl Board {
         if verdicts.by_evaluation.len() >= REMEMBERED {
             *verdicts = Verdicts::default();
         }
-        if let Some(request_id) = request_id(&verdict.answer) {
+        if let Some(request_id) = request_id(&verdict.facts) {
             verdicts.by_request.insert(request_id, verdict.clone());
         }
         verdicts.by_evaluation.insert(verdict.evaluation.clone(), verdict.clone());
@@ -149,8 +149,8 @@ impl Board {
     }
 }
 
-/// The request id in a stored answer.
-fn request_id(answer: &str) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
-    answer.get("request_id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+/// The request id of the question that is stored with a verdict's facts.
+fn request_id(facts: &str) -> Option<String> {
+    let facts: serde_json::Value = serde_json::from_str(facts).ok()?;
+    facts.get("question")?.get("request_id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }

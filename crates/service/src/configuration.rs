@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use gate::policy_document::Policy;
+use evaluator::objective::Objective;
+use gate::Policy;
+use gate::references::{Known, check_references};
 use telemetry::document::DocumentError;
-use telemetry::mapping::{Mapping, Resolver};
+use telemetry::mapping::{Mapping, Resolver, UnmappedPolicy};
 use telemetry::record::{Configuration, Document};
 use telemetry::site::Site;
-use telemetry::{Name, canonical_json, sha256_hex};
+use telemetry::{canonical_json, sha256_hex};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, Unmapped};
 
 /// Why the documents cannot be used. A service never starts half-configured.
 #[derive(Debug, thiserror::Error)]
@@ -76,44 +78,62 @@ impl Texts {
 ///
 /// # Errors
 /// All that is wrong with them, each with file and line.
-pub fn parse(texts: Texts, site_name: &str, settings: &Settings) -> Result<Documents, ConfigurationError> {
-    let refused = |error: DocumentError| ConfigurationError::Documents(vec![error]);
+pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, ConfigurationError> {
     let site = match &texts.site {
-        Some(document) => Site::read(document).map_err(refused)?,
-        None => Site::empty(site_name),
+        Some(document) => Site::read(document).map_err(ConfigurationError::Documents)?,
+        None => Site::empty(&settings.site.name),
     };
-    let mapping = Mapping::with(&texts.mappings).map_err(ConfigurationError::Documents)?;
+    let unmapped = match settings.ingest.unmapped {
+        Unmapped::Keep => UnmappedPolicy::Keep,
+        Unmapped::Count => UnmappedPolicy::Count,
+    };
+    let mapping =
+        Mapping::with(&texts.mappings).map_err(ConfigurationError::Documents)?.or_unmapped(unmapped, &texts.mappings);
     let objectives = if texts.objectives.is_empty() { evaluator::default_documents() } else { texts.objectives };
     let policy_documents = if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
-    let loaded = evaluator::objective_document::read(&objectives, &|signal| mapping.unit_of(signal))
+    let loaded = evaluator::objective_document::read(&objectives, &evaluator::known_signals(&mapping))
         .map_err(ConfigurationError::Documents)?;
-    let policies = gate::policy_document::read_all(&policy_documents).map_err(ConfigurationError::Documents)?;
-    let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    let wrong = gate::check_references(&policies, &loaded.objectives, evaluator::detector_names());
+    let policies = gate::policy_document::read(&policy_documents).map_err(ConfigurationError::Documents)?;
+    let names: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.name).collect();
+    let signals: Vec<&str> = mapping.signal_names().collect();
+    let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
+    let mut wrong = check_references(&policies, &known);
+    wrong.extend(cannot_pass(&policies, &loaded.objectives));
     if !wrong.is_empty() {
         return Err(ConfigurationError::Documents(wrong));
     }
-    let mut needs: Vec<_> = policies.iter().flat_map(Policy::needs).collect();
-    needs.sort_by(|one, other| one.name.cmp(&other.name));
-    needs.dedup_by(|one, other| one.name == other.name);
-    warnings.sort();
+    let warnings = loaded.remarks.iter().map(ToString::to_string).collect();
     let mut configuration = Configuration {
         hash: String::new(),
         site: texts.site,
         mappings: texts.mappings,
         objectives,
         policies: policy_documents,
-        needs,
+        needs: gate::needs(&policies),
         allowed_lateness: settings.clock.allowed_lateness.0,
     };
-    let identity = (&configuration, loaded.hashes(), policies.iter().map(|policy| policy.hash()).collect::<Vec<_>>(), env!("CARGO_PKG_VERSION"));
+    let hashes: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.hash).collect();
+    let policy_hashes: Vec<&str> = policies.iter().map(|policy| &**policy.hash()).collect();
+    let identity = (&configuration.mappings, site.hash(), hashes, policy_hashes, configuration.allowed_lateness, env!("CARGO_PKG_VERSION"));
     configuration.hash = sha256_hex(&canonical_json(&identity));
     Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), warnings })
 }
 
-/// The compiled-in site name as a shared text.
-pub fn site_name(settings: &Settings) -> Name {
-    settings.site.name.as_str().into()
+/// Objectives that a policy waits for and that cannot pass before its deadline.
+fn cannot_pass(policies: &[Policy], objectives: &[Objective]) -> Vec<DocumentError> {
+    let mut wrong = Vec::new();
+    for policy in policies {
+        let Some(deadline) = policy.wait_for.deadline else { continue };
+        for named in policy.objectives_named().filter(|named| !named.capped) {
+            let objective = objectives.iter().find(|objective| objective.name == named.objective);
+            if let Some(reason) = objective.and_then(|objective| evaluator::objective_document::cannot_pass_within(objective, deadline)) {
+                let document = Document { name: policy.document().to_owned(), text: String::new() };
+                let message = format!("gate policy {}: objective {}: {reason}", policy.name, named.objective);
+                wrong.push(DocumentError::new(&document, Some(named.line), message));
+            }
+        }
+    }
+    wrong
 }
 
 fn read_file(path: &Path) -> Result<Document, ConfigurationError> {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use gate::policy_document::Policy;
-use gate::{Question, Verdict, VerdictKind};
+use gate::{Policy, Question, Verdict, VerdictKind};
 use telemetry::facts::RackFacts;
 use telemetry::record::{Document, VerdictRecord};
 use telemetry::{EventTime, Name, canonical_json};
@@ -47,7 +46,7 @@ impl Gates {
     /// With these policies in force.
     pub fn new(pipeline: Arc<Pipeline>, control: Arc<Control>, lookup: Lookup, policies: Vec<Policy>) -> Self {
         let metrics = pipeline.metrics.clone();
-        let policies = policies.into_iter().map(|policy| (policy.name(), policy)).collect();
+        let policies = policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
         Self { pipeline, control, lookup, policies: RwLock::new(policies), first_asked: Mutex::default(), metrics }
     }
 
@@ -60,7 +59,7 @@ impl Gates {
         if !asked.request_id.is_empty()
             && let Some(known) = self.pipeline.board.verdict_of_request(&asked.request_id)
         {
-            return Verdict::from_json(&known.answer).map_err(|message| ControlError::Internal { message });
+            return Verdict::from_json(&known.answer).map_err(|error| ControlError::Internal { message: error.to_string() });
         }
         let policy = self.policy(asked)?;
         let question = self.question(asked, &policy).await?;
@@ -117,7 +116,7 @@ impl Gates {
         if !asked.policy_document.is_empty() {
             let document = Document { name: "policy".to_owned(), text: asked.policy_document.clone() };
             let refused = |message: String| ControlError::Field { field: "policy_document", message };
-            let mut policies = gate::policy_document::read_all(&[document])
+            let mut policies = gate::policy_document::read(&[document])
                 .map_err(|errors| refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
             return match policies.len() {
                 1 => Ok(policies.remove(0)),
@@ -155,7 +154,7 @@ impl Gates {
             run: asked.run.clone(),
             request_id: asked.request_id.clone(),
             asked_at: tick,
-            first_asked_at: self.first_asked(key, tick),
+            waiting_since: Some(self.first_asked(key, tick)),
             not_before: asked.not_before,
             overrides: Vec::new(),
         })
@@ -177,15 +176,15 @@ impl Gates {
 
     async fn record(&self, policy: &Policy, question: &Question, facts: &[Arc<RackFacts>], verdict: &Verdict) -> Result<(), ControlError> {
         let record = VerdictRecord {
-            evaluation: verdict.evaluation_id.as_str().into(),
-            policy: verdict.policy.as_str().into(),
-            policy_hash: verdict.policy_hash.as_str().into(),
+            evaluation: verdict.evaluation_id.clone(),
+            policy: verdict.policy.clone(),
+            policy_hash: verdict.policy_hash.clone(),
             racks: question.racks.clone(),
             run: question.run.clone(),
             verdict: verdict.verdict.name().into(),
-            answer: verdict.canonical_json(),
+            answer: verdict.to_json(),
             facts: gate::facts_json(policy, question, facts),
-            watermark: verdict.watermark.unwrap_or(EventTime::MINIMUM),
+            watermark: verdict.watermark,
             wait_until: verdict.wait_until,
             time: question.asked_at,
             engine: env!("CARGO_PKG_VERSION").into(),

@@ -162,7 +162,7 @@ async fn answer(shared: &Shared, gate: &str, body: EvaluateBody) -> Result<Strin
         }
         _ => shared.gates.evaluate(&asked).await?,
     };
-    Ok(verdict.canonical_json())
+    Ok(verdict.to_json())
 }
 
 async fn evaluation(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {

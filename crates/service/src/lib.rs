@@ -26,6 +26,7 @@ pub mod shared; // what the servers share
 
 use history::HistorySettings;
 use history::query::Limits;
+use ingest::front::Limits as FrontLimits;
 use settings::Settings;
 use telemetry::table::Table;
 
@@ -57,5 +58,15 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
             concurrency_max: settings.query.concurrency_max,
         },
         ..HistorySettings::default()
+    }
+}
+
+/// The front's part of the settings.
+pub fn front_limits(settings: &Settings) -> FrontLimits {
+    FrontLimits {
+        labels_per_series: settings.ingest.labels_per_series_max,
+        series_per_source: settings.ingest.series_per_source_max,
+        unmapped_series_per_source: settings.ingest.unmapped_series_max,
+        ..FrontLimits::default()
     }
 }

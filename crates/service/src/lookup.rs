@@ -160,7 +160,7 @@ impl Lookup {
                 }
             }
         };
-        let mut verdict = Verdict::from_json(&answer).map_err(|message| ControlError::Internal { message })?;
+        let mut verdict = Verdict::from_json(&answer).map_err(|error| ControlError::Internal { message: error.to_string() })?;
         verdict.overrides = self.overrides(evaluation).await?;
         Ok(Some(StoredEvaluation { verdict, answer, facts }))
     }

@@ -108,7 +108,7 @@ impl Pipeline {
         let (done, answer) = oneshot::channel();
         let (report, ticket) = {
             let mut front = self.front.lock().expect("no panic under this lock");
-            let taken = front.take_in(decoded, self.future_limit());
+            let taken = front.take_in(decoded, self.future_limit())?;
             if taken.records.is_empty() {
                 self.note(decoded.source, &taken.report);
                 return Ok(taken.report);

@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use history::History;
 use history::lock::FolderLock;
+use ingest::otlp::grpc::MetricsServer;
 use ingest::{Front, RequestLimits};
 use telemetry::record::{Body, PartitionId, Record};
 use telemetry::EventTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 
 use crate::access::{self, Access};
 use crate::board::Board;
@@ -104,7 +106,7 @@ impl Running {
         let access = Access::open(&settings.access, &settings.listen)?;
         let tls = net::tls(&settings.access)?;
         let Documents { configuration, policies, resolver, warnings } =
-            configuration::parse(Texts::read(&settings)?, &settings.site.name, &settings)?;
+            configuration::parse(Texts::read(&settings)?, &settings)?;
         let mut lock = FolderLock::take_or_make(&settings.data.folder)?;
         let listen = &settings.listen;
         let port = |setting, address| async move { Port::bind(setting, address).await.map_err(StartError::Port) };
@@ -186,7 +188,7 @@ impl Running {
             decompressed_bytes: settings.ingest.decompressed_bytes_max,
         };
         let routers: [Router; 4] = [
-            ingest::otlp::grpc::router(pipeline.clone(), limits),
+            Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router(),
             ingest::otlp::http::router(pipeline.clone(), limits),
             grpc::routes(shared.clone(), health_service).map_err(|error| StartError::System(error.to_string()))?,
             http::router(shared.clone())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use history::query::{QueryEngine, QueryError, named};
+use history::query::{NamedQuery, QueryEngine, QueryError};
 
 use crate::gates::Gates;
 use crate::lookup::Lookup;
@@ -99,7 +99,7 @@ pub async fn ask(queries: &QueryEngine, question: &Question, now: Option<telemet
     };
     let sql = match (&question.sql, &question.query) {
         (Some(sql), None) => sql.clone(),
-        (None, Some(name)) => named::find(name)?.bind(&question.parameters)?,
+        (None, Some(name)) => NamedQuery::find(name).and_then(|query| query.bind(&question.parameters)).map_err(|error| QueryError::Statement(error.to_string()))?,
         (Some(_), Some(_)) | (None, None) => return Err(QueryError::Statement("give either `sql` or `query`".to_owned())),
     };
     let result = engine.sql(&sql, &[]).await?;

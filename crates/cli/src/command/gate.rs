@@ -41,15 +41,15 @@ async fn evaluate(arguments: &EvaluateArguments) -> Result<u8, Failure> {
     let answered = client::gates(&arguments.service).await?.evaluate(request).await?.into_inner();
     let verdict = verdict(answered.evaluation)?;
     let inconclusive_as = match arguments.inconclusive_as {
-        InconclusiveAs::Pass => gate::InconclusiveAs::Pass,
-        InconclusiveAs::Fail => gate::InconclusiveAs::Fail,
-        InconclusiveAs::Keep => gate::InconclusiveAs::Keep,
+        InconclusiveAs::Pass => gate::verdict::InconclusiveAs::Pass,
+        InconclusiveAs::Fail => gate::verdict::InconclusiveAs::Fail,
+        InconclusiveAs::Keep => gate::verdict::InconclusiveAs::Keep,
     };
     match arguments.output {
         Output::Text => print!("{}", coloured(&report::text(&verdict))),
         Output::Json => println!("{}", verdict.to_json()),
-        Output::Junit => print!("{}", report::junit(&verdict, inconclusive_as)),
-        Output::Markdown => print!("{}", report::markdown(&verdict)),
+        Output::Junit => print!("{}", report::junit(&verdict, arguments.warn_as_fail, inconclusive_as)),
+        Output::Markdown => print!("{}", report::markdown(&verdict, None)),
     }
     Ok(exit_code(verdict.verdict, arguments.warn_as_fail, inconclusive_as))
 }

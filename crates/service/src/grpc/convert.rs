@@ -3,8 +3,7 @@
 use gate::{CheckResult, Verdict, VerdictKind};
 use prost_types::Timestamp;
 use telemetry::facts::{Cause, Comparison, UnknownReason};
-use telemetry::place::Place;
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Labels, Microseconds};
 use wire::gate::v1 as pb;
 use wire::run::v1 as pb_run;
 
@@ -88,24 +87,18 @@ fn operator(comparison: Option<Comparison>) -> pb::Operator {
     }
 }
 
-fn place(place: &Place) -> pb::Place {
-    let text = |name: &Option<telemetry::Name>| name.as_deref().unwrap_or_default().to_owned();
-    pb::Place {
-        site: place.site.to_string(),
-        r#loop: text(&place.cooling_loop),
-        rack: text(&place.rack),
-        node: text(&place.node),
-        device: text(&place.device),
-    }
+fn place(place: &Labels) -> pb::Place {
+    let level = |name: &str| place.get(name).map_or_else(String::new, ToString::to_string);
+    pb::Place { site: level("site"), r#loop: level("loop"), rack: level("rack"), node: level("node"), device: level("device") }
 }
 
 fn check(check: &CheckResult) -> pb::CheckResult {
     pb::CheckResult {
-        check: check.check.clone(),
+        check: check.check.to_string(),
         verdict: verdict_kind(check.verdict).into(),
         observed: check.observed,
         threshold: check.threshold,
-        unit: check.unit.clone(),
+        unit: check.unit.to_string(),
         coverage: check.coverage,
         known_units: check.known_units,
         asked_units: check.asked_units,
@@ -118,28 +111,28 @@ fn check(check: &CheckResult) -> pb::CheckResult {
             .map(|evidence| pb::Evidence {
                 name: evidence.name.clone(),
                 value: evidence.value,
-                unit: evidence.unit.clone(),
+                unit: evidence.unit.to_string(),
                 text: evidence.text.clone(),
-                place: evidence.place.as_ref().map(place),
+                place: Some(place(&evidence.place)),
                 time: evidence.time.map(timestamp),
                 query: evidence.query.clone(),
             })
             .collect(),
         worst_group: check.worst_group.clone(),
         unknown_reason: unknown_reason(check.unknown_reason).into(),
-        window: check.window.clone(),
+        window: check.window.to_string(),
         cause: cause(check.cause).into(),
         reason: check.reason.clone(),
-        signal: check.signal.clone(),
+        signal: check.signal.to_string(),
         weight: check.weight,
     }
 }
 
 pub fn evaluation(verdict: &Verdict) -> pb::Evaluation {
     pb::Evaluation {
-        evaluation_id: verdict.evaluation_id.clone(),
-        policy: verdict.policy.clone(),
-        policy_hash: verdict.policy_hash.clone(),
+        evaluation_id: verdict.evaluation_id.to_string(),
+        policy: verdict.policy.to_string(),
+        policy_hash: verdict.policy_hash.to_string(),
         verdict: verdict_kind(verdict.verdict).into(),
         score: verdict.score.map(f64::from),
         reason: verdict.reason.clone(),
@@ -150,7 +143,7 @@ pub fn evaluation(verdict: &Verdict) -> pb::Evaluation {
         }),
         run_id: verdict.run_id.as_deref().unwrap_or_default().to_owned(),
         baseline_run_ids: verdict.baseline_run_ids.iter().map(ToString::to_string).collect(),
-        watermark: verdict.watermark.map(timestamp),
+        watermark: Some(timestamp(verdict.watermark)),
         wait_until: verdict.wait_until.map(timestamp),
         time: Some(timestamp(verdict.time)),
         dry_run: verdict.dry_run,
@@ -178,9 +171,9 @@ pub fn evaluation(verdict: &Verdict) -> pb::Evaluation {
                 until: Some(timestamp(given.until)),
             })
             .collect(),
-        engine_version: verdict.engine_version.clone(),
+        engine_version: verdict.engine_version.to_string(),
         coverage: verdict.coverage,
-        canonical_json: verdict.canonical_json(),
+        canonical_json: verdict.to_json(),
     }
 }
 

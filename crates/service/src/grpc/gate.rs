@@ -110,7 +110,7 @@ impl GateService for GateApi {
             Question::EvaluationId(id) => {
                 let stored = self.0.gates.stored(&id).await.map_err(|error| status(&error))?;
                 Asked {
-                    gate: stored.verdict.policy.clone(),
+                    gate: stored.verdict.policy.to_string(),
                     racks: stored.verdict.scope.racks.clone(),
                     run: stored.verdict.run_id.clone(),
                     ..Asked::default()

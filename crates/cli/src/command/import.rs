@@ -1,0 +1,62 @@
+//! `thermogate import`: recorded files into a data folder, for SQL over them.
+
+use std::sync::Arc;
+
+use service::running::Running;
+use service::settings::Settings;
+use telemetry::EventTime;
+
+use super::serve::{abort_on_panic, log_to_stderr};
+use crate::arguments::ImportArguments;
+use crate::failure::Failure;
+use crate::{client, files};
+
+/// Runs the command.
+pub fn run(arguments: &ImportArguments) -> Result<u8, Failure> {
+    log_to_stderr(false);
+    abort_on_panic();
+    client::runtime()?.block_on(import(arguments))
+}
+
+async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
+    let mut flags = vec![format!("data.folder={}", arguments.data.display()), "clock.kind=telemetry".to_owned()];
+    flags.extend(["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")));
+    flags.extend(arguments.files.site.iter().map(|site| format!("documents.site={}", site.display())));
+    let mappings: Vec<String> = arguments.files.mapping.iter().map(|path| path.display().to_string()).collect();
+    flags.push(format!("documents.mappings={}", mappings.join(",")));
+    let settings = Settings::load(None, std::iter::empty(), &flags)?;
+    let texts = service::configuration::Texts::read(&settings).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let parsed = service::configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let source = files::open(&arguments.files, &Arc::new(parsed.resolver))?;
+    let running = Running::start(settings).await.map_err(|error| Failure::bad_input(error.to_string()))?;
+    let imported = take_in(source, &running).await;
+    running.end().await;
+    let (rows, readings, unreadable) = imported?;
+    println!("imported {readings} readings of {rows} rows into {}", arguments.data.display());
+    if unreadable > 0 {
+        println!("{unreadable} rows could not be read and were passed over");
+    }
+    println!("ask with: thermogate sql --data {} 'select * from rack_now'", arguments.data.display());
+    Ok(0)
+}
+
+async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Result<(u64, u64, u64), Failure> {
+    let pipeline = &running.shared.pipeline;
+    let (mut rows, mut readings, mut last) = (0, 0, None);
+    for group in source.by_ref() {
+        let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
+        rows += group.rows.len() as u64;
+        last = last.max(Some(group.time));
+        let report = pipeline.take_in(&group.decoded).await.map_err(|error| Failure::unreachable(error.to_string()))?;
+        readings += report.accepted;
+        let refused = report.refusal_text();
+        if !refused.is_empty() {
+            eprintln!("thermogate: {refused}");
+        }
+    }
+    for row in source.unreadable() {
+        eprintln!("thermogate: passed over: {row}");
+    }
+    pipeline.finish(last.unwrap_or(EventTime::MINIMUM)).await.map_err(|refused| Failure::unreachable(refused.message))?;
+    Ok((rows, readings, source.unreadable_rows()))
+}

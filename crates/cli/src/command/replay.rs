@@ -1,0 +1,288 @@
+//! `thermogate replay`: recorded files, judged as if they came in now.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use evaluator::{Effect, StatusRow, burn_json, group_json, state_name};
+use gate::{Question, Verdict};
+use serde::Serialize;
+use serde_json::Value;
+use service::configuration::{self, Texts};
+use service::settings::Settings;
+use telemetry::alert::AlertTransition;
+use telemetry::facts::{Finding, RackFacts};
+use telemetry::{EventTime, Name};
+
+use crate::arguments::{Output, ReplayArguments};
+use crate::failure::Failure;
+use crate::terminal::{drawn, judged};
+use crate::{documents, driver};
+
+/// Runs the command.
+pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
+    let settings = Settings::load(None, std::iter::empty(), &[])?;
+    let texts = Texts {
+        site: arguments.files.site.as_deref().map(documents::read_one).transpose()?,
+        mappings: documents::read(&arguments.files.mapping)?,
+        objectives: without_tests(documents::read(&arguments.slo)?),
+        policies: without_tests(documents::read(&arguments.policy)?),
+    };
+    let parsed = configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let policies = if arguments.policy.is_empty() { Vec::new() } else { parsed.policies.clone() };
+    let mut printer = match arguments.output {
+        Output::Json => Printer::Json(std::io::BufWriter::new(std::io::stdout().lock())),
+        Output::Text => Printer::Text(Vec::new()),
+        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`replay` prints --output text or json")),
+    };
+    let mut broken = None;
+    let counts = driver::replay(&arguments.files, parsed, |effect| {
+        if broken.is_none() {
+            broken = printer.effect(effect).err();
+        }
+    })?;
+    let verdicts = policies.iter().flat_map(|policy| {
+        counts.facts.iter().filter(|facts| facts.place.rack.is_some()).map(|facts| gate::judge(policy, &question(facts), &[facts.clone()]))
+    });
+    let verdicts: Vec<Verdict> = verdicts.collect();
+    match broken.map_or_else(|| printer.finish(&verdicts, &counts), Err) {
+        Ok(()) => Ok(0),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) => Err(Failure::unreachable(format!("standard output: {error}"))),
+    }
+}
+
+fn without_tests(documents: Vec<telemetry::record::Document>) -> Vec<telemetry::record::Document> {
+    documents.into_iter().filter(|document| !gate::policy_test::is_test_document(&document.name)).collect()
+}
+
+/// What a policy is asked about a rack at the end of the files: the run that its readings were.
+fn question(facts: &Arc<RackFacts>) -> Question {
+    Question {
+        racks: facts.place.rack.iter().cloned().collect(),
+        run: facts.run.as_ref().map(|run| run.run.clone()),
+        request_id: String::new(),
+        asked_at: facts.watermark,
+        waiting_since: None,
+        not_before: None,
+        overrides: Vec::new(),
+    }
+}
+
+/// One line of JSON; the order of its keys is the order of the fields.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    SloStatus {
+        time: EventTimeText,
+        objective: &'a str,
+        group: Value,
+        window: &'a str,
+        good_seconds: Value,
+        bad_seconds: Value,
+        unknown_seconds: Value,
+        asked_seconds: Value,
+        episodes: u64,
+        longest_episode_seconds: Value,
+        coverage: Option<f64>,
+        sli: Option<f64>,
+        budget_left: Option<f64>,
+        burn_rates: Value,
+        state: &'a str,
+        #[serde(rename = "final")]
+        is_final: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        slope_per_hour: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time_to_threshold_seconds: Option<Value>,
+    },
+    Finding {
+        detector: &'a str,
+        place: Value,
+        severity: &'a str,
+        onset: EventTimeText,
+        detected: EventTimeText,
+        ended: Option<EventTimeText>,
+        evidence: Value,
+    },
+    Alert {
+        alertname: &'a str,
+        labels: &'a telemetry::Labels,
+        from: &'a str,
+        to: &'a str,
+        time: EventTimeText,
+        since: EventTimeText,
+        reason: &'a str,
+    },
+    Verdict {
+        policy: &'a str,
+        scope: Value,
+        verdict: &'a str,
+        reason: &'a str,
+        checks: &'a [gate::CheckResult],
+        watermark: EventTimeText,
+    },
+}
+
+/// RFC 3339 in UTC with microseconds.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct EventTimeText(String);
+
+impl From<EventTime> for EventTimeText {
+    fn from(time: EventTime) -> Self {
+        Self(time.to_rfc3339())
+    }
+}
+
+/// Whole seconds as whole numbers.
+fn seconds(length: telemetry::Microseconds) -> Value {
+    if length.get() % 1_000_000 == 0 { Value::from(length.get() / 1_000_000) } else { Value::from(length.as_seconds()) }
+}
+
+fn line(effect: &Effect) -> Option<Line<'_>> {
+    match effect {
+        Effect::Status(row) => Some(status_line(row)),
+        Effect::Finding(finding) => Some(finding_line(finding)),
+        Effect::Alert(alert) => Some(alert_line(alert)),
+        Effect::Block(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => None,
+    }
+}
+
+fn status_line(row: &StatusRow) -> Line<'_> {
+    let status = &row.status;
+    let known = status.time.known().get();
+    Line::SloStatus {
+        time: row.time.into(),
+        objective: &status.objective,
+        group: serde_json::from_str(&group_json(status)).unwrap_or_default(),
+        window: &status.window,
+        good_seconds: seconds(status.time.good),
+        bad_seconds: seconds(status.time.bad),
+        unknown_seconds: seconds(status.time.unknown),
+        asked_seconds: seconds(status.time.asked()),
+        episodes: status.episodes,
+        longest_episode_seconds: seconds(status.longest_episode),
+        coverage: status.time.coverage(),
+        sli: (known > 0).then(|| status.time.good.get() as f64 / known as f64),
+        budget_left: status.budget_left,
+        burn_rates: serde_json::from_str(&burn_json(status)).unwrap_or_default(),
+        state: state_name(status.outcome),
+        is_final: status.is_final,
+        slope_per_hour: status.trend.as_ref().map(|trend| trend.slope_per_hour),
+        time_to_threshold_seconds: status.trend.as_ref().and_then(|trend| trend.time_to_threshold).map(seconds),
+    }
+}
+
+fn finding_line(finding: &Finding) -> Line<'_> {
+    let mut place: serde_json::Map<String, Value> =
+        finding.place.levels().map(|(level, name)| (level.to_owned(), Value::from(&**name))).collect();
+    place.extend(finding.signal.as_ref().map(|signal| ("signal".to_owned(), Value::from(&**signal))));
+    place.extend(finding.sensor.as_ref().map(|sensor| ("sensor".to_owned(), Value::from(&**sensor))));
+    Line::Finding {
+        detector: &finding.detector,
+        place: Value::Object(place),
+        severity: finding.severity.name(),
+        onset: finding.onset.into(),
+        detected: finding.detected.into(),
+        ended: finding.ended.map(Into::into),
+        evidence: serde_json::to_value(&finding.evidence).unwrap_or_default(),
+    }
+}
+
+fn alert_line(alert: &AlertTransition) -> Line<'_> {
+    Line::Alert {
+        alertname: &alert.alertname,
+        labels: &alert.labels,
+        from: alert.from.name(),
+        to: alert.to.name(),
+        time: alert.time.into(),
+        since: alert.since.into(),
+        reason: &alert.reason,
+    }
+}
+
+fn verdict_line(verdict: &Verdict) -> Line<'_> {
+    let racks: Vec<&Name> = verdict.scope.racks.iter().collect();
+    Line::Verdict {
+        policy: &verdict.policy,
+        scope: match racks.as_slice() {
+            [rack] => serde_json::json!({ "rack": rack }),
+            racks => serde_json::json!({ "racks": racks }),
+        },
+        verdict: verdict.verdict.name(),
+        reason: &verdict.reason,
+        checks: &verdict.checks,
+        watermark: verdict.watermark.into(),
+    }
+}
+
+enum Printer {
+    Json(std::io::BufWriter<std::io::StdoutLock<'static>>),
+    Text(Vec<Vec<String>>),
+}
+
+impl Printer {
+    fn effect(&mut self, effect: &Effect) -> std::io::Result<()> {
+        let Some(line) = line(effect) else { return Ok(()) };
+        match self {
+            Self::Json(out) => {
+                serde_json::to_writer(&mut *out, &line)?;
+                out.write_all(b"\n")
+            }
+            Self::Text(finals) => {
+                match (effect, line) {
+                    (Effect::Status(row), _) if row.status.is_final => finals.push(final_row(row)),
+                    (_, Line::Finding { detector, place, severity, onset, ended, .. }) => {
+                        let ended = ended.map_or_else(String::new, |ended| format!(", ended {}", ended.0));
+                        writeln!(std::io::stdout(), "finding {detector} ({}) {place} since {}{ended}", judged(severity), onset.0)?;
+                    }
+                    (_, Line::Alert { alertname, to, time, reason, .. }) => {
+                        writeln!(std::io::stdout(), "alert {alertname} {} at {}: {reason}", judged(to), time.0)?;
+                    }
+                    (_, Line::SloStatus { .. } | Line::Verdict { .. }) => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self, verdicts: &[Verdict], counts: &driver::Counts) -> std::io::Result<()> {
+        match self {
+            Self::Json(mut out) => {
+                for verdict in verdicts {
+                    serde_json::to_writer(&mut out, &verdict_line(verdict))?;
+                    out.write_all(b"\n")?;
+                }
+                out.flush()
+            }
+            Self::Text(finals) => {
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "{} rows read, {} unreadable", counts.rows, counts.unreadable_rows)?;
+                let header = ["objective", "group", "state", "good", "bad", "unknown", "episodes", "longest", "coverage", "budget left"];
+                writeln!(out, "{}", drawn(&header, finals.into_iter()))?;
+                for verdict in verdicts {
+                    write!(out, "{}", gate::report::text(verdict))?;
+                }
+                out.flush()
+            }
+        }
+    }
+}
+
+fn final_row(row: &StatusRow) -> Vec<String> {
+    let status = &row.status;
+    let share = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.2} %", share * 100.0));
+    vec![
+        status.objective.to_string(),
+        group_json(status),
+        judged(state_name(status.outcome)),
+        status.time.good.to_string(),
+        status.time.bad.to_string(),
+        status.time.unknown.to_string(),
+        status.episodes.to_string(),
+        status.longest_episode.to_string(),
+        share(status.time.coverage()),
+        share(status.budget_left),
+    ]
+}

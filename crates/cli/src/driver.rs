@@ -1,0 +1,164 @@
+//! Recorded files through front and evaluator, on the files' own clock: what `replay` prints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evaluator::{Effect, Effects, Evaluator};
+use ingest::Front;
+use service::configuration::Documents;
+use telemetry::facts::RackFacts;
+use telemetry::record::{Body, Configuration, PartitionId, Record, RunChange, RunEvent, RunState, Sequence};
+use telemetry::{EventTime, Labels, Microseconds, Name};
+
+use crate::arguments::FileArguments;
+use crate::failure::Failure;
+use crate::files;
+
+/// What was there in the files.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Rows that were read.
+    pub rows: u64,
+    /// Rows that could not be read; they are named and passed over.
+    pub unreadable_rows: u64,
+    /// Readings that came too late to be judged.
+    pub late: u64,
+    /// Facts of all racks at the end.
+    pub facts: Vec<Arc<RackFacts>>,
+}
+
+/// Judges recorded files. Every rack's span is one run, from its first reading to the end of its last one.
+///
+/// - `told`: takes each effect, in order.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl FnMut(&Effect)) -> Result<Counts, Failure> {
+    let resolver = Arc::new(documents.resolver);
+    let spans = spans(arguments, &resolver)?;
+    let mut driver = Driver {
+        evaluator: Evaluator::new(),
+        effects: Effects::default(),
+        sequence: 0,
+        tick: None,
+        spans,
+        started: BTreeMap::new(),
+        told: &mut told,
+    };
+    driver.configure(documents.configuration);
+    let mut front = Front::new(resolver.clone(), ingest::front::Limits::default());
+    let mut counts = Counts::default();
+    let mut source = files::open(arguments, &resolver)?;
+    for group in source.by_ref() {
+        let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
+        counts.rows += group.rows.len() as u64;
+        let taken = front.take_in(&group.decoded, EventTime::MINIMUM).map_err(|error| Failure::bad_input(error.to_string()))?;
+        for record in taken.records {
+            driver.take(record);
+        }
+        front.confirm(taken.ticket);
+        driver.tick(group.time);
+    }
+    counts.unreadable_rows = source.unreadable_rows();
+    for row in source.unreadable() {
+        eprintln!("thermogate: passed over: {row}");
+    }
+    driver.finish();
+    counts.facts = driver.evaluator.rack_facts();
+    Ok(counts)
+}
+
+/// First and last time of the files.
+fn spans(arguments: &FileArguments, resolver: &Arc<telemetry::mapping::Resolver>) -> Result<Microseconds, Failure> {
+    let (mut first, mut last) = (None, None);
+    for group in files::open(arguments, resolver)? {
+        let time = group.map_err(|error| Failure::bad_input(error.to_string()))?.time;
+        first = Some(first.map_or(time, |first: EventTime| first.min(time)));
+        last = last.max(Some(time));
+    }
+    match (first, last) {
+        (Some(first), Some(last)) => Ok((last - first).max(Microseconds::from_minutes(1))),
+        (None, _) | (_, None) => Err(Failure::bad_input("the files hold no rows")),
+    }
+}
+
+struct Driver<'a> {
+    evaluator: Evaluator,
+    effects: Effects,
+    sequence: Sequence,
+    tick: Option<EventTime>,
+    /// The whole span: what the runs are planned for.
+    spans: Microseconds,
+    /// Racks whose run has begun.
+    started: BTreeMap<Name, Name>,
+    told: &'a mut dyn FnMut(&Effect),
+}
+
+impl Driver<'_> {
+    fn apply(&mut self, record: &Record) {
+        self.sequence += 1;
+        self.effects.clear();
+        self.evaluator.apply(self.sequence, record, &mut self.effects);
+        for effect in &self.effects.list {
+            (self.told)(effect);
+        }
+    }
+
+    fn stream(&mut self, body: Body) {
+        self.apply(&Record { partition: PartitionId::STREAM, body });
+    }
+
+    fn configure(&mut self, configuration: Configuration) {
+        self.stream(Body::Configuration(Box::new(configuration)));
+    }
+
+    fn take(&mut self, record: Record) {
+        let starts = match &record.body {
+            Body::Samples(batch) => batch.time.iter().min().copied(),
+            _ => None,
+        };
+        // A rack's run begins with its first reading, so it has to be known before that is judged.
+        if let Some(time) = starts {
+            let racks: Vec<Name> = self
+                .evaluator
+                .declarations()
+                .filter(|(partition, _)| *partition == record.partition)
+                .filter_map(|(_, declaration)| declaration.identity.place.rack.clone())
+                .filter(|rack| !self.started.contains_key(rack))
+                .collect();
+            for rack in racks {
+                self.start(rack, time);
+            }
+        }
+        self.apply(&record);
+    }
+
+    fn start(&mut self, rack: Name, time: EventTime) {
+        if self.started.contains_key(&rack) {
+            return;
+        }
+        let run: Name = format!("replay-{rack}").into();
+        self.started.insert(rack.clone(), run.clone());
+        let change = RunChange::Start { racks: vec![rack], stage: "replay".into(), versions: Labels::new(), planned: self.spans };
+        self.stream(Body::Run(RunEvent { run, time, change }));
+    }
+
+    /// The tick that follows a group, if time has grown by a second.
+    fn tick(&mut self, time: EventTime) {
+        let tick = time.window_start(Microseconds::from_seconds(1));
+        if self.tick < Some(tick) {
+            self.tick = Some(tick);
+            self.stream(Body::Tick(tick));
+        }
+    }
+
+    /// Ends all runs where the last readings end to count, and closes everything.
+    fn finish(&mut self) {
+        let Some(end) = self.evaluator.end_of_input() else { return };
+        for run in self.started.values().cloned().collect::<Vec<_>>() {
+            self.stream(Body::Run(RunEvent { run, time: end, change: RunChange::End { state: RunState::Ended } }));
+        }
+        let lateness = self.evaluator.configuration().map_or(Microseconds::ZERO, |configuration| configuration.allowed_lateness);
+        self.tick(end + lateness + Microseconds::from_seconds(1));
+    }
+}
