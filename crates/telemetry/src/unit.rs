@@ -111,7 +111,9 @@ impl Unit {
             return None;
         }
         let matches = |Spelled(unit, spellings): &&Spelled| unit.symbol == text || spellings.contains(&text);
-        UNITS.iter().find(matches).map(|Spelled(unit, _)| *unit)
+        let listed = UNITS.iter().find(matches).map(|Spelled(unit, _)| *unit);
+        // UCUM's annotations (`{gpu}`, `{request}`) say what is counted and stand for a plain number.
+        listed.or_else(|| (text.starts_with('{') && text.ends_with('}')).then_some(Self::ONE))
     }
 
     /// `a.b/c/(d.e)`: factors from left to right; a point (`Cel/h`) counts as the difference it is a step of.
@@ -360,6 +362,7 @@ mod tests {
         assert_eq!(Unit::KILOWATTS.divided_by(Unit::KILOWATTS), Ok(Unit::ONE));
         assert_eq!(unit("Cel/h"), unit("K/h"));
         assert_eq!(told(1.0, "K/min", "K/h"), 60.0);
+        assert_eq!(unit("{gpu}/h"), unit("1/h"));
         assert_eq!(unit("W/K").times(Unit::KELVIN), Ok(Unit::WATTS));
     }
 

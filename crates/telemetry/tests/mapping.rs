@@ -343,6 +343,12 @@ fn the_site_file_decides_about_places() {
     let other = series(&resolver, "otlp", "coolant_flow{rack=b7,loop=loop-a}");
     assert!(!other.declared, "a label does not put a rack on a loop");
     assert_eq!(other.partition, PartitionKey::Rack { site: "dc1".into(), name: "b7".into() });
+    let pump = series(&resolver, "otlp", "pump_speed{loop=loop-b,instance=node-01:9100}");
+    assert_eq!(
+        pump.identity.to_string(),
+        "pump_speed of site dc1, loop loop-b",
+        "its gateway is in a1, the pump is not"
+    );
     let supply = series(&resolver, "otlp", "coolant_supply_temperature{rack=a1}");
     assert_eq!(supply.judge(41.0), (41.0, Flag::Unusual), "the site's usual range counts");
 }

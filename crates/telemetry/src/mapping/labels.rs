@@ -174,9 +174,14 @@ pub(super) fn place(labels: &View<'_>, measured: &Measured, site: &Site) -> Foun
     device_and_sensor(labels, measured, &mut found);
     let host = HOST.iter().find_map(|label| Some((*label, labels.get(label)?)));
     let host_name = host.map(|(label, value)| if label == "instance" { without_port(value) } else { value });
-    let by_host = host_name
-        .and_then(|host| site.rack_of_host(host).or_else(|| site.rack_of_host(host.split('.').next()?)));
     let by_label = labels.take(&RACK);
+    // A reading of a loop that a gateway in some rack passes on is the loop's, not that rack's.
+    let of_loop = matches!(measured.level, Level::Loop | Level::Rack)
+        && by_label.is_none()
+        && loop_label(labels).is_some();
+    let by_host = host_name
+        .filter(|_| !of_loop)
+        .and_then(|host| site.rack_of_host(host).or_else(|| site.rack_of_host(host.split('.').next()?)));
     match by_host.or_else(|| site.rack(by_label?)) {
         Some(rack) => {
             found.rack = Some(rack.name.clone());
@@ -208,9 +213,7 @@ pub(super) fn place(labels: &View<'_>, measured: &Measured, site: &Site) -> Foun
 /// A rack's loop comes from the site file only, so that all its series are in one partition; a label tells the loop
 /// of what has no rack: pumps, exchangers, facility water.
 fn found_loop(labels: &View<'_>, site: &Site, found: &mut Found) {
-    let cdu = labels.get("objectType") == Some("CDU");
-    let by_object: &[&str] = if cdu { &["objectId"] } else { &[] };
-    let Some(name) = labels.take(&LOOP).or_else(|| labels.take(by_object)) else { return };
+    let Some(name) = loop_label(labels).and_then(|label| labels.take(&[label])) else { return };
     match site.coolant_loop(name) {
         Some(one) => {
             found.cooling_loop = Some(one.name.clone());
@@ -218,6 +221,12 @@ fn found_loop(labels: &View<'_>, site: &Site, found: &mut Found) {
         }
         None => found.cooling_loop = Some(name.into()),
     }
+}
+
+/// The label that names the loop; of a DSX point the object, where that is a coolant distribution unit.
+fn loop_label(labels: &View<'_>) -> Option<&'static str> {
+    let cdu = labels.get("objectType") == Some("CDU");
+    LOOP.into_iter().chain(cdu.then_some("objectId")).find(|label| labels.get(label).is_some())
 }
 
 fn device_and_sensor(labels: &View<'_>, measured: &Measured, found: &mut Found) {

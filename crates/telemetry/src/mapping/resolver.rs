@@ -117,8 +117,7 @@ impl Resolver {
         if let Some(unit) = self.mapping.units.get(matched.name) {
             return Ok((*unit, metric.unit.unwrap_or_default().to_owned()));
         }
-        let spelt =
-            metric.unit.or_else(|| matched.view.get("unit")).map(str::trim).filter(|unit| !unit.is_empty());
+        let spelt = metric.unit.map(str::trim).filter(|unit| !unit.is_empty());
         let Some(spelt) = spelt else {
             let unit = matched.suffix.or(reading.unit).unwrap_or(measured.unit);
             return Ok((unit, String::new()));
