@@ -1,6 +1,7 @@
 //! The signals that loops, racks and GPUs report, as tables; and what faults of sensors and feeds do to them.
 
 use telemetry::place::Place;
+use telemetry::signal::STATE_OK;
 use telemetry::{EventTime, Microseconds, Name};
 
 use crate::cooling_loop::{CoolingLoop, SUPPLY_SETPOINT_CELSIUS};
@@ -10,67 +11,53 @@ use crate::rack::{Build, Rack};
 use crate::reference::{RACK_KILOPASCAL, ROOM_CELSIUS, SLOWDOWN_CELSIUS};
 use crate::sensor::{Instrument, Sensor, round_to};
 
-/// A signal of a `T`: its canonical name, the device it belongs to, the instrument, and the truth.
+/// A signal of a `T`: its canonical name, the instrument, and the truth.
 pub struct Signal<T> {
     pub name: &'static str,
-    pub device: Option<&'static str>,
     pub instrument: Instrument,
     pub truth: fn(&T) -> f64,
 }
 
-const fn signal<T>(
-    name: &'static str,
-    device: Option<&'static str>,
-    instrument: Instrument,
-    truth: fn(&T) -> f64,
-) -> Signal<T> {
-    Signal { name, device, instrument, truth }
+const fn signal<T>(name: &'static str, instrument: Instrument, truth: fn(&T) -> f64) -> Signal<T> {
+    Signal { name, instrument, truth }
 }
-
-const PUMP: Option<&str> = Some("pump");
-const FILTER: Option<&str> = Some("filter");
-const DOOR: Option<&str> = Some("door");
 
 /// What a distribution unit reports.
 pub const LOOP_SIGNALS: &[Signal<CoolingLoop>] = &[
-    signal("coolant_supply_temperature", None, Instrument::THERMOMETER, |unit| unit.supply_celsius),
-    signal("coolant_return_temperature", None, Instrument::THERMOMETER, |unit| unit.return_celsius),
-    signal("coolant_supply_temperature_setpoint", None, Instrument::EXACT, |_| SUPPLY_SETPOINT_CELSIUS),
-    signal("coolant_supply_flow", None, Instrument::FLOW_METER, |unit| unit.operating_point.flow),
-    signal("coolant_return_flow", None, Instrument::FLOW_METER, CoolingLoop::return_flow),
-    signal("coolant_differential_pressure", None, Instrument::PRESSURE_CELL, |unit| {
-        unit.operating_point.rack
-    }),
-    signal("coolant_differential_pressure_setpoint", None, Instrument::EXACT, |_| RACK_KILOPASCAL),
-    signal("cdu_differential_pressure", None, Instrument::PRESSURE_CELL, |unit| unit.operating_point.cdu),
-    signal("filter_differential_pressure", FILTER, Instrument::FILTER_CELL, |unit| {
-        unit.operating_point.filter
-    }),
-    signal("pump_differential_pressure", PUMP, Instrument::PRESSURE_CELL, |unit| unit.operating_point.pump),
-    signal("pump_speed", PUMP, Instrument::DRIVE, |unit| 100.0 * unit.pump_speed()),
-    signal("pump_power", PUMP, Instrument::SMALL_POWER_METER, |unit| unit.operating_point.pump_watts()),
-    signal("valve_position", None, Instrument::DRIVE, |unit| 100.0 * unit.valve_position),
-    signal("facility_supply_temperature", None, Instrument::THERMOMETER, |unit| unit.facility_supply_celsius),
-    signal("facility_return_temperature", None, Instrument::THERMOMETER, |unit| unit.facility_return_celsius),
-    signal("facility_flow", None, Instrument::FLOW_METER, |unit| unit.facility_flow),
-    signal("leak_state", None, Instrument::EXACT, CoolingLoop::leak_state),
+    signal("coolant_supply_temperature", Instrument::THERMOMETER, |unit| unit.supply_celsius),
+    signal("coolant_return_temperature", Instrument::THERMOMETER, |unit| unit.return_celsius),
+    signal("coolant_supply_temperature_setpoint", Instrument::EXACT, |_| SUPPLY_SETPOINT_CELSIUS),
+    signal("coolant_supply_flow", Instrument::FLOW_METER, |unit| unit.operating_point.flow),
+    signal("coolant_return_flow", Instrument::FLOW_METER, CoolingLoop::return_flow),
+    signal("coolant_differential_pressure", Instrument::PRESSURE_CELL, |unit| unit.operating_point.rack),
+    signal("coolant_differential_pressure_setpoint", Instrument::EXACT, |_| RACK_KILOPASCAL),
+    signal("cdu_differential_pressure", Instrument::PRESSURE_CELL, |unit| unit.operating_point.cdu),
+    signal("filter_differential_pressure", Instrument::FILTER_CELL, |unit| unit.operating_point.filter),
+    signal("pump_differential_pressure", Instrument::PRESSURE_CELL, |unit| unit.operating_point.pump),
+    signal("pump_speed", Instrument::DRIVE, |unit| 100.0 * unit.pump_speed()),
+    signal("pump_power", Instrument::SMALL_POWER_METER, |unit| unit.operating_point.pump_watts()),
+    signal("valve_position", Instrument::DRIVE, |unit| 100.0 * unit.valve_position),
+    signal("facility_supply_temperature", Instrument::THERMOMETER, |unit| unit.facility_supply_celsius),
+    signal("facility_return_temperature", Instrument::THERMOMETER, |unit| unit.facility_return_celsius),
+    signal("facility_flow", Instrument::FLOW_METER, |unit| unit.facility_flow),
+    signal("leak_state", Instrument::EXACT, |_| STATE_OK),
 ];
 
 /// What a rack reports.
 pub const RACK_SIGNALS: &[Signal<Rack>] = &[
-    signal("coolant_supply_temperature", None, Instrument::THERMOMETER, |rack| rack.supply_celsius),
-    signal("coolant_return_temperature", None, Instrument::THERMOMETER, |rack| rack.return_celsius),
-    signal("coolant_flow", None, Instrument::FLOW_METER, |rack| rack.flow),
-    signal("coolant_differential_pressure", None, Instrument::PRESSURE_CELL, |rack| rack.kilopascal),
-    signal("rack_power", None, Instrument::POWER_METER, |rack| rack.trays.total_power()),
-    signal("leak_state", None, Instrument::EXACT, Rack::leak_state),
-    signal("air_inlet_temperature", None, Instrument::AIR_THERMOMETER, |rack| rack.room_celsius),
-    signal("air_exhaust_temperature", None, Instrument::AIR_THERMOMETER, |rack| rack.exhaust_celsius),
-    signal("room_temperature_setpoint", None, Instrument::EXACT, |_| ROOM_CELSIUS),
-    signal("dew_point", None, Instrument::DEW_POINT, Rack::dew_point_celsius),
-    signal("door_air_outlet_temperature", DOOR, Instrument::AIR_THERMOMETER, |rack| rack.outlet_celsius),
-    signal("door_water_supply_temperature", DOOR, Instrument::THERMOMETER, |rack| rack.door_water_celsius),
-    signal("door_valve_position", DOOR, Instrument::DRIVE, Rack::door_valve_percent),
+    signal("coolant_supply_temperature", Instrument::THERMOMETER, |rack| rack.supply_celsius),
+    signal("coolant_return_temperature", Instrument::THERMOMETER, |rack| rack.return_celsius),
+    signal("coolant_flow", Instrument::FLOW_METER, |rack| rack.flow),
+    signal("coolant_differential_pressure", Instrument::PRESSURE_CELL, |rack| rack.kilopascal),
+    signal("rack_power", Instrument::POWER_METER, |rack| rack.trays.total_power()),
+    signal("leak_state", Instrument::EXACT, Rack::leak_state),
+    signal("air_inlet_temperature", Instrument::AIR_THERMOMETER, |rack| rack.room_celsius),
+    signal("air_exhaust_temperature", Instrument::AIR_THERMOMETER, |rack| rack.exhaust_celsius),
+    signal("room_temperature_setpoint", Instrument::EXACT, |_| ROOM_CELSIUS),
+    signal("dew_point", Instrument::DEW_POINT, Rack::dew_point_celsius),
+    signal("door_air_outlet_temperature", Instrument::AIR_THERMOMETER, |rack| rack.outlet_celsius),
+    signal("door_water_supply_temperature", Instrument::THERMOMETER, |rack| rack.door_water_celsius),
+    signal("door_valve_position", Instrument::DRIVE, Rack::door_valve_percent),
 ];
 
 /// What a GPU's own sensors see.
@@ -93,10 +80,10 @@ impl Gpu {
 
 /// What a GPU reports.
 pub const GPU_SIGNALS: &[Signal<Gpu>] = &[
-    signal("gpu_temperature", None, Instrument::DIE_THERMOMETER, |gpu| gpu.die_celsius),
-    signal("gpu_power", None, Instrument::SMALL_POWER_METER, |gpu| 1_000.0 * gpu.kilowatts),
-    signal("gpu_slowdown_temperature", None, Instrument::EXACT, |_| SLOWDOWN_CELSIUS),
-    signal("gpu_thermal_throttle_time", None, Instrument::COUNTER, |gpu| gpu.throttle_seconds),
+    signal("gpu_temperature", Instrument::DIE_THERMOMETER, |gpu| gpu.die_celsius),
+    signal("gpu_power", Instrument::SMALL_POWER_METER, |gpu| 1_000.0 * gpu.kilowatts),
+    signal("gpu_slowdown_temperature", Instrument::EXACT, |_| SLOWDOWN_CELSIUS),
+    signal("gpu_thermal_throttle_time", Instrument::COUNTER, |gpu| gpu.throttle_seconds),
 ];
 
 /// Names of what a distribution unit reports.

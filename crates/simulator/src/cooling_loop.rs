@@ -270,9 +270,4 @@ impl CoolingLoop {
     pub fn return_flow(&self) -> f64 {
         self.racks.iter().map(Rack::return_flow).sum()
     }
-
-    /// State code of the leak rope under the distribution unit: its own, always dry.
-    pub fn leak_state(&self) -> f64 {
-        0.0
-    }
 }

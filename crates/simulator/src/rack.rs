@@ -1,5 +1,7 @@
 //! A rack: trays, the pipes to and from it, its air and its rear door.
 
+use telemetry::signal::{STATE_CRITICAL, STATE_OK};
+
 use crate::exchanger::cross_flow;
 use crate::fault::{Fault, FaultKind};
 use crate::load::Load;
@@ -200,9 +202,9 @@ impl Rack {
         self.flow - self.leak_flow
     }
 
-    /// State code of the leak rope: 0 ok, 2 critical.
+    /// State code of the leak rope.
     pub fn leak_state(&self) -> f64 {
-        if self.leaked_litres >= LEAK_NOTICED_LITRES { 2.0 } else { 0.0 }
+        if self.leaked_litres >= LEAK_NOTICED_LITRES { STATE_CRITICAL } else { STATE_OK }
     }
 
     /// How far the door's valve is open, %: the share of its greatest heat that it takes.

@@ -3,6 +3,8 @@
 //! Sources: the design rules of OCP (1.5 L/min a kW, 10 K rise) and public data sheets of 120 kW racks; the split
 //! between them is a model's choice, so that a nominal rack runs at 35 °C supply, 45 °C return and 80 % pump speed.
 
+use telemetry::formula::Coolant;
+
 /// Trays of a rack: parallel branches of coolant, each a node.
 pub const TRAYS: usize = 18;
 /// Electrical power of a rack at full load with dies at [`LEAKAGE_REFERENCE_CELSIUS`], kW.
@@ -25,10 +27,10 @@ pub const SLOWDOWN_DELAY_SECONDS: f64 = 2.0;
 /// Power of a throttled tray as a share of what its load asks.
 pub const THROTTLED_SHARE: f64 = 0.7;
 
-/// Heat capacity rate of PG25, kW/K per L/min: 3.98 MJ/(m³·K).
-pub const COOLANT_RATE: f64 = 3.98 / 60.0;
-/// Heat capacity rate of facility water, kW/K per L/min: 4.158 MJ/(m³·K).
-pub const WATER_RATE: f64 = 4.158 / 60.0;
+/// Heat capacity rate of PG25, kW/K per L/min.
+pub const COOLANT_RATE: f64 = Coolant::Pg25.heat_capacity() / 60.0;
+/// Heat capacity rate of facility water, kW/K per L/min.
+pub const WATER_RATE: f64 = Coolant::Water.heat_capacity() / 60.0;
 
 /// Coolant flow of a rack, L/min.
 pub const RACK_FLOW: f64 = 150.0;
@@ -59,7 +61,7 @@ pub const PLATE_CAPACITY: f64 = 0.300;
 /// Coolant in the pipe to a rack, and as much in the pipe back, L.
 pub const PIPE_LITRES: f64 = 15.0;
 /// Heat capacity of the distribution unit, kJ/K per rack: 30 L of coolant and 30 kJ/K of metal.
-pub const CDU_CAPACITY: f64 = 30.0 * 3.98 + 30.0;
+pub const CDU_CAPACITY: f64 = 30.0 * Coolant::Pg25.heat_capacity() + 30.0;
 /// Conductance of the distribution unit's exchanger, kW/K per rack.
 pub const CDU_CONDUCTANCE: f64 = 30.0;
 /// Facility water through an open valve, L/min per rack.

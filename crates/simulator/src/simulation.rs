@@ -207,16 +207,14 @@ fn channels(scenario: &Scenario, loops: &[CoolingLoop]) -> Vec<Channel> {
             ..Place::default()
         };
         for signal in LOOP_SIGNALS {
-            let place = Place { device: signal.device.map(Name::from), ..at_loop.clone() };
             let source = Source::Loop { index, truth: signal.truth };
-            add(&place, signal.name, signal.instrument, source, &cooling_loop.faults);
+            add(&at_loop, signal.name, signal.instrument, source, &cooling_loop.faults);
         }
         for (rack, planned) in cooling_loop.racks.iter().enumerate() {
             let at_rack = Place { rack: Some(planned.name.clone()), ..at_loop.clone() };
             for signal in RACK_SIGNALS {
-                let place = Place { device: signal.device.map(Name::from), ..at_rack.clone() };
                 let source = Source::Rack { index, rack, truth: signal.truth };
-                add(&place, signal.name, signal.instrument, source, &planned.faults);
+                add(&at_rack, signal.name, signal.instrument, source, &planned.faults);
             }
             let hottest = loops[index].racks[rack].trays.hottest_by_build();
             for tray in hottest.into_iter().take(scenario.gpus.nodes) {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use simulator::{Fault, FaultKind, LoadPlan, Reading, Scenario, Simulation, Target};
+use telemetry::formula::{Coolant, heat_kw};
 use telemetry::record::Document;
+use telemetry::signal::Level;
 use telemetry::{EventTime, Microseconds};
 
 fn minutes(minutes: i64) -> Microseconds {
@@ -82,25 +84,23 @@ fn readings_come_on_the_grid_and_in_order() {
 }
 
 #[test]
-fn every_value_is_one_that_a_working_sensor_can_report() {
-    // The spans of the canonical signals.
-    let spans: BTreeMap<&str, (f64, f64)> = [
-        ("temperature", (-40.0, 150.0)),
-        ("point", (-80.0, 100.0)),
-        ("flow", (0.0, 10_000.0)),
-        ("pressure", (-100.0, 2_500.0)),
-        ("position", (0.0, 100.0)),
-        ("speed", (0.0, 120.0)),
-        ("power", (0.0, 100_000.0)),
-        ("state", (0.0, 4.0)),
-        ("time", (0.0, f64::MAX)),
-    ]
-    .into();
+fn every_reading_is_of_a_canonical_signal_and_one_that_a_working_sensor_can_report() {
     for reading in readings(&Scenario::demo(3)) {
-        let name = reading.signal.trim_end_matches("_setpoint");
-        let (lowest, highest) = spans[name.rsplit('_').next().unwrap()];
-        assert!((lowest..=highest).contains(&reading.value), "{reading:?}");
+        let Some(signal) = telemetry::signal::find(&reading.signal) else {
+            panic!("{} is not a signal", reading.signal)
+        };
+        assert!(signal.span.holds(reading.value), "{reading:?}");
+        assert_eq!(reading.place.device.is_some(), signal.level == Level::Device, "{reading:?}");
     }
+}
+
+#[test]
+fn the_readings_of_a_healthy_rack_keep_the_heat_balance() {
+    let scenario = Scenario { duration: minutes(60), ..small() };
+    let over = |name: &str| mean(&signal(&scenario, name), 0.0, 60.0);
+    let rise = over("coolant_return_temperature") - over("coolant_supply_temperature");
+    let share = heat_kw(over("coolant_flow"), rise, Coolant::Pg25.heat_capacity()) / over("rack_power");
+    assert!((share - 0.85).abs() < 0.03, "{share}, with a bias of up to .2 K of 8");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn the_demonstration_tells_its_story() {
     a2    0m   94.4  149.8   35.0   43.0   69.0
     a2   20m  116.3  149.7   35.1   44.3   73.5
     a2   40m  117.3  149.4   35.2   45.2   77.5
-    a2   60m   99.1  149.9   34.9   43.8   70.8
+    a2   60m   99.1  149.9   34.8   43.8   70.8
     a2   80m  118.2  149.6   35.1   44.6   75.1
     a2  100m  112.2  149.9   35.1   44.6   75.8
     a2  120m   95.5  150.0   34.8   44.6   70.6
