@@ -161,7 +161,7 @@ impl Lookup {
             }
         };
         let mut verdict = Verdict::from_json(&answer).map_err(|error| ControlError::Internal { message: error.to_string() })?;
-        verdict.overrides = self.overrides(evaluation).await?;
+        verdict.overrides = self.overrides(evaluation).await?.iter().map(Into::into).collect();
         Ok(Some(StoredEvaluation { verdict, answer, facts }))
     }
 

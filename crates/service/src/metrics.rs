@@ -130,8 +130,8 @@ impl Metrics {
         for (index, metric) in METRICS.iter().enumerate() {
             if metric.labels.is_empty() {
                 match &metrics.collectors[index] {
-                    Collector::Counter(counter) => counter.with_label_values::<&str>(&[]).inc_by(0),
-                    Collector::Gauge(gauge) => gauge.with_label_values::<&str>(&[]).set(0),
+                    Collector::Counter(counter) => counter.with_label_values(&[]).inc_by(0),
+                    Collector::Gauge(gauge) => gauge.with_label_values(&[]).set(0),
                     Collector::Seconds(_) => {}
                 }
             }

@@ -40,7 +40,8 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
     println!("thermogate demo: OTLP at {}, gates at {}, HTTP at {}, data in {}", addresses.otlp_grpc, addresses.grpc, addresses.http, arguments.data.display());
 
     let scenario = Scenario::demo(1);
-    let racks: Vec<telemetry::Name> = scenario.rack_names();
+    let racks: Vec<telemetry::Name> =
+        scenario.loops.iter().flat_map(|cooling_loop| cooling_loop.racks.iter().map(|rack| rack.name.clone())).collect();
     let events = running.shared.pipeline.tell.listen();
     let printer = tokio::spawn(print_events(events));
     let sent = play(&scenario, &running).await?;
@@ -123,11 +124,12 @@ async fn play(scenario: &Scenario, running: &Running) -> Result<u64, Failure> {
             .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
     );
     let mut simulation = Simulation::new(scenario);
-    let mut readings = Vec::new();
+    let (mut instant, mut readings) = (Vec::new(), Vec::new());
     let mut group_began: Option<EventTime> = None;
     let mut last = scenario.start;
     let mut sent = 0;
-    while let Some(time) = simulation.step(&mut readings) {
+    while let Some(time) = simulation.step(&mut instant) {
+        readings.append(&mut instant);
         last = time;
         let began = *group_began.get_or_insert(time);
         if time - began >= REQUEST_SPAN {

@@ -75,9 +75,10 @@ fn parquet(scenario: &Scenario, path: &Path) -> Result<u8, Failure> {
     let file = std::fs::File::create(path).map_err(|error| failed(&error))?;
     let mut writer = ArrowWriter::try_new(file, batch(&[]).schema(), None).map_err(|error| failed(&error))?;
     let mut simulation = Simulation::new(scenario);
-    let mut readings = Vec::new();
+    let (mut instant, mut readings) = (Vec::new(), Vec::new());
     loop {
-        let more = simulation.step(&mut readings).is_some();
+        let more = simulation.step(&mut instant).is_some();
+        readings.append(&mut instant);
         if readings.len() >= GROUP || !more {
             writer.write(&batch(&readings)).map_err(|error| failed(&error))?;
             readings.clear();

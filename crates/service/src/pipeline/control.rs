@@ -234,7 +234,7 @@ impl Control {
             return Err(ControlError::Field { field: "until", message: format!("give a time after {time}") });
         }
         for check in &checks {
-            if !stored.verdict.checks.iter().any(|known| known.check == **check) {
+            if !stored.verdict.checks.iter().any(|known| known.check == *check) {
                 return Err(not_found("check", check, stored.verdict.checks.iter().map(|known| &*known.check)));
             }
         }

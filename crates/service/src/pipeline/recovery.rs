@@ -101,8 +101,8 @@ fn replay(folder: &Path, log: &dyn Log, evaluator: Evaluator, start: Sequence, o
 /// The evaluator of the newest checkpoint that can be read and restored, and its position.
 fn newest(checkpoints: &Checkpoints) -> Result<(Evaluator, Sequence), RecoveryError> {
     let (checkpoint, unreadable) = checkpoints.newest()?;
-    for file in unreadable {
-        tracing::warn!(%file, "a checkpoint cannot be read; the one before it is used");
+    for checkpoint in unreadable {
+        tracing::warn!(file = %checkpoint.file.display(), what = checkpoint.what, "a checkpoint cannot be read; the one before it is used");
     }
     let Some(checkpoint) = checkpoint else { return Ok((Evaluator::new(), 0)) };
     match Evaluator::restore(&checkpoint.payload) {
