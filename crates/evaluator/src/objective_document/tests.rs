@@ -404,3 +404,26 @@ fn the_examples_of_openslo_parse_or_are_refused_by_kind_and_field() {
             && target.ends_with("`op` and `value` are forbidden with a ratioMetric")
     );
 }
+
+proptest::proptest! {
+    /// Whatever a file holds, the answer is objectives or errors that name the file.
+    #[test]
+    fn a_damaged_document_is_read_or_refused(
+        at in 0..GOOD.len(), length in 0usize..40, instead in "[a-z0-9:{}\\[\\] \n-]{0,12}",
+    ) {
+        let mut text = GOOD.to_owned();
+        text.replace_range(at..(at + length).min(GOOD.len()), &instead);
+        if let Err(errors) = load(&text) {
+            proptest::prop_assert!(!errors.is_empty() && errors.iter().all(|error| error.starts_with("slo/a.yaml")));
+        }
+    }
+}
+
+#[test]
+fn the_order_of_files_does_not_matter() {
+    let mut documents = crate::default_documents();
+    let one = read(&documents, &KnownSignals::canonical()).unwrap();
+    documents.reverse();
+    let other = read(&documents, &KnownSignals::canonical()).unwrap();
+    assert_eq!(one.objectives, other.objectives);
+}
