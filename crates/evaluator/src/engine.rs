@@ -6,21 +6,31 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use telemetry::alert::AlertTransition;
 use telemetry::facts::{RackFacts, RunFacts};
-use telemetry::record::{Body, Configuration, Fate, PartitionId, Record, Sequence, SeriesDeclaration};
-use telemetry::{EventTime, Microseconds};
+use telemetry::record::{
+    Body, Configuration, Fate, MaintenanceEvent, PartitionId, Record, RunChange, RunEvent, RunState,
+    SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
+};
+use telemetry::{EventTime, Name};
 
-use crate::effect::{Counter, Effects};
+use crate::configuration::{self, InForce};
+use crate::effect::{Counter, Effect, Effects};
+use crate::partition::{Environment, Partition};
+use crate::rack::Maintenance;
+use crate::rows;
+use crate::run::{self, Changed, Runs};
 use crate::snapshot::{self, SnapshotError};
-
-/// Behind the tick by this much, until a configuration says otherwise.
-const ALLOWED_LATENESS: Microseconds = Microseconds::from_seconds(30);
 
 /// Judges the telemetry of one log stream. Deterministic: equal records in equal order give equal effects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Evaluator {
     configuration: Option<Configuration>,
     last_tick: Option<EventTime>,
-    declarations: BTreeMap<(PartitionId, u32), SeriesDeclaration>,
+    sequence: Sequence,
+    partitions: BTreeMap<PartitionId, Partition>,
+    runs: Runs,
+    /// The configuration, parsed.
+    #[serde(skip)]
+    in_force: InForce,
 }
 
 impl Evaluator {
@@ -31,37 +41,229 @@ impl Evaluator {
 
     /// Takes one record and adds what is to be done about it to `effects`, in order.
     pub fn apply(&mut self, sequence: Sequence, record: &Record, effects: &mut Effects) {
-        let _ = sequence;
+        self.sequence = sequence;
         match &record.body {
             Body::Series(declaration) => {
-                self.declarations.insert((record.partition, declaration.id.0), declaration.clone());
+                let id = record.partition;
+                self.partitions.entry(id).or_insert_with(|| Partition::new(id)).declare(declaration);
+                effects.push(rows::log("series", self.last_tick, declaration));
             }
-            Body::Samples(batch) => {
-                effects.fates.extend((0..batch.len()).map(|index| Fate::Stored(batch.flag(index))));
+            Body::Samples(batch) => self.take_samples(record.partition, batch, effects),
+            Body::Tick(time) => self.take_tick(*time, effects),
+            Body::Configuration(configuration) => self.take_configuration(configuration, effects),
+            Body::Run(event) => self.take_run(event, effects),
+            Body::Calibration(calibration) => {
+                for partition in self.partitions.values_mut() {
+                    partition.calibrate(calibration);
+                }
+                effects.push(rows::calibration(calibration));
+                effects.push(rows::log("calibration", self.last_tick, calibration));
             }
-            Body::Tick(time) if self.last_tick > Some(*time) => effects.count(Counter::TickBack, 1),
-            Body::Tick(time) => self.last_tick = Some(*time),
-            Body::Configuration(configuration) => self.configuration = Some((**configuration).clone()),
-            Body::Run(_)
-            | Body::Calibration(_)
-            | Body::Maintenance(_)
-            | Body::Override(_)
-            | Body::Verdict(_)
-            | Body::Event(_) => {}
+            Body::Maintenance(event) => self.take_maintenance(event, effects),
+            Body::Override(given) => {
+                effects.push(rows::given_override(given));
+                effects.push(rows::log("override", self.last_tick, given));
+            }
+            Body::Verdict(verdict) => self.take_verdict(verdict, effects),
+            Body::Event(event) => effects.push(rows::event(event)),
         }
     }
 
-    /// All state as bytes.
+    fn take_samples(&mut self, partition: PartitionId, batch: &SampleBatch, effects: &mut Effects) {
+        let Self { in_force, runs, partitions, .. } = self;
+        let watermark = self.last_tick.map(|tick| tick - in_force.allowed_lateness);
+        let environment =
+            Environment { in_force, runs, sequence: self.sequence, tick: self.last_tick, watermark };
+        match partitions.get_mut(&partition) {
+            Some(partition) => partition.take_samples(batch, environment, effects),
+            None => {
+                effects.fates.extend((0..batch.len()).map(|index| Fate::Stored(batch.flag(index))));
+                effects.count(Counter::Undeclared, batch.len() as u64);
+            }
+        }
+    }
+
+    fn take_tick(&mut self, time: EventTime, effects: &mut Effects) {
+        if self.last_tick >= Some(time) {
+            effects.count(Counter::TickBack, u64::from(self.last_tick > Some(time)));
+            return;
+        }
+        self.last_tick = Some(time);
+        self.abandon_runs(time, effects);
+        self.each_partition(effects, |partition, environment, effects| {
+            partition.advance(environment, effects);
+        });
+        self.finish_runs(effects);
+    }
+
+    /// Runs whose last data is judged in all partitions are final.
+    fn finish_runs(&mut self, effects: &mut Effects) {
+        let finished: Vec<Name> = self
+            .runs
+            .open()
+            .filter(|run| !run.is_active())
+            .filter(|run| !self.partitions.values().any(|partition| partition.awaits(&run.facts.run)))
+            .map(|run| run.facts.run.clone())
+            .collect();
+        for id in finished {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.is_final = true;
+            }
+            self.publish_run(&id, effects);
+        }
+    }
+
+    fn abandon_runs(&mut self, tick: EventTime, effects: &mut Effects) {
+        let last_sample =
+            |rack: &Name| self.partitions.values().filter_map(|partition| partition.last_sample(rack)).max();
+        let abandoned: Vec<Name> = self
+            .runs
+            .open()
+            .filter(|run| {
+                let last = run.facts.racks.iter().filter_map(last_sample).max();
+                run.is_abandoned(tick, last)
+            })
+            .map(|run| run.facts.run.clone())
+            .collect();
+        for id in abandoned {
+            let time = self.watermark().unwrap_or(tick);
+            let change = RunChange::End { state: RunState::Abandoned };
+            self.take_run_change(&RunEvent { run: id, time, change }, effects);
+        }
+    }
+
+    fn take_configuration(&mut self, configuration: &Configuration, effects: &mut Effects) {
+        effects.push(rows::log("configuration", self.last_tick, configuration));
+        match configuration::parse(configuration) {
+            Ok(parsed) => {
+                self.in_force = parsed.in_force;
+                self.configuration = Some(configuration.clone());
+                effects.count(Counter::ObjectiveRefused, parsed.refused_needs);
+                self.each_partition(effects, |partition, environment, effects| {
+                    partition.reconfigure(environment, effects);
+                });
+            }
+            Err(_) => effects.count(Counter::ConfigurationRefused, 1),
+        }
+    }
+
+    fn take_run(&mut self, event: &RunEvent, effects: &mut Effects) {
+        effects.push(rows::log("run", self.last_tick, event));
+        self.take_run_change(event, effects);
+    }
+
+    fn take_run_change(&mut self, event: &RunEvent, effects: &mut Effects) {
+        let watermark = self.watermark();
+        let changed = self.runs.take(event, watermark);
+        let Some(run) = self.runs.get(&event.run).cloned() else {
+            effects.count(Counter::RunRefused, 1);
+            return;
+        };
+        match changed {
+            Changed::Started => {
+                let mut baselines = BTreeMap::new();
+                for partition in self.partitions.values().filter(|partition| partition.is_in(&run)) {
+                    baselines.extend(partition.baselines(&run));
+                }
+                let baselines = Some(telemetry::canonical_json(&baselines));
+                effects.push(Effect::Row(Box::new(run::row(&run.facts, run.facts.start, None, baselines))));
+                self.each_partition(effects, |partition, environment, effects| {
+                    partition.begin_run(&run, environment, effects);
+                });
+            }
+            Changed::Ended(end) => {
+                effects.push(Effect::Row(Box::new(run::row(&run.facts, end, None, None))));
+                for partition in self.partitions.values_mut() {
+                    partition.end_run(&run, end);
+                }
+            }
+            Changed::Marked => {
+                let RunChange::Mark { text } = &event.change else { return };
+                effects.push(Effect::Row(Box::new(run::row(&run.facts, event.time, Some(text), None))));
+            }
+            Changed::Nothing => return,
+            Changed::Refused => {
+                effects.count(Counter::RunRefused, 1);
+                return;
+            }
+        }
+        self.publish_run(&event.run, effects);
+    }
+
+    fn take_maintenance(&mut self, event: &MaintenanceEvent, effects: &mut Effects) {
+        let from = self.watermark().map_or(event.time, |watermark| watermark.max(event.time));
+        effects.push(rows::maintenance(event, from));
+        effects.push(rows::log("maintenance", self.last_tick, event));
+        self.each_partition(effects, |partition, environment, effects| {
+            let work = event.until.map(|until| Maintenance { from, until: until.max(from), is_over: false });
+            if partition.maintain(&event.rack, work, from) {
+                partition.publish_all(environment, effects);
+            }
+        });
+    }
+
+    fn take_verdict(&mut self, verdict: &VerdictRecord, effects: &mut Effects) {
+        effects.push(rows::verdict(verdict));
+        let Some(id) = verdict.run.as_ref().filter(|_| &*verdict.verdict == "FAIL") else { return };
+        let is_new = match self.runs.get_mut(id) {
+            Some(run) => !std::mem::replace(&mut run.facts.failed, true),
+            None => false,
+        };
+        if is_new {
+            self.publish_run(&id.clone(), effects);
+        }
+    }
+
+    fn publish_run(&self, id: &str, effects: &mut Effects) {
+        let Some(run) = self.runs.get(id) else { return };
+        for partition in self.partitions.values().filter(|partition| partition.is_in(run)) {
+            partition.publish_run(run, self.environment(), effects);
+        }
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        Environment {
+            in_force: &self.in_force,
+            runs: &self.runs,
+            sequence: self.sequence,
+            tick: self.last_tick,
+            watermark: self.watermark(),
+        }
+    }
+
+    fn each_partition(
+        &mut self,
+        effects: &mut Effects,
+        mut each: impl FnMut(&mut Partition, Environment<'_>, &mut Effects),
+    ) {
+        let watermark = self.watermark();
+        let Self { in_force, runs, partitions, sequence, last_tick, .. } = self;
+        let environment = Environment { in_force, runs, sequence: *sequence, tick: *last_tick, watermark };
+        for partition in partitions.values_mut() {
+            each(partition, environment, effects);
+        }
+    }
+
+    /// All state as bytes: [`Evaluator::restore`] goes on as if it had never stopped.
     pub fn snapshot(&self) -> Vec<u8> {
         snapshot::write(self)
     }
 
-    /// The state that [`Evaluator::snapshot`] gave.
+    /// The state that [`Evaluator::snapshot`] gave, of whatever configuration.
     ///
     /// # Errors
     /// When the bytes are not a state that this engine reads.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        snapshot::read(bytes)
+        let mut evaluator: Self = snapshot::read(bytes)?;
+        if let Some(configuration) = &evaluator.configuration {
+            let parsed = configuration::parse(configuration).map_err(SnapshotError::Unreadable)?;
+            evaluator.in_force = parsed.in_force;
+        }
+        // Plans are no part of the bytes.
+        evaluator.each_partition(&mut Effects::default(), |partition, environment, _| {
+            partition.restore(environment);
+        });
+        Ok(evaluator)
     }
 
     /// The last tick.
@@ -69,10 +271,14 @@ impl Evaluator {
         self.last_tick
     }
 
+    /// The last record that was applied; 0 before the first.
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
     /// Up to here event time is final: the last tick less the allowed lateness.
     pub fn watermark(&self) -> Option<EventTime> {
-        let lateness = self.configuration.as_ref().map_or(ALLOWED_LATENESS, |it| it.allowed_lateness);
-        self.last_tick.map(|tick| tick - lateness)
+        self.last_tick.map(|tick| tick - self.in_force.allowed_lateness)
     }
 
     /// Hash of the configuration in force; empty before the first.
@@ -87,27 +293,30 @@ impl Evaluator {
 
     /// All series that were declared, by partition and number.
     pub fn declarations(&self) -> impl Iterator<Item = (PartitionId, &SeriesDeclaration)> {
-        self.declarations.iter().map(|((partition, _), declaration)| (*partition, declaration))
+        self.partitions
+            .iter()
+            .flat_map(|(id, partition)| partition.declarations.iter().map(|declaration| (*id, declaration)))
     }
 
     /// Facts of all racks and loops as of now.
     pub fn rack_facts(&self) -> Vec<Arc<RackFacts>> {
-        Vec::new()
+        self.partitions.values().flat_map(|partition| partition.facts(self.environment())).collect()
     }
 
     /// The alerts that are not inactive or resolved, as their last transition: to be told again after a restart.
     pub fn alerts(&self) -> Vec<AlertTransition> {
-        Vec::new()
+        let alerts = self.partitions.values().flat_map(|partition| partition.alerts.transitions());
+        alerts.cloned().collect()
     }
 
     /// All runs that are known, in order of their ids.
     pub fn runs(&self) -> Vec<RunFacts> {
-        Vec::new()
+        self.runs.iter().map(|run| run.facts.clone()).collect()
     }
 
     /// When the last reading of any series ends to count: its time plus its feed's interval. The end of a replayed
     /// file as a run.
     pub fn end_of_input(&self) -> Option<EventTime> {
-        None
+        self.partitions.values().filter_map(Partition::end_of_input).max()
     }
 }

@@ -4,13 +4,47 @@
 
 mod effect; // what comes out: read this first
 mod engine; // the evaluator: one record after the other
+
+mod partition; // a loop with its racks: what is judged when event time goes on
+
+mod block; // 60 s of one series
+mod coverage; // how much of a series is known
+mod hold; // how long a reading counts
+mod series; // readings in order of time, settled and held
+mod stuck; // sensors that rest for too long
+
+mod budget; // what an objective has spent in a group
+mod burn; // burn rates over two windows
+mod event_rate; // episodes and exact bounds of their rate
+mod group; // one objective in one group
+mod judge; // slices, judged units, the one verdict rule
+mod plan; // which objective is judged where, from which series
+mod ring; // a burn-rate window
+mod slice; // an expression over held values
+mod status; // what is said about an objective
+mod trend; // slope and time to threshold
+mod window; // totals over a window or a run
+
+mod alert; // from conditions to states
+mod configuration; // documents of the log, parsed
+pub mod detectors; // the table of detectors and their engine
+mod finding; // anomalies from onset to end
+mod layout; // where everything is in a partition
+mod measure; // load that gates ask for
+mod rack; // what is remembered of a rack
+mod recovery; // back where it was before a run?
+mod rows; // what people and gates did
+mod run; // runs from start to end
+
 mod defaults; // the objectives that are in force when nobody gives any
 pub mod objective; // an objective as the engine judges it
 pub mod objective_document; // the YAML that says so, read strictly
 pub mod objective_test; // unit tests of objectives, beside them
 mod snapshot; // save and restore
 
+pub use configuration::known_signals;
 pub use defaults::default_documents;
+pub use detectors::names as detector_names;
 pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};
 pub use engine::Evaluator;
 pub use snapshot::SnapshotError;

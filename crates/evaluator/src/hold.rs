@@ -1,0 +1,108 @@
+//! How long a reading counts: from its own time until the next one, at the longest until its hold ends.
+//!
+//! settled readings → **hold** → known time of slices and blocks, gaps
+
+use serde::{Deserialize, Serialize};
+use telemetry::Microseconds;
+use telemetry::record::Feed;
+
+/// A periodic feed is held for this many intervals, so that two lost reports are no gap.
+const INTERVALS: i64 = 3;
+/// No hold of a periodic feed is shorter.
+const HOLD_MINIMUM: Microseconds = Microseconds::from_seconds(15);
+/// The hold while the interval is not known.
+const HOLD_UNKNOWN: Microseconds = Microseconds::from_seconds(60);
+/// An on-change feed is held for this many republish periods.
+const REPUBLISHES: i64 = 2;
+/// Deltas that a first estimate of the interval needs, and those after which it stays as it is.
+const DELTAS: (usize, usize) = (10, 100);
+
+/// The hold of one series and the interval behind it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    length: Microseconds,
+    interval: Option<Microseconds>,
+    /// Sorted deltas between readings while the interval is being found.
+    deltas: Option<Box<Vec<Microseconds>>>,
+}
+
+impl Hold {
+    /// By what the mapping says of the feed.
+    pub(crate) fn of(feed: Feed) -> Self {
+        match feed {
+            Feed::Unsaid => Self { length: HOLD_UNKNOWN, interval: None, deltas: Some(Box::default()) },
+            Feed::Periodic { interval } => {
+                Self { length: periodic(interval), interval: Some(interval), deltas: None }
+            }
+            Feed::OnChange { republish } => {
+                Self { length: Microseconds(republish.0 * REPUBLISHES), interval: None, deltas: None }
+            }
+        }
+    }
+
+    /// How long a reading is held.
+    pub(crate) fn length(&self) -> Microseconds {
+        self.length
+    }
+
+    /// Time between two readings, where it is known.
+    pub(crate) fn interval(&self) -> Option<Microseconds> {
+        self.interval
+    }
+
+    /// Learns from the time between two readings that follow each other, in order of their times.
+    ///
+    /// The interval is the 90th percentile (nearest rank) of the first 100 deltas.
+    pub(crate) fn learn(&mut self, delta: Microseconds) {
+        let Some(deltas) = &mut self.deltas else { return };
+        let at = deltas.partition_point(|known| *known <= delta);
+        deltas.insert(at, delta);
+        let count = deltas.len();
+        if DELTAS.0 <= count {
+            let interval = deltas[(count * 9).div_ceil(10) - 1];
+            self.interval = Some(interval);
+            self.length = periodic(interval);
+        }
+        if DELTAS.1 <= count {
+            self.deltas = None;
+        }
+    }
+}
+
+fn periodic(interval: Microseconds) -> Microseconds {
+    Microseconds(interval.0 * INTERVALS).max(HOLD_MINIMUM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_found_from_the_data_and_then_stays() {
+        let mut hold = Hold::of(Feed::Unsaid);
+        assert_eq!(hold.length(), HOLD_UNKNOWN);
+        for _ in 0..9 {
+            hold.learn(Microseconds::from_seconds(10));
+        }
+        assert_eq!(hold.interval(), None, "nine deltas are too few");
+        // One lost report in ten does not lengthen the interval.
+        hold.learn(Microseconds::from_seconds(40));
+        assert_eq!(hold.length(), Microseconds::from_seconds(30));
+        for _ in 0..90 {
+            hold.learn(Microseconds::from_seconds(10));
+        }
+        for _ in 0..100 {
+            hold.learn(Microseconds::from_seconds(100));
+        }
+        assert_eq!(hold.interval(), Some(Microseconds::from_seconds(10)));
+    }
+
+    #[test]
+    fn a_declared_feed_is_taken_at_its_word() {
+        let every = |seconds| Feed::Periodic { interval: Microseconds::from_seconds(seconds) };
+        assert_eq!(Hold::of(every(300)).length(), Microseconds::from_seconds(900));
+        assert_eq!(Hold::of(every(1)).length(), Microseconds::from_seconds(15));
+        let on_change = Feed::OnChange { republish: Microseconds::from_seconds(100) };
+        assert_eq!(Hold::of(on_change).length(), Microseconds::from_seconds(200));
+    }
+}

@@ -1,0 +1,244 @@
+//! Where everything is in a partition: made anew from declarations and plan, never kept in snapshots.
+//!
+//! declared series, plan → **layout** → partition
+
+use std::collections::BTreeMap;
+
+use telemetry::place::Place;
+use telemetry::record::SeriesDeclaration;
+use telemetry::{Microseconds, Name};
+
+use crate::block::BLOCK;
+use crate::configuration::InForce;
+use crate::detectors::{DETECTORS, Rule};
+use crate::group::Group;
+use crate::objective::Promise;
+use crate::plan::{PlannedMember, PlannedOperand, SeriesIndex};
+use crate::recovery::{CHANNELS, is_of_loop};
+
+/// Bits of [`Layout::watched`].
+pub(crate) const WATCHED_BY_LIMIT: u8 = 1;
+/// A flow that tells of a pump trip.
+pub(crate) const WATCHED_AS_FLOW: u8 = 2;
+
+/// Signals whose collapse tells of a pump trip.
+const FLOWS: [&str; 2] = ["coolant_flow", "coolant_supply_flow"];
+
+/// Groups whose slices have one length.
+#[derive(Debug)]
+pub(crate) struct Slices {
+    /// That length.
+    pub length: Microseconds,
+    /// Numbers of the groups.
+    pub groups: Vec<usize>,
+    /// The series that they read.
+    pub series: Vec<u32>,
+}
+
+/// The series of one source at one place and below: when most of them fall silent, that is one gap.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    /// A rack, a loop, or a node of a rack.
+    pub place: Place,
+    /// Who sends them.
+    pub source: Name,
+    /// The series.
+    pub series: Vec<u32>,
+}
+
+/// A residual at one place.
+#[derive(Debug)]
+pub(crate) struct Component {
+    /// Number of the detector.
+    pub detector: usize,
+    /// Where.
+    pub place: Place,
+    /// For each input the series that measure it.
+    pub inputs: Vec<Vec<u32>>,
+}
+
+/// The series that a rack's own states need.
+#[derive(Debug)]
+pub(crate) struct RackSeries {
+    /// Every series of the rack.
+    pub all: Vec<u32>,
+    /// Its power.
+    pub power: PlannedMember,
+    /// Those of each recovery channel.
+    pub recovery: [Vec<u32>; CHANNELS.len()],
+    /// Supply and return, of which the channel `coolant_delta_t` is made where nobody measures it.
+    pub supply_and_return: [Vec<u32>; 2],
+}
+
+/// Everything that follows from declarations and plan.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// By length.
+    pub slices: Vec<Slices>,
+    /// All boundaries are multiples of it.
+    pub step: Microseconds,
+    /// Reports are kept for the longest slice.
+    pub longest_slice: Microseconds,
+    /// By series: whether its readings are looked at as they arrive.
+    pub watched: Vec<u8>,
+    /// By series: hard limits that it can break, as (group, place in it).
+    pub limits: BTreeMap<u32, Vec<(usize, u32)>>,
+    /// Racks and loops first, then nodes.
+    pub feeds: Vec<Feed>,
+    /// By series: its feeds in that order.
+    pub feeds_of: Vec<Vec<usize>>,
+    /// Residuals that can be told.
+    pub components: Vec<Component>,
+    /// By name of the rack.
+    pub racks: BTreeMap<Name, RackSeries>,
+    /// Flows of the loop, else those of its racks.
+    pub flows: Vec<u32>,
+    /// Valve positions of the loop.
+    pub valves: Vec<u32>,
+}
+
+impl Layout {
+    pub(crate) fn new(declarations: &[SeriesDeclaration], groups: &[Group], in_force: &InForce) -> Self {
+        let index = SeriesIndex::new(declarations);
+        let count = declarations.len();
+        let mut layout = Self {
+            step: BLOCK,
+            longest_slice: BLOCK,
+            watched: vec![0; count],
+            feeds_of: vec![Vec::new(); count],
+            ..Self::default()
+        };
+        layout.place_groups(groups, in_force);
+        layout.place_feeds(declarations);
+        layout.place_components(&index);
+        layout.place_racks(declarations, &index);
+        layout.place_flows(declarations, &index);
+        layout
+    }
+
+    fn place_groups(&mut self, groups: &[Group], in_force: &InForce) {
+        let mut by_length: BTreeMap<Microseconds, (Vec<usize>, Vec<u32>)> = BTreeMap::new();
+        for (number, group) in groups.iter().enumerate() {
+            let Some(planned) = &group.planned else { continue };
+            let objective = &in_force.objectives[planned.objective];
+            let (members, series) = by_length.entry(Group::slice(objective)).or_default();
+            members.push(number);
+            let operands = planned.members.iter().chain(&planned.load).flat_map(|member| &member.operands);
+            series.extend(operands.flat_map(|operand| operand.series.iter().copied()));
+            if let Promise::HardLimit(_) = objective.promise
+                && objective.expression.as_operand().is_some()
+            {
+                for (member, place) in planned.members.iter().zip(group.numbers()) {
+                    for series in member.operands.iter().flat_map(|operand| &operand.series) {
+                        self.limits.entry(*series).or_default().push((number, *place));
+                        self.watched[*series as usize] |= WATCHED_BY_LIMIT;
+                    }
+                }
+            }
+        }
+        for (length, (groups, mut series)) in by_length {
+            self.step = Microseconds(greatest_common_divisor(self.step.0, length.0));
+            self.longest_slice = self.longest_slice.max(length);
+            series.sort_unstable();
+            series.dedup();
+            self.slices.push(Slices { length, groups, series });
+        }
+    }
+
+    fn place_feeds(&mut self, declarations: &[SeriesDeclaration]) {
+        let mut feeds: BTreeMap<(bool, Place, &Name), Vec<u32>> = BTreeMap::new();
+        for (number, declaration) in (0..).zip(declarations) {
+            let node = Place { device: None, ..declaration.place() };
+            let whole = Place { node: None, ..node.clone() };
+            let source = &declaration.source;
+            if node.node.is_some() {
+                feeds.entry((true, node, source)).or_default().push(number);
+            }
+            feeds.entry((false, whole, source)).or_default().push(number);
+        }
+        for ((_, place, source), series) in feeds {
+            for number in &series {
+                self.feeds_of[*number as usize].push(self.feeds.len());
+            }
+            self.feeds.push(Feed { place, source: source.clone(), series });
+        }
+    }
+
+    fn place_components(&mut self, index: &SeriesIndex<'_>) {
+        for (detector, row) in DETECTORS.iter().enumerate() {
+            let Rule::Residual(rule) = &row.rule else { continue };
+            let anchors = rule.inputs[0].iter().flat_map(|signal| index.places(signal));
+            for (place, _) in anchors {
+                let inputs: Option<Vec<Vec<u32>>> = rule
+                    .inputs
+                    .iter()
+                    .map(|choice| choice.iter().find_map(|signal| index.at_or_above(signal, place)).cloned())
+                    .collect();
+                if let Some(inputs) = inputs {
+                    self.components.push(Component { detector, place: place.clone(), inputs });
+                }
+            }
+        }
+    }
+
+    fn place_racks(&mut self, declarations: &[SeriesDeclaration], index: &SeriesIndex<'_>) {
+        for (number, declaration) in (0..).zip(declarations) {
+            let Some(rack) = &declaration.identity.place.rack else { continue };
+            let place = Place { node: None, device: None, ..declaration.place() };
+            let series = self.racks.entry(rack.clone()).or_insert_with(|| RackSeries::new(&place, index));
+            series.all.push(number);
+        }
+    }
+
+    fn place_flows(&mut self, declarations: &[SeriesDeclaration], index: &SeriesIndex<'_>) {
+        let of = |signal: &str, of_rack: bool| {
+            let is_fitting =
+                |number: &&u32| declarations[**number as usize].identity.place.rack.is_some() == of_rack;
+            let series = index.places(signal).flat_map(|(_, series)| series);
+            series.filter(is_fitting).copied().collect::<Vec<u32>>()
+        };
+        let of_loop: Vec<u32> = FLOWS.iter().flat_map(|signal| of(signal, false)).collect();
+        self.flows = if of_loop.is_empty() {
+            FLOWS.iter().flat_map(|signal| of(signal, true)).collect()
+        } else {
+            of_loop
+        };
+        for series in &self.flows {
+            self.watched[*series as usize] |= WATCHED_AS_FLOW;
+        }
+        self.valves = of("valve_position", false);
+    }
+}
+
+impl RackSeries {
+    fn new(place: &Place, index: &SeriesIndex<'_>) -> Self {
+        let power = index.at("rack_power", place).to_vec();
+        let operands =
+            vec![PlannedOperand { reduction: telemetry::expression::Reduction::Own, series: power }];
+        let mut recovery = CHANNELS.each_ref().map(|channel| {
+            if is_of_loop(channel) {
+                let of_loop = Place { rack: None, ..place.clone() };
+                let mut series = index.within(channel.signal, &of_loop);
+                series.retain(|number| index.is_of_loop(*number));
+                series
+            } else {
+                index.within(channel.signal, place)
+            }
+        });
+        // The headroom says all that the temperature could.
+        if !recovery[0].is_empty() {
+            recovery[1].clear();
+        }
+        Self {
+            all: Vec::new(),
+            power: PlannedMember { place: place.clone(), operands, is_bit_mask: false },
+            recovery,
+            supply_and_return: ["coolant_supply_temperature", "coolant_return_temperature"]
+                .map(|signal| index.at(signal, place).to_vec()),
+        }
+    }
+}
+
+fn greatest_common_divisor(one: i64, other: i64) -> i64 {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+}

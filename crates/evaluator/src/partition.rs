@@ -1,0 +1,448 @@
+//! One partition: a loop with its racks, or a rack without a loop. Readings come in, event time goes on, and at each
+//! boundary what has become final is judged. Nothing crosses a partition.
+//!
+//! records → **partition** → effects
+
+mod blocks; // at the end of a block: detectors, recovery, measures
+mod facts; // what gates may see
+mod feeds; // gaps, stale feeds, coverage, clock skew
+mod judging; // at the end of a slice: groups, statuses, alerts
+mod pump_trip; // as flows arrive
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use telemetry::place::Place;
+use telemetry::record::{Calibration, Fate, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
+use telemetry::{EventTime, Labels, Microseconds, Name};
+
+use self::pump_trip::Flow;
+use crate::alert::Alerts;
+use crate::block::BLOCK;
+use crate::configuration::InForce;
+use crate::detectors::residual::{Baseline, ResidualState};
+use crate::detectors::steady::ValveTravel;
+use crate::effect::{Counter, Effects};
+use crate::finding::Findings;
+use crate::group::Group;
+use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
+use crate::plan::{SeriesIndex, plan};
+use crate::rack::{Maintenance, RackState};
+use crate::run::{Run, Runs};
+use crate::series::{Series, SeriesEvent};
+use crate::slice::Scratch;
+
+/// What a partition needs to know of the rest.
+#[derive(Clone, Copy)]
+pub(crate) struct Environment<'a> {
+    /// The configuration in force.
+    pub in_force: &'a InForce,
+    /// All runs of the stream.
+    pub runs: &'a Runs,
+    /// The record that is being applied.
+    pub sequence: Sequence,
+    /// The last tick.
+    pub tick: Option<EventTime>,
+    /// Up to here event time is final.
+    pub watermark: Option<EventTime>,
+}
+
+/// The state of a partition.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Partition {
+    id: PartitionId,
+    /// Whether groups and layout follow from the present declarations and configuration.
+    is_planned: bool,
+    /// By number of the series.
+    pub declarations: Vec<SeriesDeclaration>,
+    series: Vec<Series>,
+    /// All slices that end up to here are judged.
+    position: Option<EventTime>,
+    groups: Vec<Group>,
+    /// Alerts that are not inactive.
+    pub alerts: Alerts,
+    findings: Findings,
+    racks: BTreeMap<Name, RackState>,
+    /// Runs that have ended and wait for their last data, by id.
+    ending: BTreeMap<Name, EventTime>,
+    residuals: BTreeMap<(Name, Place), ResidualState>,
+    valve: ValveTravel,
+    flows: BTreeMap<u32, Flow>,
+    /// Hard limits that arriving readings have been breaking, and since when.
+    breaches: BTreeMap<u32, EventTime>,
+    /// By series: it cannot be silent before; looked at again then.
+    deadlines: Vec<EventTime>,
+    /// Feeds of which most is silent, by place.
+    silent_feeds: BTreeSet<(Place, Name)>,
+    /// The reading that is furthest ahead since the last tick, and the skew that is told.
+    ahead: Option<(EventTime, u32)>,
+    skew: Option<(Place, EventTime)>,
+    #[serde(skip)]
+    layout: Layout,
+    #[serde(skip)]
+    scratch: Scratch,
+    #[serde(skip)]
+    events: Vec<(u32, SeriesEvent)>,
+}
+
+impl Partition {
+    pub(crate) fn new(id: PartitionId) -> Self {
+        Self {
+            id,
+            is_planned: false,
+            declarations: Vec::new(),
+            series: Vec::new(),
+            position: None,
+            groups: Vec::new(),
+            alerts: Alerts::default(),
+            findings: Findings::default(),
+            racks: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            residuals: BTreeMap::new(),
+            valve: ValveTravel::default(),
+            flows: BTreeMap::new(),
+            breaches: BTreeMap::new(),
+            deadlines: Vec::new(),
+            silent_feeds: BTreeSet::new(),
+            ahead: None,
+            skew: None,
+            layout: Layout::default(),
+            scratch: Scratch::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A series is about to begin; or its attributes have changed, when it is known already.
+    pub(crate) fn declare(&mut self, declaration: &SeriesDeclaration) {
+        let number = declaration.id.0 as usize;
+        self.is_planned = false;
+        match self.declarations.get_mut(number) {
+            Some(known) => *known = declaration.clone(),
+            None => {
+                debug_assert_eq!(number, self.declarations.len(), "numbers of series are dense");
+                self.declarations.push(declaration.clone());
+                self.series.push(Series::new(declaration));
+                self.deadlines.push(EventTime::MINIMUM);
+            }
+        }
+        let place = declaration.place();
+        if let Some(rack) = &place.rack {
+            let whole = Place { node: None, device: None, ..place.clone() };
+            let state = self.racks.entry(rack.clone()).or_insert_with(|| RackState::new(whole.clone()));
+            state.place = whole;
+            state.declared |= declaration.declared;
+        }
+    }
+
+    /// Takes readings in, in order of the batch.
+    pub(crate) fn take_samples(
+        &mut self,
+        batch: &SampleBatch,
+        environment: Environment<'_>,
+        effects: &mut Effects,
+    ) {
+        self.follow(environment, effects);
+        let mut counts = [0_u64; 6];
+        for (index, ((number, time), value)) in
+            batch.series.iter().zip(&batch.time).zip(&batch.value).enumerate()
+        {
+            let flag = batch.flag(index);
+            let Some(series) = self.series.get_mut(number.0 as usize) else {
+                counts[5] += 1;
+                effects.fates.push(Fate::Stored(flag));
+                continue;
+            };
+            let fate = series.insert(*time, *value, flag, environment.watermark);
+            effects.fates.push(fate);
+            match fate {
+                Fate::Stored(flag) if flag.is_reading() => {
+                    counts[0] += 1;
+                    if self.ahead.is_none_or(|(ahead, _)| ahead < *time) {
+                        self.ahead = Some((*time, number.0));
+                    }
+                    if self.layout.watched[number.0 as usize] != 0 {
+                        self.look_at_arrival(number.0, *time, *value, environment, effects);
+                    }
+                }
+                Fate::Stored(telemetry::record::Flag::Late) => counts[1] += 1,
+                Fate::Stored(_) => counts[4] += 1,
+                Fate::Duplicate => counts[2] += 1,
+                Fate::Conflict => counts[3] += 1,
+            }
+        }
+        let counters = [
+            Counter::Judged,
+            Counter::Late,
+            Counter::Duplicate,
+            Counter::Conflict,
+            Counter::SetAside,
+            Counter::Undeclared,
+        ];
+        for (counter, by) in counters.into_iter().zip(counts) {
+            effects.count(counter, by);
+        }
+    }
+
+    /// Bad evidence acts on arrival.
+    fn look_at_arrival(
+        &mut self,
+        number: u32,
+        time: EventTime,
+        value: f64,
+        environment: Environment<'_>,
+        effects: &mut Effects,
+    ) {
+        let watched = self.layout.watched[number as usize];
+        if watched & WATCHED_BY_LIMIT != 0 {
+            self.look_at_limits(number, time, value, environment, effects);
+        }
+        if watched & WATCHED_AS_FLOW != 0 {
+            self.look_at_flow(number, time, value, effects);
+        }
+    }
+
+    /// Follows declarations and configuration: plans groups anew, keeps the state of those that are as before.
+    pub(crate) fn follow(&mut self, environment: Environment<'_>, effects: &mut Effects) {
+        if self.is_planned {
+            return;
+        }
+        self.is_planned = true;
+        let Environment { in_force, runs, .. } = environment;
+        let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
+        let planned = plan(&in_force.objectives, &SeriesIndex::new(&self.declarations));
+        let mut known: BTreeMap<(Name, Place), Group> = std::mem::take(&mut self.groups)
+            .into_iter()
+            .map(|group| ((group.objective.clone(), group.place.clone()), group))
+            .collect();
+        for planned in planned {
+            let objective = &in_force.objectives[planned.objective];
+            let key = (objective.name.clone(), planned.place.clone());
+            let mut group = known
+                .remove(&key)
+                .filter(|group| group.hash == objective.hash)
+                .unwrap_or_else(|| Group::new(objective, planned.place.clone(), asked_from));
+            group.follow(planned);
+            self.groups.push(group);
+        }
+        self.layout = Layout::new(&self.declarations, &self.groups, in_force);
+        let kept: BTreeSet<&Name> = self.groups.iter().map(|group| &group.objective).collect();
+        let time = environment.watermark.or(self.position).unwrap_or(EventTime::MINIMUM);
+        let is_gone = |labels: &Labels| labels.get("objective").is_some_and(|name| !kept.contains(name));
+        self.alerts.end_where(is_gone, time, "the objective is no longer in force", effects);
+        for run in runs.open() {
+            self.join_run(run, environment);
+        }
+    }
+
+    /// A run begins.
+    pub(crate) fn begin_run(&mut self, run: &Run, environment: Environment<'_>, effects: &mut Effects) {
+        self.follow(environment, effects);
+        self.join_run(run, environment);
+    }
+
+    /// Plans anew after a restart what was planned before. Changes nothing that is kept, and tells nothing.
+    pub(crate) fn restore(&mut self, environment: Environment<'_>) {
+        if std::mem::take(&mut self.is_planned) {
+            self.follow(environment, &mut Effects::default());
+        }
+    }
+
+    /// The configuration has changed.
+    pub(crate) fn reconfigure(&mut self, environment: Environment<'_>, effects: &mut Effects) {
+        self.is_planned = false;
+        self.follow(environment, effects);
+    }
+
+    /// Whether a run concerns a rack of this partition.
+    pub(crate) fn is_in(&self, run: &Run) -> bool {
+        run.facts.racks.iter().any(|rack| self.racks.contains_key(rack))
+    }
+
+    /// Takes part in a run, with all racks, series and groups that do not yet.
+    fn join_run(&mut self, run: &Run, environment: Environment<'_>) {
+        if !self.is_in(run) || !run.is_active() {
+            return;
+        }
+        let facts = &run.facts;
+        for rack in &facts.racks {
+            let Some(state) = self.racks.get_mut(rack) else { continue };
+            if state.run.as_ref() != Some(&facts.run) {
+                state.begin_run(&facts.run, facts.start);
+            }
+            for number in self.layout.racks.get(rack).iter().flat_map(|series| &series.all) {
+                self.series[*number as usize].known.begin_run(facts.start);
+            }
+        }
+        let position = self.position.unwrap_or(EventTime::MINIMUM);
+        let Environment { in_force, runs, .. } = environment;
+        // Final statuses stay until their racks have another run.
+        let is_replaced = |other: &str| {
+            runs.get(other).is_none_or(|other| {
+                !other.is_active() && other.facts.racks.iter().any(|rack| facts.racks.contains(rack))
+            })
+        };
+        for group in &mut self.groups {
+            let is_concerned = group.place.rack.as_ref().is_none_or(|rack| facts.racks.contains(rack));
+            if !is_concerned || group.runs.iter().any(|known| known.run == facts.run) {
+                continue;
+            }
+            group.runs.retain(|known| !(known.is_final && is_replaced(&known.run)));
+            let Some(planned) = &group.planned else { continue };
+            let objective = &in_force.objectives[planned.objective];
+            group.begin_run(objective, &facts.run, facts.start, run.planned(), position);
+        }
+    }
+
+    /// A run has ended: its data is awaited up to `end`.
+    pub(crate) fn end_run(&mut self, run: &Run, end: EventTime) {
+        if !self.is_in(run) {
+            return;
+        }
+        self.ending.insert(run.facts.run.clone(), end);
+        for group in &mut self.groups {
+            for budget in group.runs.iter_mut().filter(|budget| budget.run == run.facts.run) {
+                budget.to = Some(end);
+            }
+        }
+        for rack in &run.facts.racks {
+            if let Some(state) = self.racks.get_mut(rack) {
+                state.end_run(&run.facts.run, end);
+            }
+            for number in self.layout.racks.get(rack).iter().flat_map(|series| &series.all) {
+                self.series[*number as usize].known.end_run(end);
+            }
+        }
+    }
+
+    /// Whether a run's last data is still awaited here.
+    pub(crate) fn awaits(&self, run: &str) -> bool {
+        self.ending.contains_key(run)
+    }
+
+    /// Work on a rack begins, or ends at `time` when there is none. Says whether the rack is of this partition.
+    pub(crate) fn maintain(&mut self, rack: &str, work: Option<Maintenance>, time: EventTime) -> bool {
+        let Some(state) = self.racks.get_mut(rack) else { return false };
+        match (work, &mut state.maintenance) {
+            (Some(work), _) => state.maintenance = Some(work),
+            (None, Some(known)) => known.until = known.until.min(time),
+            (None, None) => {}
+        }
+        true
+    }
+
+    /// Baselines of a run's racks and their loop, by detector and place, for its row.
+    pub(crate) fn baselines(&self, run: &Run) -> BTreeMap<String, Baseline> {
+        let is_concerned =
+            |place: &Place| place.rack.as_ref().is_none_or(|rack| run.facts.racks.contains(rack));
+        let baselines = self.residuals.iter().filter(|((_, place), _)| is_concerned(place));
+        baselines
+            .filter_map(|((detector, place), state)| {
+                Some((format!("{detector} of {place}"), state.baseline?))
+            })
+            .collect()
+    }
+
+    /// A sensor was calibrated, or baselines are to be taken anew.
+    pub(crate) fn calibrate(&mut self, calibration: &Calibration) {
+        let identity = &calibration.identity;
+        match (&*calibration.kind, calibration.value) {
+            ("offset", Some(offset)) => {
+                for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
+                    if declaration.identity == *identity {
+                        series.calibrate(calibration.time, offset);
+                    }
+                }
+            }
+            _ => self.forget_baselines(&identity.place),
+        }
+    }
+
+    /// Baselines at a place, below it, and of the loop that it is a part of, are taken anew.
+    fn forget_baselines(&mut self, place: &Place) {
+        let touches = |other: &Place| {
+            let rack = (&place.rack, &other.rack);
+            place.site == other.site
+                && match rack {
+                    (Some(one), Some(other)) => one == other,
+                    (None, _) | (_, None) => true,
+                }
+        };
+        self.residuals.retain(|(_, component), _| !touches(component));
+    }
+
+    /// Where judging begins: at the first minute that holds a reading, once the watermark has reached it.
+    fn begin(&self, watermark: EventTime) -> Option<EventTime> {
+        let first = self.series.iter().filter_map(Series::earliest).min()?;
+        Some(first.min(watermark).window_start(self.layout.longest_slice).window_start(BLOCK))
+    }
+
+    /// Event time goes on to the tick of the environment.
+    pub(crate) fn advance(&mut self, environment: Environment<'_>, effects: &mut Effects) {
+        self.follow(environment, effects);
+        let Some(watermark) = environment.watermark else { return };
+        if self.position.is_none() {
+            self.position = self.begin(watermark);
+        }
+        let Some(mut position) = self.position else { return };
+        let mut is_judged = false;
+        loop {
+            let boundary = position.window_start(self.layout.step) + self.layout.step;
+            let ending = self.ending.iter().map(|(run, end)| (*end, run.clone())).min();
+            match ending {
+                Some((end, run)) if end < boundary && end <= watermark => {
+                    self.finish_run(&run, end, environment, effects);
+                    is_judged = true;
+                }
+                Some(_) | None if boundary <= watermark => {
+                    self.close_slices(boundary, environment, effects);
+                    if boundary.window_start(BLOCK) == boundary {
+                        self.close_blocks(boundary, environment, effects);
+                    }
+                    position = boundary;
+                    self.position = Some(position);
+                    is_judged = true;
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.look_for_silence(watermark, effects);
+        if let Some(tick) = environment.tick {
+            self.look_for_skew(tick, effects);
+        }
+        if is_judged {
+            self.publish_all(environment, effects);
+        }
+    }
+
+    /// Settles series up to `to` and keeps what their readings tell.
+    fn settle(&mut self, numbers: impl Iterator<Item = u32>, to: EventTime) {
+        for number in numbers {
+            let events = &mut self.events;
+            self.series[number as usize].settle(to, |event| events.push((number, event)));
+        }
+    }
+
+    /// Whether people work on a place in a span of time.
+    fn maintained(racks: &BTreeMap<Name, RackState>, place: &Place, from: EventTime, to: EventTime) -> bool {
+        let rack = place.rack.as_ref().and_then(|rack| racks.get(rack));
+        rack.and_then(|rack| rack.maintenance).is_some_and(|work| work.touches(from, to))
+    }
+
+    /// Why nobody is told of alerts about a place.
+    fn suppressed(racks: &BTreeMap<Name, RackState>, place: &Place, time: EventTime) -> Option<String> {
+        let rack = place.rack.as_ref().and_then(|rack| racks.get(rack));
+        let work = rack?.maintenance.filter(|work| work.touches(time, time + Microseconds(1)))?;
+        Some(format!("maintenance until {}", work.until))
+    }
+
+    /// Time of the latest report of a rack, of whatever kind.
+    pub(crate) fn last_sample(&self, rack: &str) -> Option<EventTime> {
+        let series = self.layout.racks.get(rack)?;
+        series.all.iter().filter_map(|number| self.series[*number as usize].newest()).max()
+    }
+
+    /// When the last reading of any series ends to count, by its feed's interval.
+    pub(crate) fn end_of_input(&self) -> Option<EventTime> {
+        self.series.iter().filter_map(Series::end_of_input).max()
+    }
+}

@@ -1,0 +1,197 @@
+//! What gates may see of the partition's racks, and of its loop.
+
+use std::sync::Arc;
+
+use telemetry::facts::{Coverage, Finding, ObjectiveStatus, RackFacts, RunFacts, SensorTrust, Trust};
+use telemetry::place::Place;
+use telemetry::{EventTime, Name};
+
+use super::judging::objective_of;
+use super::{Environment, Partition};
+use crate::detectors::{DETECTORS, Rule};
+use crate::effect::{Effect, Effects};
+use crate::rack::RackState;
+use crate::run::Run;
+use crate::status::Account;
+
+impl Partition {
+    /// Publishes the facts of all racks and of the loop.
+    pub(crate) fn publish_all(&self, environment: Environment<'_>, effects: &mut Effects) {
+        for facts in self.facts(environment) {
+            effects.push(Effect::Publish(facts));
+        }
+    }
+
+    /// Publishes the facts of a run's racks.
+    pub(crate) fn publish_run(&self, run: &Run, environment: Environment<'_>, effects: &mut Effects) {
+        for facts in self.facts(environment) {
+            if facts.place.rack.as_ref().is_some_and(|rack| run.facts.racks.contains(rack)) {
+                effects.push(Effect::Publish(facts));
+            }
+        }
+    }
+
+    /// The facts of all racks in order of their names, then those of the loop.
+    pub(crate) fn facts(&self, environment: Environment<'_>) -> Vec<Arc<RackFacts>> {
+        let of_loop = self.statuses(None, environment);
+        let coverage_of_loop: Vec<Coverage> = self.coverage(None);
+        let racks = self.racks.iter().map(|(name, state)| {
+            let mut objectives = self.statuses(Some(name), environment);
+            objectives.extend(of_loop.iter().cloned());
+            let mut coverage = self.coverage(Some(name));
+            coverage.extend(coverage_of_loop.iter().cloned());
+            self.facts_of(state.place.clone(), Some((name, state)), objectives, coverage, environment)
+        });
+        let mut facts: Vec<Arc<RackFacts>> = racks.map(Arc::new).collect();
+        let place = self.declarations.iter().map(|declaration| declaration.place()).find_map(|place| {
+            let cooling_loop = place.cooling_loop?;
+            Some(Place { site: place.site, cooling_loop: Some(cooling_loop), ..Place::default() })
+        });
+        if let Some(place) = place {
+            let facts_of_loop = self.facts_of(place, None, of_loop, coverage_of_loop, environment);
+            facts.push(Arc::new(facts_of_loop));
+        }
+        facts
+    }
+
+    fn facts_of(
+        &self,
+        place: Place,
+        rack: Option<(&Name, &RackState)>,
+        mut objectives: Vec<ObjectiveStatus>,
+        mut coverage: Vec<Coverage>,
+        environment: Environment<'_>,
+    ) -> RackFacts {
+        objectives.sort_by(|one, other| {
+            let key =
+                |status: &ObjectiveStatus| (status.objective.clone(), status.place.clone(), status.scope);
+            key(one).cmp(&key(other)).then_with(|| one.run.cmp(&other.run))
+        });
+        coverage.sort_by(|one, other| {
+            (&one.signal, &one.place, &one.sensor).cmp(&(&other.signal, &other.place, &other.sensor))
+        });
+        let name = rack.map(|(name, _)| name);
+        let numbers = || self.series_of(name);
+        let run = |id: Option<&Name>| -> Option<RunFacts> {
+            environment.runs.get(id?).map(|run| run.facts.clone())
+        };
+        let position = self.position.unwrap_or(EventTime::MINIMUM);
+        let of_loop = Place { rack: None, ..place.clone() };
+        RackFacts {
+            declared: match rack {
+                Some((_, state)) => state.declared,
+                None => self.declarations.iter().any(|declaration| declaration.declared),
+            },
+            configuration: environment.in_force.hash.clone(),
+            sequence: environment.sequence,
+            watermark: environment.watermark.unwrap_or(position),
+            first_sample: numbers().filter_map(|number| self.series[number as usize].first).min(),
+            last_sample: numbers().filter_map(|number| self.series[number as usize].newest()).max(),
+            objectives,
+            findings: self.findings_of(name),
+            coverage,
+            sensors: self.sensors(name),
+            measures: rack.map_or_else(Vec::new, |(_, state)| {
+                state.measures.iter().map(|(need, measure)| measure.facts(need)).collect()
+            }),
+            run: run(rack.and_then(|(_, state)| state.run.as_ref())),
+            previous_run: run(rack.and_then(|(_, state)| state.previous_run.as_ref())),
+            recovery: rack.and_then(|(_, state)| state.recovery.facts(&place, &of_loop)),
+            maintenance_until: rack
+                .and_then(|(_, state)| state.maintenance)
+                .filter(|work| position < work.until)
+                .map(|work| work.until),
+            place,
+        }
+    }
+
+    /// Series of a rack, or those of the loop alone.
+    fn series_of(&self, rack: Option<&Name>) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.declarations).filter_map(move |(number, declaration)| {
+            (declaration.identity.place.rack.as_ref() == rack).then_some(number)
+        })
+    }
+
+    fn statuses(&self, rack: Option<&Name>, environment: Environment<'_>) -> Vec<ObjectiveStatus> {
+        let position = self.position.unwrap_or(EventTime::MINIMUM);
+        let mut statuses = Vec::new();
+        for group in self.groups.iter().filter(|group| group.place.rack.as_ref() == rack) {
+            let Some(objective) = objective_of(group, environment) else { continue };
+            statuses.push(self.status_of(group, objective, Account::Rolling, environment, position));
+            for run in &group.runs {
+                statuses.push(match &run.final_status {
+                    Some(status) => (**status).clone(),
+                    None => self.status_of(group, objective, Account::Run(run), environment, position),
+                });
+            }
+        }
+        statuses
+    }
+
+    /// Open findings of a rack and of its loop.
+    fn findings_of(&self, rack: Option<&Name>) -> Vec<Finding> {
+        let concerns =
+            |finding: &&Finding| finding.place.rack.is_none() || finding.place.rack.as_ref() == rack;
+        self.findings.iter().filter(concerns).cloned().collect()
+    }
+
+    fn coverage(&self, rack: Option<&Name>) -> Vec<Coverage> {
+        let coverage = self.series_of(rack).filter_map(|number| {
+            let (declaration, series) = (&self.declarations[number as usize], &self.series[number as usize]);
+            let first = series.first?;
+            let to = series.integrated.unwrap_or(first);
+            let (hour, run) = (series.known.last_hour(first, to), series.known.of_run(to));
+            Some(Coverage {
+                signal: declaration.identity.signal.clone(),
+                place: declaration.place(),
+                sensor: declaration.identity.sensor.clone(),
+                known: hour.known,
+                asked: hour.asked,
+                run_known: run.known,
+                run_asked: run.asked,
+                last_value: series.latest.map(|latest| latest.value),
+                unit: declaration.unit.clone(),
+                last_time: series.latest.map(|latest| latest.time),
+            })
+        });
+        coverage.collect()
+    }
+
+    /// Sensors that are not simply trusted: those that a detector calls broken, and those that a heat balance doubts.
+    fn sensors(&self, rack: Option<&Name>) -> Vec<SensorTrust> {
+        let mut sensors: Vec<SensorTrust> = Vec::new();
+        let mut add = |number: u32, trust: Trust, reason: String| {
+            let declaration = &self.declarations[number as usize];
+            sensors.push(SensorTrust {
+                signal: declaration.identity.signal.clone(),
+                place: declaration.place(),
+                sensor: declaration.identity.sensor.clone(),
+                trust,
+                reason,
+            });
+        };
+        let of_loop = rack.map(|_| self.series_of(None)).into_iter().flatten();
+        for number in self.series_of(rack).chain(of_loop) {
+            if let Some(reason) = self.series[number as usize].fault {
+                add(number, Trust::Distrusted, reason.name().to_owned());
+            }
+        }
+        for component in &self.layout.components {
+            let detector = &DETECTORS[component.detector];
+            let is_open = self
+                .findings
+                .iter()
+                .any(|finding| *finding.detector == *detector.name && finding.place == component.place);
+            let is_sensor = detector.cause == telemetry::facts::Cause::Sensor;
+            let Rule::Residual(_) = &detector.rule else { continue };
+            if is_open && is_sensor && component.place.rack.as_ref() == rack {
+                for number in component.inputs.iter().flatten() {
+                    if self.series[*number as usize].fault.is_none() {
+                        add(*number, Trust::Suspect, format!("finding {}", detector.name));
+                    }
+                }
+            }
+        }
+        sensors
+    }
+}

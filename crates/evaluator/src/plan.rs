@@ -1,0 +1,238 @@
+//! Which objective is judged in which groups, from which series: made anew whenever series or objectives change.
+//!
+//! objectives, declared series → **plan** → groups
+
+use std::collections::BTreeMap;
+
+use telemetry::Name;
+use telemetry::expression::{Expression, Reduction};
+use telemetry::place::Place;
+use telemetry::record::SeriesDeclaration;
+
+use crate::objective::{AppliesTo, Level, Objective, Promise};
+
+/// An operand's readings at one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlannedOperand {
+    /// How they are reduced.
+    pub reduction: Reduction,
+    /// Their series.
+    pub series: Vec<u32>,
+}
+
+/// An expression at one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlannedMember {
+    /// Where.
+    pub place: Place,
+    /// One for each operand of the expression, in its order.
+    pub operands: Vec<PlannedOperand>,
+    /// Its values are bit masks, not counts.
+    pub is_bit_mask: bool,
+}
+
+/// An objective in one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlannedGroup {
+    /// Number of the objective.
+    pub objective: usize,
+    /// The group.
+    pub place: Place,
+    /// The places that are judged in it.
+    pub members: Vec<PlannedMember>,
+    /// The load that must be there; no operand has a series where it is not measured.
+    pub load: Option<PlannedMember>,
+}
+
+/// The series of a partition by signal and place.
+pub(crate) struct SeriesIndex<'a> {
+    by_signal: BTreeMap<&'a str, BTreeMap<Place, Vec<u32>>>,
+    declarations: &'a [SeriesDeclaration],
+}
+
+impl<'a> SeriesIndex<'a> {
+    pub(crate) fn new(declarations: &'a [SeriesDeclaration]) -> Self {
+        let mut by_signal: BTreeMap<&str, BTreeMap<Place, Vec<u32>>> = BTreeMap::new();
+        for (number, declaration) in (0..).zip(declarations) {
+            by_signal
+                .entry(&declaration.identity.signal)
+                .or_default()
+                .entry(declaration.place())
+                .or_default()
+                .push(number);
+        }
+        Self { by_signal, declarations }
+    }
+
+    /// The places that have a signal, with its series.
+    pub(crate) fn places(&self, signal: &str) -> impl Iterator<Item = (&Place, &Vec<u32>)> {
+        self.by_signal.get(signal).into_iter().flatten()
+    }
+
+    /// The series of a signal at a place, or at the nearest place above that has it.
+    pub(crate) fn at_or_above(&self, signal: &str, place: &Place) -> Option<&Vec<u32>> {
+        let places = self.by_signal.get(signal)?;
+        above(place).find_map(|place| places.get(&place))
+    }
+
+    /// The series of a signal at exactly this place.
+    pub(crate) fn at(&self, signal: &str, place: &Place) -> &[u32] {
+        self.by_signal.get(signal).and_then(|places| places.get(place)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a series belongs to no rack.
+    pub(crate) fn is_of_loop(&self, series: u32) -> bool {
+        self.declarations[series as usize].identity.place.rack.is_none()
+    }
+
+    /// The series of a signal at a place and all below it.
+    pub(crate) fn within(&self, signal: &str, place: &Place) -> Vec<u32> {
+        self.places(signal)
+            .filter(|(candidate, _)| is_within(candidate, place))
+            .flat_map(|(_, series)| series.iter().copied())
+            .collect()
+    }
+
+    fn operand(&self, signal: &str, reduction: Reduction, place: &Place) -> PlannedOperand {
+        let series = match reduction {
+            Reduction::Own => self.at_or_above(signal, place).cloned().unwrap_or_default(),
+            Reduction::Highest | Reduction::Lowest | Reduction::Median | Reduction::Mean => {
+                self.within(signal, place)
+            }
+        };
+        PlannedOperand { reduction, series }
+    }
+
+    /// The expression at a place, if it is measured there.
+    fn member(&self, expression: &Expression, place: &Place) -> Option<PlannedMember> {
+        let operands: Vec<PlannedOperand> = expression
+            .operands()
+            .iter()
+            .map(|operand| self.operand(&operand.signal, operand.reduction, place))
+            .collect();
+        expression.is_measured(|number| !operands[number].series.is_empty()).then(|| PlannedMember {
+            place: place.clone(),
+            operands,
+            is_bit_mask: false,
+        })
+    }
+
+    /// All places where the expression can be evaluated.
+    fn members(&self, expression: &Expression, level: Level) -> Vec<PlannedMember> {
+        let own = expression.operands().iter().filter(|operand| operand.reduction == Reduction::Own);
+        let mut places: Vec<Place> =
+            own.flat_map(|operand| self.places(&operand.signal)).map(|(place, _)| place.clone()).collect();
+        if places.is_empty() {
+            // Only roll-ups: they are evaluated for the group itself.
+            let operands = expression.operands().iter();
+            places = operands
+                .flat_map(|operand| self.places(&operand.signal))
+                .map(|(place, _)| group_of(place, level))
+                .collect();
+        }
+        places.sort();
+        places.dedup();
+        places.iter().filter_map(|place| self.member(expression, place)).collect()
+    }
+
+    /// The places that can tell of an episode, by the first of the signals that they have.
+    fn witnesses(&self, signals: &[&str]) -> Vec<PlannedMember> {
+        let mut members: BTreeMap<&Place, PlannedMember> = BTreeMap::new();
+        for signal in signals {
+            for (place, series) in self.places(signal) {
+                members.entry(place).or_insert_with(|| PlannedMember {
+                    place: place.clone(),
+                    operands: vec![PlannedOperand { reduction: Reduction::Own, series: series.clone() }],
+                    is_bit_mask: *signal == "clock_event_reasons",
+                });
+            }
+        }
+        members.into_values().collect()
+    }
+
+    fn applies(&self, applies_to: AppliesTo, members: &[PlannedMember]) -> bool {
+        let is_declared = members
+            .iter()
+            .flat_map(|member| &member.operands)
+            .flat_map(|operand| &operand.series)
+            .any(|series| self.declarations[*series as usize].declared);
+        match applies_to {
+            AppliesTo::All => true,
+            AppliesTo::Declared => is_declared,
+            AppliesTo::Undeclared => !is_declared,
+        }
+    }
+}
+
+/// The groups of all objectives, in order of (objective, place).
+pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<PlannedGroup> {
+    let mut groups = Vec::new();
+    for (number, objective) in objectives.iter().enumerate() {
+        let members = match &objective.promise {
+            Promise::EventRate(rate) => index.witnesses(rate.episodes.signals()),
+            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => {
+                index.members(&objective.expression, objective.group_by)
+            }
+        };
+        let mut by_group: BTreeMap<Place, Vec<PlannedMember>> = BTreeMap::new();
+        for member in members {
+            by_group.entry(group_of(&member.place, objective.group_by)).or_default().push(member);
+        }
+        by_group.retain(|_, members| index.applies(objective.applies_to, members));
+        groups.extend(by_group.into_iter().map(|(place, members)| PlannedGroup {
+            objective: number,
+            load: objective.validity.as_ref().map(|validity| {
+                let absent = PlannedMember { place: place.clone(), operands: Vec::new(), is_bit_mask: false };
+                index.member(&validity.expression, &place).unwrap_or(absent)
+            }),
+            place,
+            members,
+        }));
+    }
+    groups
+}
+
+/// The place and all above it, from the part to the whole.
+fn above(place: &Place) -> impl Iterator<Item = Place> {
+    let mut next = Some(place.clone());
+    std::iter::from_fn(move || {
+        let place = next.take()?;
+        let mut wider = place.clone();
+        let level = [&mut wider.device, &mut wider.node, &mut wider.rack, &mut wider.cooling_loop]
+            .into_iter()
+            .find(|level| level.is_some());
+        if let Some(level) = level {
+            *level = None;
+            next = Some(wider);
+        }
+        Some(place)
+    })
+}
+
+/// Whether `place` is `whole` or a part of it.
+pub(crate) fn is_within(place: &Place, whole: &Place) -> bool {
+    let fits = |part: &Option<Name>, whole: &Option<Name>| whole.is_none() || part == whole;
+    place.site == whole.site
+        && fits(&place.cooling_loop, &whole.cooling_loop)
+        && fits(&place.rack, &whole.rack)
+        && fits(&place.node, &whole.node)
+        && fits(&place.device, &whole.device)
+}
+
+/// The group that a place is judged in. A place above the level is its own; a rack without a loop stays a rack.
+fn group_of(place: &Place, level: Level) -> Place {
+    let mut group = place.clone();
+    if level < Level::Device {
+        group.device = None;
+    }
+    if level < Level::Node {
+        group.node = None;
+    }
+    if level < Level::Rack && group.cooling_loop.is_some() {
+        group.rack = None;
+    }
+    if level < Level::Loop && group.rack.is_none() {
+        group.cooling_loop = None;
+    }
+    group
+}

@@ -1,0 +1,110 @@
+//! Rows of tables that tell what people and gates did.
+//!
+//! log → **rows** → history
+
+use serde::Serialize;
+use telemetry::EventTime;
+use telemetry::canonical_json;
+use telemetry::record::{Calibration, MaintenanceEvent, Override, PlaceEvent, VerdictRecord};
+use telemetry::table::{Cell, Row, Table};
+
+use crate::effect::Effect;
+
+fn row(table: Table, cells: Vec<Cell>) -> Effect {
+    Effect::Row(Box::new(Row { table, cells }))
+}
+
+/// A record as it stands in table `log`, at the last tick.
+pub(crate) fn log<T: Serialize>(kind: &str, tick: Option<EventTime>, body: &T) -> Effect {
+    let time = tick.unwrap_or(EventTime::from_unix_micros(0));
+    row(Table::Log, vec![Cell::from(kind), Cell::Time(time), Cell::Text(canonical_json(body).into())])
+}
+
+pub(crate) fn calibration(calibration: &Calibration) -> Effect {
+    let place = &calibration.identity.place;
+    row(
+        Table::Calibrations,
+        vec![
+            Cell::from(&place.site),
+            Cell::from(place.cooling_loop.as_ref()),
+            Cell::from(place.rack.as_ref()),
+            Cell::from(place.node.as_ref()),
+            Cell::from(place.device.as_ref()),
+            Cell::from(&calibration.identity.signal),
+            Cell::from(calibration.identity.sensor.as_ref()),
+            Cell::Time(calibration.time),
+            Cell::from(&calibration.kind),
+            Cell::from(calibration.value),
+            Cell::from(calibration.by.as_str()),
+            Cell::from(calibration.why.as_str()),
+        ],
+    )
+}
+
+/// `time`: when it takes effect.
+pub(crate) fn maintenance(event: &MaintenanceEvent, time: EventTime) -> Effect {
+    row(
+        Table::Maintenance,
+        vec![
+            Cell::from(&event.rack),
+            Cell::Time(time),
+            Cell::from(event.until),
+            Cell::from(event.by.as_str()),
+            Cell::from(event.why.as_str()),
+            Cell::Boolean(event.until.is_none()),
+        ],
+    )
+}
+
+pub(crate) fn given_override(given: &Override) -> Effect {
+    row(
+        Table::Overrides,
+        vec![
+            Cell::from(&given.evaluation),
+            Cell::Time(given.time),
+            Cell::Texts(given.checks.clone()),
+            Cell::from(given.by.as_str()),
+            Cell::from(given.why.as_str()),
+            Cell::Time(given.until),
+        ],
+    )
+}
+
+pub(crate) fn verdict(verdict: &VerdictRecord) -> Effect {
+    row(
+        Table::Verdicts,
+        vec![
+            Cell::from(&verdict.evaluation),
+            Cell::from(&verdict.policy),
+            Cell::from(&verdict.policy_hash),
+            Cell::Text(canonical_json(&verdict.racks).into()),
+            Cell::from(verdict.run.as_ref()),
+            Cell::from(&verdict.verdict),
+            Cell::from(verdict.answer.as_str()),
+            Cell::from(verdict.facts.as_str()),
+            Cell::Time(verdict.watermark),
+            Cell::from(verdict.wait_until),
+            Cell::Time(verdict.time),
+            Cell::from(&verdict.engine),
+        ],
+    )
+}
+
+pub(crate) fn event(event: &PlaceEvent) -> Effect {
+    let place = &event.place;
+    row(
+        Table::Events,
+        vec![
+            Cell::from(&place.site),
+            Cell::from(place.cooling_loop.as_ref()),
+            Cell::from(place.rack.as_ref()),
+            Cell::from(place.node.as_ref()),
+            Cell::from(place.device.as_ref()),
+            Cell::Time(event.time),
+            Cell::from(&event.name),
+            Cell::from(&event.old),
+            Cell::from(&event.new),
+            Cell::from(&event.source_name),
+        ],
+    )
+}

@@ -1,0 +1,349 @@
+//! One sensor's stream: readings wait in order of time until the watermark has passed them, then they are settled,
+//! hold their value, and fill slices and blocks.
+//!
+//! samples → **series** → slices, blocks, gaps, stuck sensors
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use telemetry::facts::UnknownReason;
+use telemetry::record::{Fate, Flag, SeriesDeclaration, Temporality};
+use telemetry::{EventTime, Microseconds};
+
+use crate::block::{BlockInProgress, ClosedBlock};
+use crate::coverage::KnownTime;
+use crate::hold::Hold;
+use crate::stuck::Stuck;
+
+/// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
+const STATE_CODE_UNAVAILABLE: f64 = 3.0;
+
+/// What a report says of its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// A value.
+    Reading,
+    /// Something that cannot be a reading.
+    Invalid,
+    /// A value not to be trusted, by its source.
+    Distrusted,
+    /// No more values.
+    Ended,
+}
+
+impl Report {
+    const fn of(flag: Flag) -> Self {
+        match flag {
+            Flag::Ok | Flag::Unusual => Self::Reading,
+            Flag::Implausible | Flag::Sentinel | Flag::Late | Flag::Future => Self::Invalid,
+            Flag::Distrusted => Self::Distrusted,
+            Flag::Stale => Self::Ended,
+        }
+    }
+}
+
+/// A report and how long it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    /// When.
+    pub time: EventTime,
+    /// Its value is held until then; known once it is settled.
+    pub until: EventTime,
+    /// In the canonical unit; a running total for deltas, once settled.
+    pub value: f64,
+    /// What it says.
+    pub report: Report,
+}
+
+/// Something that a settled reading tells beyond its value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum SeriesEvent {
+    /// No reading from `last` until `resumed`; it was held until `held_until`.
+    Gap { last: EventTime, held_until: EventTime, resumed: EventTime },
+    /// A reading after a gap that is told already.
+    Resumed { at: EventTime },
+    /// The same value for so long that the sensor must be stuck.
+    Stuck { since: EventTime, at: EventTime },
+    /// It moves again.
+    Moved { at: EventTime },
+}
+
+/// The latest reading.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Latest {
+    /// When.
+    pub time: EventTime,
+    /// Held until then.
+    pub until: EventTime,
+    /// In the canonical unit.
+    pub value: f64,
+}
+
+/// The state of one series.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Series {
+    /// In order of time; the first may be older than what is looked at, because it is still held.
+    points: VecDeque<Point>,
+    /// So many of them are settled.
+    settled: usize,
+    /// How long its readings count.
+    pub hold: Hold,
+    /// Time of the first reading.
+    pub first: Option<EventTime>,
+    /// The latest settled reading.
+    pub latest: Option<Latest>,
+    /// How often the latest timestamp was sent again.
+    pub repeats: u32,
+    /// A gap is told and not over.
+    pub silent: bool,
+    /// Why it is not to be judged, where a detector says so.
+    pub fault: Option<UnknownReason>,
+    /// Added to readings from that time on: a calibration.
+    offset: Option<(EventTime, f64)>,
+    /// Sum of all deltas, of a series of deltas.
+    total: Option<f64>,
+    /// Codes above 2 are no readings.
+    is_state_code: bool,
+    /// Integrated up to here.
+    pub integrated: Option<EventTime>,
+    /// The block that is being filled.
+    pub block: BlockInProgress,
+    /// The latest block that was closed.
+    pub last_block: Option<ClosedBlock>,
+    /// Known time of the last hour and of the run.
+    pub known: KnownTime,
+    /// Whether the sensor moves.
+    pub stuck: Option<Box<Stuck>>,
+}
+
+impl Series {
+    /// Before its first reading.
+    pub(crate) fn new(declaration: &SeriesDeclaration) -> Self {
+        Self {
+            points: VecDeque::new(),
+            settled: 0,
+            hold: Hold::of(declaration.feed),
+            first: None,
+            latest: None,
+            repeats: 0,
+            silent: false,
+            fault: None,
+            offset: None,
+            total: (declaration.temporality == Temporality::Delta).then_some(0.0),
+            is_state_code: &*declaration.identity.signal == "leak_state",
+            integrated: None,
+            block: BlockInProgress::default(),
+            last_block: None,
+            known: KnownTime::default(),
+            stuck: Stuck::applies(declaration).then(Box::default),
+        }
+    }
+
+    /// Takes a reading in. `watermark` is none before the first tick.
+    pub(crate) fn insert(
+        &mut self,
+        time: EventTime,
+        value: f64,
+        flag: Flag,
+        watermark: Option<EventTime>,
+    ) -> Fate {
+        let report = match Report::of(flag) {
+            Report::Reading if !value.is_finite() => Report::Invalid,
+            Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
+            other => other,
+        };
+        let point = Point { time, until: time, value, report };
+        if flag == Flag::Future || flag == Flag::Late {
+            return Fate::Stored(flag);
+        }
+        let newest = self.points.back().map(|point| point.time);
+        if newest < Some(time) && watermark <= Some(time) {
+            self.points.push_back(point);
+            self.repeats = 0;
+            return Fate::Stored(flag);
+        }
+        // The rest is rare: a repeat, a late reading, or one out of order.
+        let at = self.points.partition_point(|known| known.time < time);
+        if let Some(known) = self.points.get(at).filter(|known| known.time == time) {
+            self.repeats += u32::from(newest == Some(time));
+            // A settled delta is a total by now, so that only its time can be compared.
+            let comparable = self.total.is_none() || self.settled <= at;
+            let equal = known.value.to_bits() == value.to_bits() || !comparable;
+            return if equal { Fate::Duplicate } else { Fate::Conflict };
+        }
+        if Some(time) < watermark {
+            return Fate::Stored(Flag::Late);
+        }
+        debug_assert!(self.settled <= at, "what is settled lies behind the watermark");
+        self.points.insert(at, point);
+        Fate::Stored(flag)
+    }
+
+    /// Adds `offset` to every reading from `time` on.
+    pub(crate) fn calibrate(&mut self, time: EventTime, offset: f64) {
+        self.offset = Some((time, offset));
+    }
+
+    /// Time of the earliest report that is kept.
+    pub(crate) fn earliest(&self) -> Option<EventTime> {
+        self.points.front().map(|point| point.time)
+    }
+
+    /// Time of the latest report, settled or not.
+    pub(crate) fn newest(&self) -> Option<EventTime> {
+        self.points.back().map(|point| point.time)
+    }
+
+    /// When its last report ends to count: its time plus the feed's interval, where one is known.
+    pub(crate) fn end_of_input(&self) -> Option<EventTime> {
+        let interval = self.hold.interval().unwrap_or_default();
+        Some(self.newest()? + interval)
+    }
+
+    /// Readings before `to` are final: fixes how long they are held and notes what they tell.
+    pub(crate) fn settle(&mut self, to: EventTime, mut tell: impl FnMut(SeriesEvent)) {
+        while let Some(point) = self.points.get(self.settled).copied() {
+            if to <= point.time {
+                return;
+            }
+            let settled = match point.report {
+                Report::Reading => self.settle_reading(point, &mut tell),
+                Report::Invalid | Report::Distrusted => {
+                    Point { until: point.time + self.hold.length(), ..point }
+                }
+                Report::Ended => {
+                    if let Some(latest) = &mut self.latest {
+                        latest.until = latest.until.min(point.time);
+                    }
+                    point
+                }
+            };
+            self.points[self.settled] = settled;
+            self.settled += 1;
+        }
+    }
+
+    fn settle_reading(&mut self, mut point: Point, tell: &mut impl FnMut(SeriesEvent)) -> Point {
+        if let Some(total) = &mut self.total {
+            *total += point.value;
+            point.value = *total;
+        }
+        if let Some((from, offset)) = self.offset
+            && from <= point.time
+        {
+            point.value += offset;
+        }
+        let mut gap = false;
+        match self.latest {
+            None => self.first = Some(point.time),
+            Some(latest) => {
+                gap = latest.until < point.time;
+                if self.silent {
+                    self.silent = false;
+                    tell(SeriesEvent::Resumed { at: point.time });
+                } else if gap {
+                    tell(SeriesEvent::Gap {
+                        last: latest.time,
+                        held_until: latest.until,
+                        resumed: point.time,
+                    });
+                }
+                self.hold.learn(point.time - latest.time);
+            }
+        }
+        if let Some(stuck) = &mut self.stuck
+            && let Some(event) = stuck.observe(point.time, point.value, gap)
+        {
+            self.fault = match event {
+                SeriesEvent::Stuck { .. } => Some(UnknownReason::SensorFault),
+                SeriesEvent::Moved { .. } | SeriesEvent::Gap { .. } | SeriesEvent::Resumed { .. } => None,
+            };
+            tell(event);
+        }
+        point.until = point.time + self.hold.length();
+        self.latest = Some(Latest { time: point.time, until: point.until, value: point.value });
+        point
+    }
+
+    /// Its state at `time`, which must be settled: the value, or why there is none; and until when that is so at
+    /// most. A value is held no longer than `staleness_maximum` where that is set.
+    pub(crate) fn at(
+        &self,
+        time: EventTime,
+        staleness_maximum: Option<Microseconds>,
+    ) -> (Result<f64, UnknownReason>, EventTime) {
+        let after = self.points.partition_point(|point| point.time <= time);
+        let next = self.points.get(after).map_or(EventTime::from_unix_micros(i64::MAX), |next| next.time);
+        let Some(point) = after.checked_sub(1).map(|index| self.points[index]) else {
+            return (Err(UnknownReason::NeverSeen), next);
+        };
+        let until = match staleness_maximum {
+            Some(maximum) => point.until.min(point.time + maximum),
+            None => point.until,
+        };
+        match point.report {
+            Report::Ended => (Err(UnknownReason::Stale), next),
+            _ if until <= time => (Err(UnknownReason::Stale), next),
+            Report::Reading => (self.fault.map_or(Ok(point.value), Err), next.min(until)),
+            Report::Invalid => (Err(UnknownReason::Invalid), next.min(until)),
+            Report::Distrusted => (Err(UnknownReason::Distrusted), next.min(until)),
+        }
+    }
+
+    /// Fills block and known time up to `to`, which must be settled.
+    pub(crate) fn integrate(&mut self, to: EventTime) {
+        let from = match (self.integrated, self.first) {
+            (Some(integrated), _) => integrated,
+            (None, Some(first)) => first,
+            (None, None) => return,
+        };
+        if to <= from {
+            return;
+        }
+        let first = self.points.partition_point(|point| point.time <= from).saturating_sub(1);
+        for index in first..self.settled {
+            let point = self.points[index];
+            if to <= point.time {
+                break;
+            }
+            let next = self.points.get(index + 1).map_or(to, |next| next.time.min(to));
+            let (start, end) = (point.time.max(from), next.min(point.until));
+            if point.report == Report::Reading {
+                let is_new = from <= point.time;
+                self.block.add(point.value, end - start, is_new);
+                if self.fault.is_none() {
+                    self.known.add(start, end);
+                }
+            }
+        }
+        self.integrated = Some(to);
+    }
+
+    /// Closes the block that ends at `end`, a multiple of 60 s, if one of this series does.
+    ///
+    /// A block is 60 s, of slow feeds 60 s × ⌈2 I / 60 s⌉ with I the interval.
+    pub(crate) fn close_block(&mut self, end: EventTime) -> Option<ClosedBlock> {
+        let length = self.block_length();
+        if end.window_start(length) != end || self.first.is_none_or(|first| end <= first) {
+            return None;
+        }
+        let closed = std::mem::take(&mut self.block).close(end - length, length);
+        self.last_block = Some(closed);
+        (closed.known > Microseconds::ZERO).then_some(closed)
+    }
+
+    /// Length of this series' blocks.
+    pub(crate) fn block_length(&self) -> Microseconds {
+        const MINUTE: i64 = 60_000_000;
+        let interval = self.hold.interval().map_or(0, |interval| interval.0);
+        Microseconds(MINUTE * ((2 * interval + MINUTE - 1) / MINUTE).max(1))
+    }
+
+    /// Forgets reports that nobody looks at any more: those that ended before `from`.
+    pub(crate) fn forget_before(&mut self, from: EventTime) {
+        while self.settled >= 2 && self.points[1].time <= from {
+            self.points.pop_front();
+            self.settled -= 1;
+        }
+    }
+}
