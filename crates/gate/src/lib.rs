@@ -5,6 +5,7 @@
 pub mod policy; // what a policy asks: read this first
 pub mod policy_document; // strict YAML → policy
 
+pub mod policy_test; // unit tests of policies: given facts → expected verdict
 pub mod references; // objectives, detectors and signals that a policy names must exist
 pub mod report; // verdicts as text, Markdown, JUnit, JSON
 pub mod verdict; // the answer: one row a check, one entry a rack

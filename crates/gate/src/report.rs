@@ -44,7 +44,9 @@ pub fn text(verdict: &Verdict) -> String {
             ]
         }));
         out += &table(&rows);
-        for row in rack.checks.iter().filter(|row| row.verdict != VerdictKind::Pass) {
+        // What the first line says need not be said again.
+        let told = |row: &&CheckResult| row.verdict != VerdictKind::Pass && row.reason != verdict.reason;
+        for row in rack.checks.iter().filter(told) {
             out += &format!("  {}  {}\n", row.verdict, row.reason);
         }
     }

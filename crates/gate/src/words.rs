@@ -129,3 +129,48 @@ pub fn signals(expression: &str) -> Vec<&str> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_that_people_need() {
+        let told: Vec<String> = [0.0, 13.0, 13.449, -0.00123, 0.95, 1234.5].map(number).into();
+        assert_eq!(told, ["0", "13", "13.45", "-0.0012", "0.95", "1234.5"]);
+    }
+
+    #[test]
+    fn a_share_that_misses_its_mark_is_not_told_as_reaching_it() {
+        assert_eq!(percent(0.949_999), "94.99 %");
+        assert_eq!(percent(0.95), "95 %");
+        assert_eq!(percent(1.0), "100 %");
+    }
+
+    #[test]
+    fn lengths_of_time_are_told_in_two_units() {
+        let told: Vec<String> = [0.5, 45.0, 60.0, 754.0, 3_600.0, 4_320.0, 93_600.0, -90.0]
+            .map(|seconds: f64| span(Microseconds((seconds * 1e6) as i64)))
+            .into();
+        assert_eq!(told, ["0.5s", "45s", "1m", "12m 34s", "1h", "1h 12m", "1d 2h", "-1m 30s"]);
+    }
+
+    #[test]
+    fn quantities_carry_the_unit_that_people_read() {
+        assert_eq!(quantity(44.9, "Cel"), "44.9 °C");
+        assert_eq!(quantity(2.0, ""), "critical");
+        assert_eq!(quantity(3.0, "1"), "3");
+        assert_eq!(quantity(90.0, "s"), "1m 30s");
+    }
+
+    #[test]
+    fn an_expression_names_its_signals_and_no_functions() {
+        let text = "first_known(gpu_temperature_margin, gpu_slowdown_temperature - worst(gpu_temperature)) + gpu_temperature";
+        assert_eq!(signals(text), ["gpu_temperature_margin", "gpu_slowdown_temperature", "gpu_temperature"]);
+    }
+
+    #[test]
+    fn text_in_sql_cannot_end_its_literal() {
+        assert_eq!(literal("r'1"), "'r''1'");
+    }
+}

@@ -249,7 +249,7 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
             words::quantity(value, &status.unit),
             words::quantity(status.threshold, &status.unit)
         ),
-        None => format!("{subject} {}", words::outcome(status.outcome)),
+        None => format!("{subject} {} without a number", words::outcome(status.outcome)),
     };
     said += &format!(" on {}", words::place(&status.place));
     if let (Some(worst), Some(last)) = (&status.worst, &status.last)

@@ -31,6 +31,9 @@ fn of_status(
         .compares(None, Comparison::Gte, minimum_seconds, "s")
         .shows(evidence(status));
     let Some(trend) = &status.trend else {
+        if status.outcome == Outcome::NotOk {
+            return broken_otherwise(draft, check, status);
+        }
         let reason = status.unknown_reason.unwrap_or(UnknownReason::NotEnoughEvidence);
         let said = format!(
             "{}: {} on {} has no slope yet, window {}, {}",
@@ -62,9 +65,11 @@ fn of_status(
         status.window,
         words::coverage(draft.row.coverage)
     );
-    let too_soon = minimum.is_some_and(|minimum| left.is_some_and(|left| left < minimum));
-    if too_soon || status.outcome == Outcome::NotOk {
+    if minimum.is_some_and(|minimum| left.is_some_and(|left| left < minimum)) {
         return draft.says(Found::Broken, said);
+    }
+    if status.outcome == Outcome::NotOk {
+        return broken_otherwise(draft, check, status);
     }
     let unknown = match status.outcome {
         Outcome::Unknown => {
@@ -78,6 +83,26 @@ fn of_status(
         Some((reason, why)) => draft.says(Found::Unknown(reason), format!("{said}{why}")),
         None => draft.says(Found::Kept, said),
     }
+}
+
+/// Broken by the objective's own rule, which asks for more than this check does.
+fn broken_otherwise(draft: Draft, check: &Check, status: &ObjectiveStatus) -> Draft {
+    let level =
+        status.trend.as_ref().map(|trend| trend.level).or(status.last.as_ref().map(|last| last.value));
+    let slope = status.trend.as_ref().map_or_else(String::new, |trend| {
+        format!(", slope {} an hour", words::quantity(trend.slope_per_hour, &status.unit))
+    });
+    let said = format!(
+        "{}: {} {} on {}{slope}, threshold {}: broken by the objective's own limit, window {}, {}",
+        check.name,
+        status.signal,
+        level.map_or_else(|| "without a number".into(), |level| words::quantity(level, &status.unit)),
+        words::place(&status.place),
+        words::quantity(status.threshold, &status.unit),
+        status.window,
+        words::coverage(draft.row.coverage)
+    );
+    draft.compares(level, status.comparison, status.threshold, &status.unit).says(Found::Broken, said)
 }
 
 /// Time until the threshold at a significant slope; none left where it is passed and the slope leads on.

@@ -58,7 +58,7 @@ fn awaits_time(subject: &Subject, time: EventTime, watermark: EventTime) -> Opti
     }
     let check = waiting(NOT_BEFORE);
     let said = format!(
-        "event time is final up to {} on {}, asked for is {}",
+        "{NOT_BEFORE}: event time is final up to {} on {}, asked for is {}",
         words::moment(watermark),
         words::place(&subject.facts.place),
         words::moment(time)
@@ -78,7 +78,7 @@ fn awaits_end(subject: &Subject) -> Option<(Check, Draft)> {
     let end = subject.ended().filter(|end| subject.facts.watermark < *end)?;
     let check = waiting("run-end");
     let said = format!(
-        "the run ended at {}, its data on {} is final up to {}",
+        "run-end: the run ended at {}, its data on {} is final up to {}",
         words::moment(end),
         words::place(&subject.facts.place),
         words::moment(subject.facts.watermark)
@@ -106,7 +106,7 @@ fn awaits_duration(subject: &Subject) -> Option<(Check, Draft)> {
     let check = waiting("min-duration");
     let window = if subject.run().is_some() { "run" } else { "since the first reading" };
     let said = format!(
-        "{} of {minimum} that the policy asks for have been judged on {}",
+        "min-duration: {} of {minimum} that the policy asks for have been judged on {}",
         words::span(asked),
         words::place(&facts.place)
     );

@@ -1,0 +1,453 @@
+//! Verdicts on racks that differ from a healthy one in one thing.
+
+use std::sync::Arc;
+
+use gate::{Question, Verdict, judge};
+use telemetry::facts::{Cause, RackFacts, UnknownReason};
+use telemetry::record::Override;
+use telemetry::{EventTime, Microseconds};
+
+use crate::rack::{
+    FAIL, INCONCLUSIVE, PASS, PENDING, WARN, facts, policy, policy_of, row, verdict, verdict_of,
+};
+
+const DT: &str = "- {objective: dt}";
+const COVERAGE: &str = "- {coverage: {signals: [coolant_flow]}}";
+
+/// Gaps at the start, in the middle, at the end and everywhere, and one that is too short to matter, for each kind
+/// of check: none of them is ever PASS or FAIL for want of data.
+#[test]
+fn gaps_are_inconclusive_wherever_they_are() {
+    // Known share of the whole window, of the last hour, and the verdict.
+    let gaps = [
+        ("none", 1.0, 1.0, PASS),
+        ("short", 0.97, 1.0, PASS),
+        ("start or middle", 0.9, 1.0, INCONCLUSIVE),
+        ("end", 0.96, 0.4, INCONCLUSIVE),
+        ("everywhere", 0.0, 0.0, INCONCLUSIVE),
+    ];
+    let checks = [
+        DT,
+        "- {objective: dt, hard: true}",
+        "- {objective: dt, warn: true}",
+        "- {objective: dt, atMost: 0}",
+        "- {objective: dt}\n- {burnRate: {tier: page}}",
+        "- {trend: {objective: dt, timeToThresholdMin: 30m}}",
+    ];
+    for (name, whole, recent, expected) in gaps {
+        for check in checks {
+            // The objective's signal is `dt`; the check on its coverage tells the facts about it.
+            let policy = policy(&format!("{check}\n- {{coverage: {{signals: [dt]}}, name: data}}"), "");
+            let outcome = if whole < 0.95 { "unknown" } else { "ok" };
+            let found = verdict(
+                &policy,
+                &format!(
+                    "{{objectives: {{dt: {{outcome: {outcome}, coverage: {whole}}}}}, coverage: {{dt: {recent}}}}}"
+                ),
+            );
+            assert_eq!(found.verdict, expected, "gap {name}, {check}: {}", found.reason);
+            let about_objective = &found.checks[0];
+            assert_eq!(about_objective.verdict, expected, "gap {name}, {check}: {}", about_objective.reason);
+        }
+    }
+}
+
+#[test]
+fn a_gap_is_waited_for_only_by_a_policy_with_a_deadline_and_only_until_then() {
+    let gap = "{coverage: {coolant_flow: 0.9}, run: {age: 20m}}";
+    let cases = [
+        ("", INCONCLUSIVE),
+        ("waitFor: {deadline: 30m}", PENDING),
+        ("waitFor: {deadline: 15m}", INCONCLUSIVE),
+    ];
+    for (wait, expected) in cases {
+        let found = verdict(&policy_of("run", COVERAGE, wait), gap);
+        assert_eq!(found.verdict, expected, "{wait}: {}", found.reason);
+        assert_eq!(found.wait_until.is_some(), expected == PENDING);
+        assert_eq!(found.checks[0].unknown_reason, Some(UnknownReason::LowCoverage));
+    }
+}
+
+#[test]
+fn a_broken_sensor_is_not_mended_by_waiting() {
+    let policy = policy_of("run", DT, "waitFor: {deadline: 4h}");
+    let found =
+        verdict(&policy, "{objectives: {dt: {outcome: unknown, unknown: sensor_fault, coverage: 0.7}}}");
+    assert_eq!((found.verdict, found.cause), (INCONCLUSIVE, Some(Cause::Sensor)));
+}
+
+#[test]
+fn a_sensor_that_is_not_trusted_now_makes_weeks_of_good_time_inconclusive() {
+    let policy = policy(&format!("{DT}\n- {{coverage: {{signals: [dt]}}}}"), "");
+    let found = verdict(&policy, "{age: 14d, distrusted: [dt]}");
+    // The only series of the signal is the distrusted one.
+    assert_eq!(found.verdict, INCONCLUSIVE, "{}", found.reason);
+    assert_eq!(row(&found, "dt").unknown_reason, Some(UnknownReason::Distrusted));
+}
+
+#[test]
+fn waiting_names_the_earliest_moment_at_which_the_answer_can_change() {
+    let policy = policy_of("run", DT, "waitFor: {minDuration: 20m, deadline: 60m}");
+    let (question, facts) = facts(&policy, "{run: {age: 5m}}");
+    let found = judge(&policy, &question, &facts);
+    let start = facts[0].run.as_ref().unwrap().start;
+    // 20 minutes after the start are final once the tick is the allowed lateness further.
+    assert_eq!(
+        found.wait_until,
+        Some(start + Microseconds::from_minutes(20) + Microseconds::from_seconds(30))
+    );
+    assert_eq!(found.verdict, PENDING);
+    assert_eq!(row(&found, "min-duration").observed, Some(300.0));
+    assert_eq!(row(&found, "min-duration").threshold, Some(1200.0));
+    assert_eq!(row(&found, "dt").verdict, PASS);
+}
+
+#[test]
+fn a_run_that_ended_too_soon_is_inconclusive_not_pending_for_ever() {
+    let policy = policy_of("run", DT, "waitFor: {minDuration: 20m}");
+    let found = verdict(&policy, "{run: {age: 30m, ended: 20m}}");
+    assert_eq!(found.verdict, INCONCLUSIVE, "{}", found.reason);
+    assert!(found.reason.contains("10m of 20m"), "{}", found.reason);
+}
+
+#[test]
+fn a_run_whose_last_data_is_still_awaited_is_pending() {
+    let policy = policy_of("run", DT, "");
+    let (question, facts) = facts(&policy, "{run: {age: 30m, ended: 0s}}");
+    let mut rack = (*facts[0]).clone();
+    rack.watermark = rack.watermark - Microseconds::from_seconds(20);
+    let found = judge(&policy, &question, &[Arc::new(rack)]);
+    assert_eq!(found.verdict, PENDING, "{}", found.reason);
+    assert_eq!(found.wait_until, Some(question.asked_at + Microseconds::from_seconds(20)));
+    assert_eq!(judge(&policy, &question, &facts).verdict, PASS);
+}
+
+#[test]
+fn what_was_asked_for_after_now_is_pending_even_when_older_facts_are_bad() {
+    let policy = policy(DT, "");
+    for outcome in ["ok", "not_ok"] {
+        let (question, facts) =
+            facts(&policy, &format!("{{notBefore: 90s, objectives: {{dt: {{outcome: {outcome}}}}}}}"));
+        let found = judge(&policy, &question, &facts);
+        assert_eq!(found.verdict, PENDING);
+        assert_eq!(found.wait_until, Some(question.asked_at + Microseconds::from_seconds(90)));
+        let later = Question { asked_at: question.asked_at + Microseconds::from_seconds(90), ..question };
+        let mut rack = (*facts[0]).clone();
+        rack.watermark = rack.watermark + Microseconds::from_seconds(90);
+        let found = judge(&policy, &later, &[Arc::new(rack)]);
+        assert_eq!(found.verdict, if outcome == "ok" { PASS } else { FAIL });
+    }
+}
+
+#[test]
+fn a_deadline_without_a_run_counts_from_the_first_time_of_asking() {
+    let policy = policy(COVERAGE, "waitFor: {deadline: 10m}");
+    let (mut question, facts) = facts(&policy, "{coverage: {coolant_flow: 0.5}}");
+    assert_eq!(judge(&policy, &question, &facts).verdict, PENDING);
+    question.waiting_since = Some(question.asked_at - Microseconds::from_minutes(9));
+    let waiting = judge(&policy, &question, &facts);
+    assert_eq!(waiting.verdict, PENDING);
+    assert!(waiting.wait_until <= Some(question.asked_at + Microseconds::from_minutes(1)));
+    question.waiting_since = Some(question.asked_at - Microseconds::from_minutes(10));
+    assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
+}
+
+#[test]
+fn a_signal_that_never_came_is_inconclusive_with_its_name() {
+    let policy = policy("- {objective: renamed}\n- {coverage: {signals: [coolant_flow, pump_speed]}}", "");
+    let found = verdict(&policy, "{missing: [renamed, pump_speed]}");
+    assert_eq!(found.verdict, INCONCLUSIVE);
+    for check in ["renamed", "coverage"] {
+        assert_eq!(row(&found, check).unknown_reason, Some(UnknownReason::NeverSeen));
+    }
+    assert!(row(&found, "renamed").reason.contains("\"renamed\""));
+    assert!(row(&found, "coverage").reason.contains("pump_speed was never seen"));
+}
+
+#[test]
+fn a_rack_nobody_ever_saw_is_inconclusive() {
+    let policy = policy(&format!("{DT}\n{COVERAGE}"), "");
+    let found = verdict_of(&policy, &[("r1", "{}"), ("r2", "{neverSeen: true}")]);
+    assert_eq!(found.verdict, INCONCLUSIVE);
+    assert_eq!(
+        found.racks.iter().map(|rack| (&*rack.rack, rack.verdict)).collect::<Vec<_>>(),
+        [("r1", PASS), ("r2", INCONCLUSIVE)]
+    );
+    assert!(found.reason.contains("rack r2 was never seen"), "{}", found.reason);
+}
+
+#[test]
+fn a_host_that_no_site_file_names_is_not_asked_for_what_it_never_had() {
+    let policy = policy("- {objective: dt, undeclared: whenSeen}\n- {objective: margin}", "");
+    let found = verdict(&policy, "{undeclared: true, missing: [dt]}");
+    assert_eq!(found.verdict, PASS);
+    assert_eq!(found.checks.len(), 1, "the check that is not asked has no row");
+    assert_eq!(verdict(&policy, "{missing: [dt]}").verdict, INCONCLUSIVE, "a declared rack must have it");
+    let broken = verdict(&policy, "{undeclared: true, objectives: {dt: {outcome: not_ok}}}");
+    assert_eq!(broken.verdict, FAIL, "where it is seen it counts");
+    let nothing = verdict(&policy, "{undeclared: true, missing: [dt, margin]}");
+    assert_eq!(nothing.verdict, INCONCLUSIVE);
+}
+
+#[test]
+fn nothing_asked_is_nothing_known() {
+    let policy = policy("- {objective: dt, undeclared: whenSeen}", "");
+    let found = verdict(&policy, "{undeclared: true, missing: [dt]}");
+    assert_eq!((found.verdict, found.score), (INCONCLUSIVE, None));
+    assert!(found.reason.contains("no check of the policy applies to rack r1"), "{}", found.reason);
+}
+
+#[test]
+fn a_failed_objective_tells_observed_threshold_place_budget_and_time_to_threshold() {
+    let found = verdict(
+        &policy(DT, ""),
+        "{objectives: {dt: {outcome: not_ok, observed: 13.4, threshold: 12, bad: 0.2, budgetLeft: -3.2}}}",
+    );
+    assert_eq!(
+        found.reason,
+        "dt 13.4 K > 12 K on rack r1 (worst at 2026-01-05T10:00:00Z, now 13.4 K), bad 4h 48m of 1d, \
+         budget spent 4.2×, window 28d, coverage 100 %; time to threshold 0s"
+    );
+    assert_eq!(found.cause, Some(Cause::Release));
+    let row = row(&found, "dt");
+    assert_eq!((row.observed, row.threshold, &*row.unit), (Some(13.4), Some(12.0), "K"));
+    assert_eq!(row.worst_group, "site s1, loop loop-a, rack r1");
+    assert!(
+        row.evidence
+            .iter()
+            .any(|evidence| evidence.query.contains("FROM samples") && evidence.query.contains("'r1'"))
+    );
+    assert!(row.evidence.iter().any(|evidence| evidence.query.contains("FROM slo_status")));
+}
+
+#[test]
+fn hard_means_one_bad_unit_above_the_noise_floor() {
+    // 24 h judged: a share of 0.0001 is 8.64 s.
+    let cases = [
+        ("", 0.0001, FAIL),
+        ("noiseFloor: 5s,", 0.0001, FAIL),
+        ("noiseFloor: 10s,", 0.0001, PASS),
+        ("", 0.0, PASS),
+    ];
+    for (floor, bad, expected) in cases {
+        let policy = policy(&format!("- {{objective: dt, {floor} hard: true}}"), "");
+        let found = verdict(&policy, &format!("{{objectives: {{dt: {{bad: {bad}}}}}}}"));
+        assert_eq!(found.verdict, expected, "{floor} {bad}: {}", found.reason);
+    }
+}
+
+#[test]
+fn zero_tolerance_can_stand_in_the_policy_itself() {
+    let policy = policy("- {objective: {inline: {signal: leak_state, equals: ok}}, hard: true}", "");
+    assert_eq!(verdict(&policy, "{}").verdict, PASS);
+    let leak =
+        verdict(&policy, "{objectives: {'leak_state = ok': {outcome: not_ok, observed: 2, bad: 0.01}}}");
+    assert_eq!(leak.verdict, FAIL);
+    assert!(leak.reason.starts_with("leak_state = ok critical is not ok on rack r1"), "{}", leak.reason);
+    assert_eq!(verdict(&policy, "{missing: ['leak_state = ok']}").verdict, INCONCLUSIVE);
+}
+
+#[test]
+fn a_fail_that_is_marked_warn_counts_as_a_warning_and_an_unknown_does_not() {
+    let policy = policy("- {objective: dt, warn: true}", "");
+    assert_eq!(verdict(&policy, "{objectives: {dt: {outcome: not_ok}}}").verdict, WARN);
+    assert_eq!(
+        verdict(&policy, "{objectives: {dt: {outcome: unknown, coverage: 0.5}}}").verdict,
+        INCONCLUSIVE
+    );
+}
+
+#[test]
+fn the_facility_does_not_fail_a_release_unless_the_policy_says_so() {
+    let facts = "{objectives: {dt: {outcome: not_ok, cause: facility}}}";
+    let found = verdict(&policy(DT, ""), facts);
+    assert_eq!((found.verdict, found.cause), (INCONCLUSIVE, Some(Cause::Facility)));
+    let strict = verdict(&policy(DT, "onFacilityCause: FAIL"), facts);
+    assert_eq!((strict.verdict, strict.cause), (FAIL, Some(Cause::Facility)));
+    let hard = verdict(&policy("- {objective: dt, hard: true}", ""), facts);
+    assert_eq!(hard.verdict, FAIL, "zero tolerance, whoever's doing it is");
+    let both = verdict(
+        &policy("- {objective: dt}\n- {objective: other}", ""),
+        "{objectives: {dt: {outcome: not_ok, cause: facility}, other: {outcome: not_ok}}}",
+    );
+    assert_eq!((both.verdict, both.cause), (FAIL, Some(Cause::Release)), "the release is to blame as well");
+}
+
+#[test]
+fn load_that_was_not_there_shows_nothing() {
+    let policy = policy_of(
+        "run",
+        "- {soak: {min: 20m, loadMin: 60kW}}\n- {powerEnvelope: {shareOfNominal: 0.95, for: 10m}}",
+        "",
+    );
+    let soaked = verdict(&policy, "{load: {longest: 12m, total: 25m}}");
+    assert_eq!(soaked.verdict, PASS, "{}", soaked.reason);
+    let (question, few) = facts(&policy, "{load: {longest: 4m, total: 15m}}");
+    let waiting = judge(&policy, &question, &few);
+    assert_eq!(waiting.verdict, PENDING);
+    assert_eq!(row(&waiting, "soak").wait_until, Some(question.asked_at + Microseconds::from_minutes(5)));
+    assert_eq!(
+        row(&waiting, "power-envelope").wait_until,
+        Some(question.asked_at + Microseconds::from_minutes(6))
+    );
+    assert_eq!(waiting.wait_until, row(&waiting, "soak").wait_until);
+    let over = verdict(&policy, "{run: {age: 60m, ended: 5m}, load: {longest: 4m, total: 15m}}");
+    assert_eq!(over.verdict, INCONCLUSIVE);
+    assert_eq!(row(&over, "soak").unknown_reason, Some(UnknownReason::NotEnoughEvidence));
+}
+
+#[test]
+fn racks_that_nothing_is_known_of_do_not_hold_the_rest_up_but_a_fail_does() {
+    let bad = "{objectives: {dt: {outcome: not_ok}}}";
+    let silent = "{objectives: {dt: {outcome: unknown, coverage: 0.2}}}";
+    let of_four = |share: &str, last: &str| -> Verdict {
+        let policy = policy(DT, &format!("scope: {{of: rack, combine: {share}}}"));
+        verdict_of(&policy, &[("r1", "{}"), ("r2", "{}"), ("r3", "{}"), ("r4", last)])
+    };
+    assert_eq!(of_four("worst", silent).verdict, INCONCLUSIVE);
+    assert_eq!(of_four("atLeast(0.76)", silent).verdict, INCONCLUSIVE);
+    let carried = of_four("atLeast(0.75)", silent);
+    assert_eq!(carried.verdict, WARN, "unknown never becomes PASS");
+    assert_eq!(carried.racks[3].verdict, INCONCLUSIVE);
+    assert_eq!(of_four("atLeast(0.75)", bad).verdict, FAIL, "a FAIL is never outvoted");
+    assert_eq!(of_four("atLeast(0.75)", "{}").verdict, PASS);
+}
+
+#[test]
+fn the_oldest_watermark_counts_for_all_racks() {
+    let policy = policy(DT, "");
+    let (mut question, one) = facts(&policy, "{notBefore: 0s}");
+    let mut other: RackFacts = (*one[0]).clone();
+    other.place.rack = Some("r2".into());
+    other.watermark = other.watermark - Microseconds::from_seconds(60);
+    question.racks.push("r2".into());
+    let found = judge(&policy, &question, &[one[0].clone(), Arc::new(other.clone())]);
+    assert_eq!(found.watermark, other.watermark);
+    assert_eq!(found.verdict, PENDING);
+    assert!(found.racks.iter().all(|rack| rack.verdict == PENDING));
+}
+
+#[test]
+fn a_loop_is_judged_with_all_its_racks() {
+    let policy = policy_of("loop", DT, "");
+    let found = verdict_of(&policy, &[("r1", "{}"), ("r2", "{objectives: {dt: {outcome: not_ok}}}")]);
+    assert_eq!(found.scope.racks, ["loop-a".into()]);
+    assert_eq!(
+        found.racks.iter().map(|rack| (&*rack.rack, rack.verdict)).collect::<Vec<_>>(),
+        [("r1", PASS), ("r2", FAIL)]
+    );
+}
+
+#[test]
+fn a_policy_about_runs_takes_the_active_run_and_knows_when_there_is_none() {
+    let policy = policy_of("run", DT, "");
+    let (mut question, active) = facts(&policy, "{}");
+    question.run = None;
+    let found = judge(&policy, &question, &active);
+    assert_eq!((found.verdict, found.run_id.as_deref()), (PASS, Some("run-1")));
+    let (mut question, ended) = facts(&policy, "{run: {ended: 5m}}");
+    question.run = None;
+    let found = judge(&policy, &question, &ended);
+    assert_eq!((found.verdict, found.run_id), (INCONCLUSIVE, None));
+    question.run = Some("nobody-knows".into());
+    let found = judge(&policy, &question, &ended);
+    assert_eq!(found.verdict, INCONCLUSIVE);
+    assert!(found.reason.contains("thermogate run start"), "{}", found.reason);
+}
+
+#[test]
+fn a_policy_that_is_only_tried_answers_pass_and_says_what_it_found() {
+    let policy = policy(DT, "dryRun: true");
+    let found = verdict(&policy, "{objectives: {dt: {outcome: not_ok}}}");
+    assert_eq!((found.verdict, found.dry_run, found.would_be), (PASS, true, Some(FAIL)));
+    assert!(found.reason.starts_with("dry run, would be FAIL: "), "{}", found.reason);
+    assert_eq!(row(&found, "dt").verdict, FAIL);
+}
+
+#[test]
+fn an_override_stands_beside_the_verdict_until_it_expires() {
+    let policy = policy(DT, "");
+    let (mut question, facts) = facts(&policy, "{objectives: {dt: {outcome: not_ok}}}");
+    let given = Override {
+        evaluation: "0123456789abcdef".into(),
+        time: question.asked_at,
+        checks: vec!["dt".into()],
+        by: "kim".into(),
+        why: "known, pump is being changed".into(),
+        until: question.asked_at + Microseconds::from_hours(1),
+    };
+    question.overrides = vec![given];
+    let found = judge(&policy, &question, &facts);
+    assert_eq!(found.verdict, FAIL);
+    assert_eq!((found.overrides.len(), &*found.overrides[0].by), (1, "kim"));
+    question.asked_at = question.asked_at + Microseconds::from_hours(1);
+    assert!(judge(&policy, &question, &facts).overrides.is_empty());
+}
+
+#[test]
+fn the_evaluation_id_is_made_from_policy_scope_watermark_and_request() {
+    let checks = policy(DT, "");
+    let (question, facts) = facts(&checks, "{}");
+    let id = |question: &Question, facts: &[Arc<RackFacts>]| judge(&checks, question, facts).evaluation_id;
+    let first = id(&question, &facts);
+    assert_eq!(first.len(), 16);
+    assert_eq!(first, id(&Question { asked_at: EventTime::from_unix_micros(0), ..question.clone() }, &facts));
+    let mut later = (*facts[0]).clone();
+    later.watermark = later.watermark + Microseconds(1);
+    for other in [
+        id(&Question { request_id: "another".into(), ..question.clone() }, &facts),
+        id(&Question { racks: vec!["r1".into(), "r2".into()], ..question.clone() }, &facts),
+        id(&question, &[Arc::new(later)]),
+        judge(&policy("- {objective: dt, weight: 2}", ""), &question, &facts).evaluation_id,
+    ] {
+        assert_ne!(first, other);
+    }
+}
+
+#[test]
+fn the_score_is_a_number_for_callers_and_stays_in_its_band() {
+    let checks = policy("- {objective: a, weight: 3}\n- {objective: b}", "");
+    let cases = [
+        ("{}", PASS, Some(100)),
+        ("{objectives: {b: {budgetLeft: 0.1}}}", WARN, Some(88)),
+        ("{objectives: {a: {budgetLeft: 0.1}}}", WARN, Some(75)),
+        ("{objectives: {b: {outcome: not_ok}}}", FAIL, Some(74)),
+        ("{objectives: {a: {outcome: not_ok}}}", FAIL, Some(25)),
+        ("{objectives: {b: {outcome: unknown}}}", INCONCLUSIVE, None),
+    ];
+    for (given, expected, score) in cases {
+        let found = verdict(&checks, given);
+        assert_eq!((found.verdict, found.score), (expected, score), "{given}: {}", found.reason);
+    }
+}
+
+#[test]
+fn burn_windows_that_are_not_full_say_nothing_yet() {
+    let policy = policy("- {burnRate: {tier: page}}\n- {objective: dt}", "");
+    let (question, facts) = facts(&policy, "{age: 10m}");
+    let mut young = (*facts[0]).clone();
+    young.objectives[0].burn[0].ready = false;
+    let found = judge(&policy, &question, &[Arc::new(young.clone())]);
+    let burn = row(&found, "burn-rate-page");
+    assert_eq!((burn.verdict, burn.unknown_reason), (PENDING, Some(UnknownReason::WindowIncomplete)));
+    // The shortest window is 30 minutes long and began 10 minutes ago.
+    assert_eq!(burn.wait_until, Some(question.asked_at + Microseconds::from_minutes(20)));
+    young.objectives[0].burn.clear();
+    let found = judge(&policy, &question, &[Arc::new(young)]);
+    let burn = row(&found, "burn-rate-page");
+    assert_eq!((burn.verdict, burn.unknown_reason), (INCONCLUSIVE, Some(UnknownReason::NotEnoughEvidence)));
+}
+
+#[test]
+fn a_redundant_sensor_stands_in_for_one_that_is_silent_or_not_trusted() {
+    let policy = policy(&format!("{DT}\n- {{coverage: {{signals: [dt]}}}}"), "");
+    let (question, facts) = facts(&policy, "{coverage: {dt: 0.1}, distrusted: [dt]}");
+    assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
+    let mut two = (*facts[0]).clone();
+    let mut second = two.coverage.iter().find(|coverage| &*coverage.signal == "dt").unwrap().clone();
+    second.sensor = Some("b".into());
+    second.known = second.asked;
+    two.coverage.push(second);
+    let found = judge(&policy, &question, &[Arc::new(two)]);
+    assert_eq!(found.verdict, PASS, "{}", found.reason);
+}
