@@ -178,7 +178,8 @@ impl Service {
 
     /// Rows of a query, one JSON object each.
     pub fn sql(&self, query: &str) -> Vec<serde_json::Value> {
-        self.run(&["sql", query, "--output", "json"]).json_lines()
+        let answer = self.run(&["sql", query, "--output", "json"]).expect_success();
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{query}: {error}: {answer}"))
     }
 
     /// Posts a body to its HTTP port.

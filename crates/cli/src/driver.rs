@@ -61,7 +61,7 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
     }
     counts.unreadable_rows = source.unreadable_rows();
     for row in source.unreadable() {
-        eprintln!("thermogate: passed over: {row}");
+        eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
     }
     driver.finish();
     counts.facts = driver.evaluator.rack_facts();

@@ -86,6 +86,23 @@ pub async fn write(
     Ok(rows)
 }
 
+/// Writes rows that are all there, such as those that came over a wire.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_batches(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    format: Format,
+    output: &mut (dyn Write + Send),
+) -> Result<(), FormatError> {
+    let mut sink = Sink::new(format, output, schema)?;
+    for batch in batches {
+        sink.write(batch.clone())?;
+    }
+    sink.finish()
+}
+
 enum Sink<'a> {
     Table { output: &'a mut (dyn Write + Send), schema: SchemaRef, batches: Vec<RecordBatch> },
     Csv { writer: arrow::csv::Writer<&'a mut (dyn Write + Send)>, schema: SchemaRef },

@@ -55,7 +55,7 @@ async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Re
         }
     }
     for row in source.unreadable() {
-        eprintln!("thermogate: passed over: {row}");
+        eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
     }
     pipeline.finish(last.unwrap_or(EventTime::MINIMUM)).await.map_err(|refused| Failure::unreachable(refused.message))?;
     Ok((rows, readings, source.unreadable_rows()))

@@ -1,19 +1,21 @@
 //! `thermogate sql`: questions to a running service or to a data folder.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
-use history::query::format;
-use history::query::named;
+use history::format::{self, Format};
+use history::lock::{self, Holder};
+use history::query::NamedQuery;
+use service::offline;
+use Question;
+use service::settings::Settings;
+use service::shared::Answer;
 
 use super::run::name_and_value;
 use crate::arguments::{HttpArguments, RowOutput, SqlArguments};
 use crate::client;
 use crate::failure::Failure;
-use crate::terminal;
 
 /// Runs the command.
 pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
@@ -22,13 +24,13 @@ pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
         return Ok(0);
     }
     let question = question(arguments)?;
-    let (schema, batches) = client::runtime()?.block_on(answer(arguments, &question))?;
-    print(arguments, &schema, &batches)?;
+    let answer = client::runtime()?.block_on(answer(arguments, &question))?;
+    print(arguments, &answer)?;
     Ok(0)
 }
 
 fn list() {
-    for query in named::all() {
+    for query in NamedQuery::all() {
         println!("{}\n  {}", query.name, query.purpose);
         for parameter in &query.parameters {
             println!("  --parameter {}={}  {}", parameter.name, parameter.default.as_deref().unwrap_or("…"), parameter.meaning);
@@ -41,7 +43,7 @@ fn list() {
 }
 
 /// The question as the service takes it.
-fn question(arguments: &SqlArguments) -> Result<service::question::Question, Failure> {
+fn question(arguments: &SqlArguments) -> Result<Question, Failure> {
     let parameters: BTreeMap<String, String> =
         arguments.parameters.iter().map(|text| name_and_value("--parameter", text)).collect::<Result<_, _>>()?;
     let sql = match (&arguments.sql, &arguments.query) {
@@ -58,47 +60,50 @@ fn question(arguments: &SqlArguments) -> Result<service::question::Question, Fai
     if sql.is_some() && !parameters.is_empty() {
         return Err(Failure::bad_input("--parameter goes with --query: a query of your own holds its values itself"));
     }
-    Ok(service::question::Question { sql, query: arguments.query.clone(), parameters })
+    Ok(Question { sql, query: arguments.query.clone(), parameters })
 }
 
-async fn answer(arguments: &SqlArguments, question: &service::question::Question) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
-    let live = match &arguments.data {
-        None => Some(arguments.service.clone()),
-        Some(folder) => history::lock::holder(folder)
-            .and_then(|holder| holder.http())
-            .map(|http| HttpArguments { http, token: arguments.service.token.clone() }),
-    };
-    match (live, &arguments.data) {
-        (Some(service), _) => {
-            let body = serde_json::to_string(question).map_err(|error| Failure::bad_input(error.to_string()))?;
-            let bytes = client::http(&service, "/v1/sql", Some(body)).await?;
-            let broken = |error: arrow::error::ArrowError| Failure::unreachable(format!("{}: the answer is no Arrow stream: {error}", service.http));
-            let reader = StreamReader::try_new(bytes.as_slice(), None).map_err(broken)?;
-            let schema = reader.schema();
-            Ok((schema, reader.collect::<Result<_, _>>().map_err(broken)?))
+async fn answer(arguments: &SqlArguments, question: &Question) -> Result<Answer, Failure> {
+    let Some(folder) = &arguments.data else { return ask_service(&arguments.service, question).await };
+    let holder = lock::holder(folder).map_err(|error| Failure::bad_input(error.to_string()))?;
+    match holder {
+        None => {
+            let settings = Settings::load(None, std::iter::empty(), &[])?;
+            offline::answer(folder, question, &settings).await.map_err(|error| Failure::bad_input(error.to_string()))
         }
-        (None, Some(folder)) => service::offline::answer(folder, question).await.map_err(|error| Failure::bad_input(error.to_string())),
-        (None, None) => Err(Failure::bad_input("say where to ask: --http or --data")),
+        Some(Holder { address: Some(http), .. }) => {
+            ask_service(&HttpArguments { http, token: arguments.service.token.clone() }, question).await
+        }
+        Some(Holder { pid, address: None }) => {
+            Err(Failure::unreachable(format!("{} is held by process {pid}, which does not serve yet or reads it as well: try again", folder.display())))
+        }
     }
 }
 
-fn print(arguments: &SqlArguments, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(), Failure> {
-    let text = match arguments.output {
-        RowOutput::Table => {
-            let (header, rows) = format::cells(schema, batches).map_err(|error| Failure::unreachable(error.to_string()))?;
-            let header: Vec<&str> = header.iter().map(String::as_str).collect();
-            (terminal::drawn(&header, rows.into_iter()) + "\n").into_bytes()
-        }
-        RowOutput::Csv => format::csv(schema, batches).map_err(|error| Failure::unreachable(error.to_string()))?,
-        RowOutput::Json => format::json_lines(batches).map_err(|error| Failure::unreachable(error.to_string()))?,
+async fn ask_service(service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
+    let body = serde_json::to_string(question).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let bytes = client::http(service, "/v1/sql", Some(body)).await?;
+    let broken = |error: arrow::error::ArrowError| Failure::unreachable(format!("{}: the answer is no Arrow stream: {error}", service.http));
+    let reader = StreamReader::try_new(bytes.as_slice(), None).map_err(broken)?;
+    let schema = reader.schema();
+    Ok(Answer { schema, batches: reader.collect::<Result<_, _>>().map_err(broken)? })
+}
+
+fn print(arguments: &SqlArguments, answer: &Answer) -> Result<(), Failure> {
+    let format = match arguments.output {
+        RowOutput::Table => Format::Table,
+        RowOutput::Csv => Format::Csv,
+        RowOutput::Json => Format::Json,
         RowOutput::Parquet if arguments.file.is_none() => {
             return Err(Failure::bad_input("--output parquet needs --file: a terminal cannot show it"));
         }
-        RowOutput::Parquet => format::parquet(schema, batches).map_err(|error| Failure::unreachable(error.to_string()))?,
+        RowOutput::Parquet => Format::Parquet,
     };
+    let mut bytes = Vec::new();
+    format::write_batches(&answer.schema, &answer.batches, format, &mut bytes).map_err(|error| Failure::unreachable(error.to_string()))?;
     match &arguments.file {
-        Some(path) => std::fs::write(path, text).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display()))),
-        None => std::io::Write::write_all(&mut std::io::stdout(), &text).or_else(|error| match error.kind() {
+        Some(path) => std::fs::write(path, bytes).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display()))),
+        None => std::io::stdout().write_all(&bytes).or_else(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Ok(()),
             _ => Err(Failure::bad_input(format!("standard output: {error}"))),
         }),

@@ -50,7 +50,7 @@ fn request(readings: &[Reading]) -> ExportMetricsServiceRequest {
         .into_iter()
         .map(|(signal, data_points)| Metric {
             name: signal.to_owned(),
-            unit: telemetry::signal::find(signal).map_or_else(String::new, |signal| signal.unit.to_owned()),
+            unit: telemetry::signal::find(signal).map_or_else(String::new, |signal| signal.unit.symbol().to_owned()),
             data: Some(metric::Data::Gauge(Gauge { data_points })),
             ..Metric::default()
         })
