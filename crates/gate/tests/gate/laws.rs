@@ -38,7 +38,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 fn objective() -> impl Strategy<Value = String> {
-    let outcome = prop::sample::select(vec!["ok", "ok", "ok", "not_ok", "unknown"]);
+    let outcome = prop::sample::select(vec!["ok", "ok", "ok", "ok", "not_ok", "unknown"]);
     let cause = prop::sample::select(vec!["release", "facility", "rack", "sensor", "unknown"]);
     let unknown = prop::sample::select(vec![
         "never_seen",
@@ -48,9 +48,9 @@ fn objective() -> impl Strategy<Value = String> {
         "window_incomplete",
         "uncalibrated",
     ]);
-    (outcome, cause, unknown, 0u32..4, -2.0..1.0f64, 0.0..20.0f64, 0u32..6).prop_map(
+    (outcome, cause, unknown, 0u32..8, 0.0..1.0f64, 0.0..20.0f64, 0u32..9).prop_map(
         |(outcome, cause, unknown, missing, budget, observed, kind)| {
-            let coverage = [1.0, 1.0, 0.96, 0.4][missing as usize];
+            let coverage = [1.0, 1.0, 1.0, 1.0, 0.97, 0.96, 0.9, 0.4][missing as usize];
             let more = match kind {
                 0 => ", burning: page",
                 1 => ", burning: ticket",
@@ -68,57 +68,36 @@ fn objective() -> impl Strategy<Value = String> {
     )
 }
 
-/// What differs from a healthy rack, in few or many things.
+/// One of the texts, or nothing: most racks are healthy in most things.
+fn seldom(texts: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop_oneof![7 => Just(""), 1 => prop::sample::select(texts)]
+}
+
+/// What differs from a healthy rack, in nothing, one thing or several.
 fn differences() -> impl Strategy<Value = String> {
-    let objectives = prop::collection::vec(
-        (
-            prop::sample::select(vec!["dt", "supply", "leak", "'smoke_state = ok'", "throttle", "heading"]),
-            objective(),
-        ),
-        0..3,
-    );
-    let missing = prop::sample::select(vec![
-        "",
-        "",
-        "",
-        "",
-        "missing: [dt], ",
-        "missing: [coolant_flow], ",
-        "missing: [rack_power, leak], ",
-    ]);
-    let finding = prop::sample::select(vec![
-        "",
-        "",
+    let names =
+        prop::sample::select(vec!["dt", "supply", "leak", "'smoke_state = ok'", "throttle", "heading"]);
+    let objectives = prop_oneof![
+        3 => Just(Vec::new()),
+        2 => prop::collection::vec((names, objective()), 1..3),
+    ];
+    let missing = seldom(&["missing: [dt], ", "missing: [coolant_flow], ", "missing: [rack_power, leak], "]);
+    let finding = seldom(&[
         "findings: [{detector: pump, severity: critical, cause: facility}], ",
         "findings: [{detector: stuck, severity: warning, cause: sensor, signal: dt}], ",
         "findings: [{detector: gap, severity: critical, cause: sensor}], ",
+        "findings: [{detector: filter, severity: warning}], ",
         "findings: [{detector: leak, severity: info}], ",
     ]);
-    let coverage =
-        prop::sample::select(vec!["", "", "coverage: {coolant_flow: 0.94}, ", "coverage: {dt: 0.1}, "]);
-    let run = prop::sample::select(vec![
-        "",
-        "",
-        "run: {age: 5m}, ",
-        "run: {age: 2h, ended: 5m}, ",
-        "run: {age: 10m, ended: 0s}, ",
-    ]);
-    let previous = prop::sample::select(vec![
-        "",
-        "",
+    let coverage = seldom(&["coverage: {coolant_flow: 0.94}, ", "coverage: {dt: 0.1}, "]);
+    let run = seldom(&["run: {age: 5m}, ", "run: {age: 2h, ended: 5m}, ", "run: {age: 10m, ended: 0s}, "]);
+    let previous = seldom(&[
         "previousRun: {age: 9h, ended: 8h, failed: true}, ",
         "previousRun: {age: 9h, ended: 8h, state: aborted}, recovery: [{signal: dt, now: 20, band: [1, 3]}], ",
         "previousRun: {age: 9h, ended: 8h, state: aborted}, recovery: [{signal: dt, now: 2, band: [1, 3], insideFor: 1h}], ",
     ]);
-    let load = prop::sample::select(vec!["", "load: {longest: 3m, total: 5m}, "]);
-    let rest = prop::sample::select(vec![
-        "",
-        "",
-        "undeclared: true, ",
-        "notBefore: 1m, ",
-        "maintenance: 5m, ",
-        "neverSeen: true, ",
-    ]);
+    let load = seldom(&["load: {longest: 3m, total: 5m}, "]);
+    let rest = seldom(&["undeclared: true, ", "notBefore: 1m, ", "maintenance: 5m, ", "neverSeen: true, "]);
     (objectives, missing, finding, coverage, run, (previous, load, rest)).prop_map(
         |(mut objectives, missing, finding, coverage, run, (previous, load, rest))| {
             objectives.sort();
@@ -133,9 +112,9 @@ fn differences() -> impl Strategy<Value = String> {
     )
 }
 
-/// A policy, a question about one to three racks, and their facts.
+/// A policy, a question about one or two racks, and their facts.
 fn cases() -> impl Strategy<Value = (Policy, Question, Vec<Arc<RackFacts>>)> {
-    (policies(), prop::collection::vec(differences(), 1..4)).prop_map(|(policy, racks)| {
+    (policies(), prop::collection::vec(differences(), 1..3)).prop_map(|(policy, racks)| {
         let mut question: Option<Question> = None;
         let mut facts = Vec::new();
         for (index, text) in racks.iter().enumerate() {
@@ -304,10 +283,15 @@ proptest! {
             less[index] = Arc::new(forget(&less[index], way, which));
         }
         let after = judge(&policy, &question, &less);
-        prop_assert!(
-            goodness(after.verdict) <= goodness(before.verdict),
-            "{} became {}: {} / {}", before.verdict, after.verdict, before.reason, after.reason
-        );
+        let told = || format!("{} became {}: {} / {}", before.verdict, after.verdict, before.reason, after.reason);
+        for (before, after) in before.racks.iter().zip(&after.racks) {
+            prop_assert!(goodness(after.verdict) <= goodness(before.verdict), "{}", told());
+        }
+        match policy.scope.combine {
+            Combine::Worst => prop_assert!(goodness(after.verdict) <= goodness(before.verdict), "{}", told()),
+            // Racks that nothing is known of do not hold the rest up there: the policy wants it so. Never PASS.
+            Combine::AtLeast(_) => prop_assert!(after.verdict != PASS || before.verdict == PASS, "{}", told()),
+        }
     }
 
     /// GT-5: the order in which racks are named and facts come says nothing.
@@ -353,7 +337,7 @@ fn the_generated_cases_reach_every_verdict() {
         let verdict = judge(&policy, &question, &facts).verdict;
         count[VerdictKind::ALL.iter().position(|kind| *kind == verdict).unwrap()] += 1;
     }
-    assert!(count.iter().all(|count| *count >= 10), "{:?} of {count:?}", VerdictKind::ALL);
+    assert!(count.iter().all(|count| *count >= 20), "{:?} of {count:?}", VerdictKind::ALL);
 }
 
 #[test]
