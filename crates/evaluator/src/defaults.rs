@@ -25,3 +25,52 @@ pub(crate) fn burn_rate_policies() -> Document {
 fn document((name, text): (&str, &str)) -> Document {
     Document { name: name.into(), text: text.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use telemetry::Microseconds;
+    use telemetry::expression::KnownSignals;
+    use telemetry::record::Configuration;
+
+    use super::*;
+    use crate::objective_test::{TestOutcome, run_tests};
+
+    /// The unit tests that stand beside the shipped objectives.
+    const TESTS: [(&str, &str); 3] = [
+        ("slo/coolant.test.yaml", include_str!("../../../slo/coolant.test.yaml")),
+        ("slo/gpu.test.yaml", include_str!("../../../slo/gpu.test.yaml")),
+        ("slo/leak.test.yaml", include_str!("../../../slo/leak.test.yaml")),
+    ];
+
+    fn outcomes(objectives: Vec<Document>) -> Vec<TestOutcome> {
+        let configuration = Configuration {
+            hash: String::new(),
+            site: None,
+            mappings: Vec::new(),
+            objectives,
+            policies: Vec::new(),
+            needs: Vec::new(),
+            allowed_lateness: Microseconds::ZERO,
+        };
+        let run = |test| run_tests(&document(test), &configuration, &KnownSignals::canonical());
+        TESTS.into_iter().flat_map(|test| run(test).unwrap_or_else(|errors| panic!("{errors:#?}"))).collect()
+    }
+
+    #[test]
+    fn the_shipped_objectives_do_what_their_unit_tests_say() {
+        let failed: Vec<String> =
+            outcomes(default_documents()).iter().filter(|it| !it.passed).map(ToString::to_string).collect();
+        assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    }
+
+    #[test]
+    fn a_loosened_limit_is_noticed_by_the_unit_tests() {
+        let loosen = |document: Document| Document {
+            text: document.text.replace("value: 45,", "value: 55,"),
+            ..document
+        };
+        let outcomes = outcomes(default_documents().into_iter().map(loosen).collect());
+        let failed = outcomes.iter().filter(|outcome| !outcome.passed);
+        assert!(failed.clone().count() >= 3, "{:#?}", failed.collect::<Vec<_>>());
+    }
+}
