@@ -62,6 +62,6 @@ pub trait Log: Send + Sync {
     fn bytes(&self) -> u64;
 }
 
-/// Where the streams go on: the position after the last one that anybody else has kept (a checkpoint, a table's
-/// transaction), so that no position is ever used twice although the log may have lost its tail.
+/// The last position of each stream that anybody else has kept (a checkpoint, a table's transaction): the stream goes
+/// on behind it, so that no position is ever used twice although the log may be gone.
 pub type Floors = std::collections::BTreeMap<u32, Sequence>;

@@ -58,6 +58,23 @@ pub enum LogError {
         /// What was found.
         what: String,
     },
+    /// The operator's: others have kept records that the log does not hold any more.
+    #[error(
+        "the log in {} ends at record {last} of stream {shard}, and tables or checkpoints hold records up to \
+         {kept}: it has lost its end or is older than they are; restore it from a copy, or move it away to go on \
+         without the records between the last checkpoint and {kept}",
+        folder.display()
+    )]
+    Behind {
+        /// The log's folder.
+        folder: PathBuf,
+        /// The stream.
+        shard: u32,
+        /// Its last record.
+        last: Sequence,
+        /// What others have kept.
+        kept: Sequence,
+    },
     /// The operator's: the folder or its disk does not do its part.
     #[error("cannot {act} the log folder {}: {what}", folder.display())]
     Unusable {

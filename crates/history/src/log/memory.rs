@@ -22,7 +22,7 @@ struct Stream {
 }
 
 impl MemoryLog {
-    /// An empty log whose streams start at their floor, else at 1.
+    /// An empty log whose streams start behind their floor, else at 1.
     pub fn new(floors: Floors) -> Self {
         Self { floors, streams: Mutex::default() }
     }
@@ -37,7 +37,7 @@ impl Log for MemoryLog {
         let mut streams = self.streams();
         let written = parts.iter().map(|(shard, records)| {
             let stream = streams.entry(*shard).or_insert_with(|| Stream {
-                first: self.floors.get(shard).copied().unwrap_or(1).max(1),
+                first: self.floors.get(shard).map_or(1, |kept| kept + 1),
                 records: VecDeque::new(),
             });
             stream.records.extend(records.iter().map(codec::encode));

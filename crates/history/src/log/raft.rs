@@ -81,10 +81,8 @@ fn position(entry: &[u8]) -> Sequence {
 impl RaftLog {
     /// Opens the log of a folder, which is made if it is not there; cuts off what a crash left unfinished.
     ///
-    /// Records before a stream's floor that the log has lost are told as a warning: somebody else has kept them.
-    ///
     /// # Errors
-    /// [`LogError::InUse`], [`LogError::Damaged`], [`LogError::Full`], [`LogError::Unusable`].
+    /// [`LogError::InUse`], [`LogError::Damaged`], [`LogError::Behind`], [`LogError::Full`], [`LogError::Unusable`].
     pub fn open(folder: &Path, settings: &LogSettings, floors: Floors) -> Result<Self, LogError> {
         let unusable = |error: io::Error| fault(folder, "open", raft_engine::Error::Io(error));
         fs::create_dir_all(folder).map_err(unusable)?;
@@ -147,23 +145,11 @@ impl RaftLog {
 
     /// The position that follows what the log holds and what others have kept of the stream.
     fn next_after_open(&self, shard: u32) -> Result<Sequence, LogError> {
-        let floor = self.floors.get(&shard).copied().unwrap_or(1).max(1);
+        let kept = self.floors.get(&shard).copied().unwrap_or(0);
         match self.engine.last_index(shard.into()) {
-            None => Ok(floor),
-            Some(last) if last + 1 >= floor => Ok(last + 1),
-            Some(last) => {
-                tracing::warn!(
-                    shard,
-                    first_lost = last + 1,
-                    last_lost = floor - 1,
-                    "the log has lost records that a checkpoint or table already covers; it goes on behind them"
-                );
-                // The records before the hole are covered too, and the region must not have a hole.
-                let mut batch = LogBatch::default();
-                batch.add_command(shard.into(), Command::Clean);
-                self.write(&mut batch, true)?;
-                Ok(floor)
-            }
+            None => Ok(kept + 1),
+            Some(last) if last >= kept => Ok(last + 1),
+            Some(last) => Err(LogError::Behind { folder: self.folder.clone(), shard, last, kept }),
         }
     }
 
