@@ -1,114 +1,79 @@
-//! An alert as Alertmanager takes it. Its labels are its identity: never a value, a window or an id in them.
+//! An alert as Alertmanager's API v2 takes it, and what it would refuse.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use telemetry::EventTime;
-use telemetry::alert::{AlertState, AlertTransition};
-
-use crate::settings::AlertSettings;
-
-/// What a peer has to know of an alert.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Message {
-    /// Identity.
-    pub labels: BTreeMap<String, String>,
-    /// For people.
-    pub annotations: BTreeMap<String, String>,
-    /// First firing; stable over restarts.
-    pub starts_at: EventTime,
-    /// Where people look further.
-    pub generator_url: String,
-    /// What is told.
-    pub told: Told,
-}
-
-/// What is told about an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// It is active.
-    Active,
-    /// It is over.
-    Resolved,
-    /// Nothing: nobody has to know.
-    Nothing,
-}
+use telemetry::{EventTime, Labels, Name};
 
 /// One element of `POST /api/v2/alerts`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Posted<'a> {
-    labels: &'a BTreeMap<String, String>,
-    annotations: &'a BTreeMap<String, String>,
-    starts_at: String,
-    ends_at: String,
-    #[serde(rename = "generatorURL")]
-    generator_url: &'a str,
+pub struct Message {
+    /// Its identity.
+    pub labels: Labels,
+    /// For people.
+    pub annotations: BTreeMap<Name, String>,
+    /// Stable over restarts: since when it has been firing.
+    pub starts_at: String,
+    /// In the future: it fires until then unless told again. Now or past: it is over.
+    pub ends_at: String,
+    /// Where to look.
+    #[serde(rename = "generatorURL", skip_serializing_if = "String::is_empty")]
+    pub generator_url: String,
 }
 
-/// The message for a transition.
-pub fn message(transition: &AlertTransition, external_url: &str) -> Message {
-    let mut annotations: BTreeMap<String, String> = BTreeMap::from([("summary".to_owned(), transition.reason.clone())]);
-    annotations.extend(transition.annotations.iter().map(|(name, text)| (name.to_string(), text.clone())));
-    let told = match transition.to {
-        AlertState::Firing => Told::Active,
-        AlertState::UnknownHold => {
-            annotations.insert("data_state".to_owned(), "unknown".to_owned());
-            Told::Active
-        }
-        AlertState::Resolved => Told::Resolved,
-        // Suppressed while firing means that a cause is told already, or maintenance: the peer is told that it is over.
-        AlertState::Suppressed | AlertState::Inactive | AlertState::Pending => match transition.from {
-            AlertState::Firing | AlertState::UnknownHold => Told::Resolved,
-            AlertState::Inactive | AlertState::Pending | AlertState::Resolved | AlertState::Suppressed => Told::Nothing,
-        },
-    };
-    let labels = transition
-        .labels
+/// A moment of the wall clock, which Alertmanager goes by.
+pub fn wall(time: SystemTime) -> EventTime {
+    let micros = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    EventTime::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// The labels without empty values, which Alertmanager drops as well.
+pub fn labels(given: &Labels) -> Labels {
+    given
         .iter()
-        // Alertmanager drops empty values itself; without them here, equal identities stay equal.
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
-    Message { labels, annotations, starts_at: transition.since, generator_url: format!("{external_url}/v1/status"), told }
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
-/// The alert that fires while all is well.
-pub(crate) fn watchdog(name: &str, settings: &AlertSettings, well: bool) -> Message {
-    let labels = [("alertname", name), ("severity", "none"), ("site", &settings.site)];
-    Message {
-        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        annotations: [("summary".to_owned(), "fires while telemetry is taken in, judged and kept; page when it is missing".to_owned())].into(),
-        starts_at: EventTime::from_unix_micros(0),
-        generator_url: format!("{}/healthz", settings.external_url),
-        told: if well { Told::Active } else { Told::Resolved },
+/// Why Alertmanager would refuse an alert; `None` when it would not.
+pub fn refusal(labels: &Labels, annotations: &BTreeMap<Name, String>) -> Option<String> {
+    if !labels.contains_key("alertname") {
+        return Some("it has no alertname".to_owned());
     }
+    let names = labels.keys().chain(annotations.keys());
+    let unsound = names.into_iter().find(|name| !is_label_name(name))?;
+    Some(format!("{unsound:?} is no label name: letters, digits and _, no digit first"))
 }
 
-impl Message {
-    /// As it is posted now.
-    ///
-    /// - `active_for`: how long Alertmanager may believe in an active alert without hearing of it again.
-    pub(crate) fn posted(&self, now: SystemTime, active_for: Duration) -> Posted<'_> {
-        let ends = match self.told {
-            Told::Active => now + active_for,
-            Told::Resolved | Told::Nothing => now,
-        };
-        let ends = EventTime::from_unix_micros(ends.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64));
-        // Alertmanager refuses an end before the start, which a replay of recorded or future telemetry could cause.
-        let starts = self.starts_at.min(ends);
-        Posted {
-            labels: &self.labels,
-            annotations: &self.annotations,
-            starts_at: starts.to_rfc3339(),
-            ends_at: ends.to_rfc3339(),
-            generator_url: &self.generator_url,
-        }
+/// `[a-zA-Z_][a-zA-Z0-9_]*`
+fn is_label_name(name: &str) -> bool {
+    let first = name.chars().next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    first && name.chars().all(|inside| inside.is_ascii_alphanumeric() || inside == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_alertmanager_would_refuse_is_found_here() {
+        let labels =
+            |name: &str| Labels::from([("alertname".into(), "Hot".into()), (name.into(), "x".into())]);
+        let none = BTreeMap::new();
+        assert_eq!(refusal(&labels("rack"), &none), None);
+        assert!(refusal(&labels("rack-name"), &none).unwrap().contains("\"rack-name\" is no label name"));
+        assert!(refusal(&labels("9rack"), &none).is_some());
+        assert!(refusal(&Labels::new(), &none).unwrap().contains("no alertname"));
+        let annotations = BTreeMap::from([(Name::from("short window"), String::new())]);
+        assert!(refusal(&labels("rack"), &annotations).is_some());
     }
 
-    /// Whether it pages, which keeps its place in a full queue.
-    pub(crate) fn pages(&self) -> bool {
-        self.labels.get("severity").is_some_and(|severity| severity == "page")
+    #[test]
+    fn empty_labels_are_no_part_of_the_identity() {
+        let given = Labels::from([("alertname".into(), "Hot".into()), ("node".into(), "".into())]);
+        assert_eq!(labels(&given).len(), 1);
     }
 }

@@ -1,233 +1,186 @@
-//! One Alertmanager: what it has to know, by identity, and the task that tells it.
+//! One Alertmanager: batches, time-outs, back-off, and bisection of a batch that it refuses.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use reqwest::StatusCode;
+use tokio::sync::watch;
 
-use crate::message::{Message, Told};
-use crate::settings::AlertSettings;
+use crate::PeerMetrics;
+use crate::book::{Book, Due, Heard, Hearing};
+use crate::message::Message;
+use crate::settings::{AlertSettings, AlertSettingsError, endpoint};
 
-/// Alerts of one post; smaller posts lose less when one of them is refused.
-const BATCH: usize = 64;
-/// Waits between two tries of a peer that does not answer, doubled up to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// First wait after a failed attempt.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 
-/// What one peer has to know. Memory is bounded by the number of alerts: a dead peer delays nobody.
-pub(crate) struct Peer {
-    url: String,
-    settings: AlertSettings,
-    client: reqwest::Client,
-    state: Mutex<State>,
-    changed: Notify,
-}
-
+/// What one peer has heard, and how it went. Locked after the book where both are.
 #[derive(Default)]
-struct State {
-    alerts: BTreeMap<BTreeMap<String, String>, Entry>,
-    metrics: PeerMetrics,
+pub struct Ledger {
+    hearing: Hearing,
+    sent: u64,
+    failed: u64,
+    refused: u64,
+    latency: Option<Duration>,
 }
 
-struct Entry {
-    message: Message,
-    /// When it is sent next.
-    due: Instant,
-    /// When a resolved alert is forgotten.
-    forgotten: Option<Instant>,
-    /// Raised with each change, so that an answer to an older state does not count for a newer one.
-    version: u64,
+impl Ledger {
+    /// The numbers for people.
+    pub fn metrics(&self, peer: &str, book: &Book) -> PeerMetrics {
+        PeerMetrics {
+            peer: peer.to_owned(),
+            sent: self.sent,
+            failed: self.failed,
+            refused: self.refused,
+            queued: book.unheard(&self.hearing),
+            latency: self.latency,
+        }
+    }
 }
 
-/// How it goes with one peer, since the start.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub struct PeerMetrics {
-    /// Its URL.
-    pub peer: String,
-    /// Alerts that wait to be sent.
-    pub queued: u64,
-    /// Alerts that it took.
-    pub sent: u64,
-    /// Posts that failed and are tried again.
-    pub failed: u64,
-    /// Alerts that it refused for good, or that did not fit.
-    pub dropped: u64,
-    /// Time of the last post, s.
-    pub last_post_seconds: f64,
+/// One Alertmanager and what it has to hear.
+pub struct Peer {
+    settings: Arc<AlertSettings>,
+    book: Arc<Mutex<Book>>,
+    ledger: Arc<Mutex<Ledger>>,
+    client: reqwest::Client,
+    url: reqwest::Url,
 }
 
-/// How a post ended.
-enum Posted {
+/// What became of one request.
+enum Answer {
+    /// Taken.
     Taken,
-    /// At least one of the batch is refused; the others may have been taken.
+    /// Something in it is wrong: 400, or too large.
     Refused(String),
-    /// Not now.
+    /// It may work later.
     Failed(String),
 }
 
 impl Peer {
-    pub(crate) fn new(url: &str, settings: &AlertSettings) -> Self {
-        let client = reqwest::Client::builder().timeout(settings.timeout).build().unwrap_or_default();
-        let metrics = PeerMetrics { peer: url.to_owned(), ..PeerMetrics::default() };
-        Self {
-            url: format!("{}/api/v2/alerts", url.trim_end_matches('/')),
-            settings: settings.clone(),
-            client,
-            state: Mutex::new(State { alerts: BTreeMap::new(), metrics }),
-            changed: Notify::new(),
-        }
+    pub fn new(
+        address: &str,
+        settings: Arc<AlertSettings>,
+        book: Arc<Mutex<Book>>,
+        ledger: Arc<Mutex<Ledger>>,
+    ) -> Result<Self, AlertSettingsError> {
+        let url = endpoint(address)?;
+        // Alertmanagers stand in the same network: a proxy for the outside world is not asked.
+        let client = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .no_proxy()
+            .build()
+            .map_err(|_| AlertSettingsError::Address(address.to_owned()))?;
+        Ok(Self { settings, book, ledger, client, url })
     }
 
-    /// Notes the latest state of an alert.
-    pub(crate) fn note(&self, message: Message) {
-        let mut state = self.state.lock().expect("no panic under this lock");
-        match message.told {
-            Told::Nothing => return,
-            // A peer that was never told of it need not be told that it is over, unless an earlier process told it.
-            Told::Active | Told::Resolved => {}
-        }
-        if !state.alerts.contains_key(&message.labels) && state.alerts.len() >= self.settings.alerts_max && !make_room(&mut state, &message) {
-            return;
-        }
-        let forgotten = (message.told == Told::Resolved).then(|| Instant::now() + self.settings.resolved_for);
-        let version = state.alerts.get(&message.labels).map_or(0, |entry| entry.version + 1);
-        state.alerts.insert(message.labels.clone(), Entry { message, due: Instant::now(), forgotten, version });
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    pub(crate) fn metrics(&self) -> PeerMetrics {
-        let state = self.state.lock().expect("no panic under this lock");
-        let now = Instant::now();
-        let queued = state.alerts.values().filter(|entry| entry.due <= now).count() as u64;
-        PeerMetrics { queued, ..state.metrics.clone() }
-    }
-
-    /// Tells the peer for ever.
-    pub(crate) async fn run(self: std::sync::Arc<Self>) {
-        let mut wait = BACK_OFF.0;
+    /// Tells the peer until `changes` is closed.
+    pub async fn run(self, mut changes: watch::Receiver<u64>) {
+        let mut back_off = BACK_OFF_FIRST;
         loop {
-            let batch = self.due();
-            if batch.is_empty() {
+            // Seen before the book is read: a change that comes in between wakes the wait below.
+            changes.mark_unchanged();
+            let (due, look_again) = self.due();
+            if due.is_empty() {
                 tokio::select! {
-                    () = self.changed.notified() => {}
-                    () = tokio::time::sleep(self.until_due()) => {}
+                    () = tokio::time::sleep(look_again) => {}
+                    changed = changes.changed() => if changed.is_err() { return },
                 }
                 continue;
             }
-            if self.tell(&batch).await {
-                wait = BACK_OFF.0;
-            } else {
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(BACK_OFF.1);
-            }
-        }
-    }
-
-    /// The alerts that are due, pages first.
-    fn due(&self) -> Vec<(Message, u64)> {
-        let mut state = self.state.lock().expect("no panic under this lock");
-        let now = Instant::now();
-        state.alerts.retain(|_, entry| entry.forgotten.is_none_or(|forgotten| now < forgotten));
-        let mut due: Vec<&Entry> = state.alerts.values().filter(|entry| entry.due <= now).collect();
-        due.sort_by_key(|entry| !entry.message.pages());
-        due.iter().take(BATCH).map(|entry| (entry.message.clone(), entry.version)).collect()
-    }
-
-    fn until_due(&self) -> Duration {
-        let state = self.state.lock().expect("no panic under this lock");
-        let next = state.alerts.values().map(|entry| entry.due).min();
-        next.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()))
-    }
-
-    /// Posts a batch. On a refusal the batch is halved until the one that is refused is alone. False when the peer
-    /// does not answer.
-    async fn tell(&self, batch: &[(Message, u64)]) -> bool {
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            match self.post(part).await {
-                Posted::Taken => self.done(part),
-                Posted::Refused(reason) if part.len() == 1 => {
-                    tracing::error!(peer = %self.settings_peer(), labels = ?part[0].0.labels, reason, "an Alertmanager refused an alert; it is not sent again until it changes");
-                    self.drop_refused(&part[0]);
-                }
-                Posted::Refused(_) => {
-                    let (one, other) = part.split_at(part.len() / 2);
-                    parts.extend([other, one]);
-                }
-                Posted::Failed(reason) => {
-                    self.note_metrics(|metrics| metrics.failed += 1);
-                    tracing::warn!(peer = %self.settings_peer(), reason, "an Alertmanager was not told; it is tried again");
-                    return false;
+            match self.tell(due).await {
+                Ok(()) => back_off = BACK_OFF_FIRST,
+                Err(why) => {
+                    tracing::warn!(peer = %self.url, why, again_in = ?back_off, "an Alertmanager was not told");
+                    self.ledger().failed += 1;
+                    tokio::select! {
+                        () = tokio::time::sleep(back_off) => {}
+                        () = closed(&mut changes) => return,
+                    }
+                    back_off = (back_off * 2).min(self.settings.back_off_max);
                 }
             }
         }
-        true
     }
 
-    fn settings_peer(&self) -> &str {
-        self.url.trim_end_matches("/api/v2/alerts")
+    fn due(&self) -> (Vec<Due>, Duration) {
+        let mut book = self.book.lock().expect("no panic under this lock");
+        book.due(&mut self.ledger().hearing)
     }
 
-    async fn post(&self, part: &[(Message, u64)]) -> Posted {
-        /// An active alert may be believed for four times the time until it is told again.
-        const BELIEVED: u32 = 4;
-        let now = SystemTime::now();
-        let active_for = self.settings.resend_every * BELIEVED;
-        let body: Vec<_> = part.iter().map(|(message, _)| message.posted(now, active_for)).collect();
-        let started = Instant::now();
-        let answered = self.client.post(&self.url).json(&body).send().await;
-        self.note_metrics(|metrics| metrics.last_post_seconds = started.elapsed().as_secs_f64());
-        match answered {
-            Err(error) => Posted::Failed(error.to_string()),
-            Ok(response) => {
-                let status = response.status();
-                if status.is_success() {
-                    return Posted::Taken;
+    /// Tells a batch. Alertmanager takes the sound alerts of a batch even when it answers 400, but does not say which:
+    /// halves are sent again until the unsound ones stand alone.
+    async fn tell(&self, due: Vec<Due>) -> Result<(), String> {
+        let mut parts = vec![due];
+        while let Some(mut part) = parts.pop() {
+            match self.post(&part).await {
+                Answer::Taken => self.note(&part, false),
+                Answer::Refused(why) if part.len() == 1 => {
+                    tracing::warn!(peer = %self.url, labels = ?part[0].message.labels, why, "an alert was refused");
+                    self.note(&part, true);
                 }
-                let text = response.text().await.unwrap_or_default();
-                let reason = format!("{status}: {}", text.trim());
-                if status == reqwest::StatusCode::BAD_REQUEST { Posted::Refused(reason) } else { Posted::Failed(reason) }
+                Answer::Refused(_) => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.push(rest);
+                    parts.push(part);
+                }
+                Answer::Failed(why) => return Err(why),
             }
         }
+        Ok(())
     }
 
-    fn note_metrics(&self, note: impl FnOnce(&mut PeerMetrics)) {
-        note(&mut self.state.lock().expect("no panic under this lock").metrics);
-    }
-
-    /// The peer took these: next time when they are due again. What changed meanwhile stays due.
-    fn done(&self, part: &[(Message, u64)]) {
-        let mut state = self.state.lock().expect("no panic under this lock");
-        state.metrics.sent += part.len() as u64;
-        for (message, version) in part {
-            if let Some(entry) = state.alerts.get_mut(&message.labels)
-                && entry.version == *version
-            {
-                entry.due = Instant::now() + self.settings.resend_every;
-            }
+    async fn post(&self, part: &[Due]) -> Answer {
+        let messages: Vec<&Message> = part.iter().map(|due| &due.message).collect();
+        let asked = Instant::now();
+        let response = match self.client.post(self.url.clone()).json(&messages).send().await {
+            Ok(response) => response,
+            Err(error) => return Answer::Failed(chain(&error)),
+        };
+        let status = response.status();
+        self.ledger().latency = Some(asked.elapsed());
+        if status.is_success() {
+            return Answer::Taken;
+        }
+        let text: String = response.text().await.unwrap_or_default().chars().take(500).collect();
+        let said = format!("{status}: {}", text.trim());
+        match status {
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Answer::Refused(said),
+            _ => Answer::Failed(said),
         }
     }
 
-    fn drop_refused(&self, (message, version): &(Message, u64)) {
-        let mut state = self.state.lock().expect("no panic under this lock");
-        state.metrics.dropped += 1;
-        if state.alerts.get(&message.labels).is_some_and(|entry| entry.version == *version) {
-            state.alerts.remove(&message.labels);
+    fn note(&self, part: &[Due], refused: bool) {
+        let mut ledger = self.ledger();
+        let count = part.len() as u64;
+        if refused {
+            ledger.refused += count;
+        } else {
+            ledger.sent += count;
         }
+        for due in part {
+            let heard = Heard { version: due.version, at: Instant::now(), refused };
+            ledger.hearing.insert(due.message.labels.clone(), heard);
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("no panic under this lock")
     }
 }
 
-/// Makes room for a page by dropping a ticket; a ticket does not fit into a full queue.
-fn make_room(state: &mut State, message: &Message) -> bool {
-    state.metrics.dropped += 1;
-    if !message.pages() {
-        return false;
+/// Waits until nobody can send a change any more.
+async fn closed(changes: &mut watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {}
+}
+
+/// An error with its causes: "connection refused" stands at their end.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said += &format!(": {error}");
+        cause = error.source();
     }
-    let ticket = state.alerts.iter().find(|(_, entry)| !entry.message.pages()).map(|(labels, _)| labels.clone());
-    match ticket {
-        Some(labels) => state.alerts.remove(&labels).is_some(),
-        None => false,
-    }
+    said
 }
