@@ -83,7 +83,7 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
     let documents = if others.is_empty() { compiled_in() } else { documents::read(&others)? };
     let mut sorted = Sorted::default();
     for document in documents {
-        sort(document, &mut sorted, &mut checked);
+        sort(document, &mut sorted);
     }
     check_sites(&mut sorted, &mut checked);
     for document in &sorted.scenarios {
@@ -129,7 +129,7 @@ fn compiled_in() -> Vec<Document> {
 }
 
 /// What a document is, told by its `kind`; a scenario has none.
-fn sort(document: Document, sorted: &mut Sorted, checked: &mut Vec<Checked>) {
+fn sort(document: Document, sorted: &mut Sorted) {
     let kind = document.text.lines().find_map(|line| line.strip_prefix("kind:")).map(|kind| kind.trim().to_owned());
     match kind.as_deref() {
         Some("GatePolicyTest") => sorted.policy_tests.push(document),

@@ -8,7 +8,7 @@ use history::format::{self, Format};
 use history::lock::{self, Holder};
 use history::query::NamedQuery;
 use service::offline;
-use Question;
+use service::question::Question;
 use service::settings::Settings;
 use service::shared::Answer;
 
