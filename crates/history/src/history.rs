@@ -18,7 +18,7 @@ use crate::memory::series::{SeriesNumber, SeriesRegistry};
 use crate::memory::sorted::{Measured, SortedRows};
 use crate::memory::{Day, kept_time};
 use crate::query::{Limits, QueryEngine};
-use crate::schema::{DATE, arrow_schema};
+use crate::store::file::file_schema;
 use crate::store::location::Location;
 use crate::store::table::StoredTable;
 
@@ -115,10 +115,10 @@ impl History {
     /// cannot be used, [`HistoryError::Store`] for one that cannot be reached.
     pub async fn open(store_url: &str, settings: HistorySettings) -> Result<Self, HistoryError> {
         let location = Location::parse(store_url, settings.read_only)?;
-        let mut tables = Vec::with_capacity(Table::ALL.len());
-        for table in Table::ALL {
-            tables.push(StoredTable::open(&location, *table, settings.shard, settings.read_only).await?);
-        }
+        let opened = Table::ALL
+            .iter()
+            .map(|table| StoredTable::open(&location, *table, settings.shard, settings.read_only));
+        let tables = futures::future::try_join_all(opened).await?;
         let open = Part::empty();
         let versions = tables.iter().map(StoredTable::version).collect();
         let stored = tables.iter().map(StoredTable::transaction).collect();
@@ -273,10 +273,7 @@ impl History {
         if parts.is_empty() && table != LAST {
             return Ok(());
         }
-        let schema = arrow_schema(table);
-        let columns: Vec<usize> =
-            (0..schema.fields().len()).filter(|i| schema.field(*i).name() != DATE).collect();
-        let schema = Arc::new(schema.project(&columns).map_err(HistoryError::columns(table))?);
+        let schema = file_schema(table);
         let adds = match table {
             Table::Samples => {
                 let taken: Vec<_> = parts.iter().flat_map(|part| part.samples(&part.mark())).collect();

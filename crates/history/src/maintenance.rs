@@ -46,7 +46,7 @@ impl History {
         }
         let mut report = MaintenanceReport::default();
         let runtime = Arc::new(RuntimeEnv::default());
-        self.register_store(&runtime);
+        self.location().register(&runtime);
         for table in Table::ALL {
             self.drop_expired(*table, now, &mut report).await?;
             self.merge_small_files(*table, now, &runtime, &mut report).await?;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::StructType;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use telemetry::table::{Kind, Table};
 
 /// The partition column: the day of the table's time column, UTC.
@@ -93,7 +93,7 @@ fn made(table: Table) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use delta_kernel::engine::arrow_conversion::TryIntoArrow;
+    use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 
     #[test]
     fn every_table_reads_back_from_delta_with_the_schema_it_was_made_with() {

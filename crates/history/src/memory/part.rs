@@ -244,6 +244,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_flag_s_number_is_its_place_among_all() {
+        assert!(Flag::ALL.iter().enumerate().all(|(index, flag)| *flag as usize == index));
+    }
+
+    #[test]
     fn a_mark_hides_what_comes_after_it_even_when_its_chunk_fills_up() {
         let part = Part::empty();
         for row in 0..100 {

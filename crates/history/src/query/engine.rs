@@ -103,7 +103,7 @@ impl QueryEngine {
             .with_disk_manager_builder(disk)
             .build_arc()
             .expect("a runtime without files needs nothing that could be missing");
-        history.register_store(&runtime);
+        history.location().register(&runtime);
         let running = Arc::new(Semaphore::new(limits.concurrency_max));
         Self { history, runtime, running, limits, now: None }
     }
@@ -311,13 +311,5 @@ impl QueryResult {
             batches.push(batch);
         }
         Ok(batches)
-    }
-}
-
-impl History {
-    pub(crate) fn register_store(&self, runtime: &RuntimeEnv) {
-        if let Ok(log_store) = self.location().log_store(Table::Samples) {
-            self.location().register(runtime, &log_store);
-        }
     }
 }

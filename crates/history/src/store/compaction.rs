@@ -111,12 +111,20 @@ pub async fn merge(
     let merged = sorted_rows(table, snapshot, group, &session).await.map_err(failed)?;
     let mut rows = merged.execute(0, session.task_ctx()).map_err(failed)?;
 
-    let mut writer = FileWriter::new(table, delta, MERGE_COMPRESSION)?;
+    let mut writer = FileWriter::new(table, delta, MERGE_COMPRESSION);
     let mut first_of_equals = FirstOfEquals::new(table);
-    while let Some(batch) = rows.try_next().await.map_err(failed)? {
-        let batch = first_of_equals.of(batch).map_err(HistoryError::columns(table))?;
-        if batch.num_rows() > 0 {
-            writer.write(&group.date, batch).await?;
+    loop {
+        let step = match rows.try_next().await {
+            Ok(None) => break,
+            Ok(Some(batch)) => match first_of_equals.of(batch) {
+                Ok(batch) => writer.write(&group.date, &batch).await,
+                Err(error) => Err(HistoryError::columns(table)(error)),
+            },
+            Err(error) => Err(failed(error)),
+        };
+        if let Err(error) = step {
+            writer.give_up().await;
+            return Err(error);
         }
     }
     let mut adds = writer.finish().await?;

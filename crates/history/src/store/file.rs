@@ -1,66 +1,285 @@
 //! Parquet files of a table: how rows are encoded, and the writer that makes files which no commit refers to yet.
+//!
+//! Not the writer of `deltalake_core`: that one relies on catching a panic when a store is full, and a process whose
+//! panics abort would end there.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
-use delta_kernel::expressions::Scalar;
-use deltalake_core::DeltaTable;
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{max, max_string, min, min_string};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use deltalake_core::kernel::Add;
-use deltalake_core::writer::{DeltaWriter, RecordBatchWriter, WriteMode};
-use indexmap::IndexMap;
+use deltalake_core::logstore::ObjectStoreRef;
+use deltalake_core::{DeltaTable, DeltaTableError, Path};
+use object_store::{ObjectStoreExt, WriteMultipart};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
+use serde_json::{Map, Value, json};
+use telemetry::EventTime;
 use telemetry::table::Table;
 
 use crate::HistoryError;
 use crate::memory::plain::ORDER;
-use crate::schema::{DATE, arrow_schema, sort_key};
+use crate::schema::{DATE, arrow_schema, sort_key, statistics_columns};
 
 /// A file is ended at this size. Larger ones prune worse, smaller ones cost a request each.
-pub const FILE_BYTES_MAX: u64 = 256 << 20;
+pub const FILE_BYTES_MAX: usize = 256 << 20;
+/// A file is sent in parts of this size; a smaller one in one piece.
+const PART_BYTES: usize = 8 << 20;
+/// Parts on their way at once.
+const PARTS_MAX: usize = 4;
 /// Rows of a row group: what is decoded at least when one row is wanted.
 const ROW_GROUP_ROWS: usize = 131_072;
 
 /// Writes files of one table, one or more a day.
 pub struct FileWriter {
     table: Table,
-    writer: RecordBatchWriter,
+    /// The columns of a file: those of the table without the partition column.
+    schema: SchemaRef,
+    store: ObjectStoreRef,
+    properties: WriterProperties,
+    open: Option<OpenFile>,
+    done: Vec<Add>,
+}
+
+struct OpenFile {
+    date: String,
+    path: String,
+    encoder: ArrowWriter<Vec<u8>>,
+    upload: Option<WriteMultipart>,
+    sent_bytes: usize,
+    statistics: Vec<Statistics>,
+    rows: usize,
 }
 
 impl FileWriter {
-    /// Begins; `compression_level` is zstd's.
-    ///
-    /// # Errors
-    /// [`HistoryError::Store`] when the table is of a kind that cannot be written.
-    pub fn new(table: Table, delta: &DeltaTable, compression_level: i32) -> Result<Self, HistoryError> {
-        let writer = RecordBatchWriter::for_table(delta).map_err(HistoryError::store(table, "write to"))?;
-        let properties = writer_properties(table, compression_level);
-        let writer = writer.with_target_file_size(FILE_BYTES_MAX).with_writer_properties(properties);
-        Ok(Self { table, writer })
+    /// Begins; `compression_level` is zstd's: 1 when rows are flushed, 3 when files are merged.
+    pub fn new(table: Table, delta: &DeltaTable, compression_level: i32) -> Self {
+        Self {
+            table,
+            schema: file_schema(table),
+            store: delta.object_store(),
+            properties: writer_properties(table, compression_level),
+            open: None,
+            done: Vec::new(),
+        }
     }
 
-    /// Adds rows of one day, in key order.
+    /// Adds rows of one day, in key order; the column `date` is left out.
     ///
     /// # Errors
-    /// [`HistoryError::Store`]; the files begun are given up.
-    pub async fn write(&mut self, date: &str, batch: RecordBatch) -> Result<(), HistoryError> {
-        let partition = IndexMap::from([(DATE.to_owned(), Scalar::String(date.to_owned()))]);
-        let written = self.writer.write_partition(batch, &partition, WriteMode::Default).await;
-        written.map(|_| ()).map_err(HistoryError::store(self.table, "write to"))
+    /// [`HistoryError::Store`]; the writer is to be given up then.
+    pub async fn write(&mut self, date: &str, batch: &RecordBatch) -> Result<(), HistoryError> {
+        self.try_write(date, batch).await.map_err(HistoryError::store(self.table, "write to"))
+    }
+
+    async fn try_write(&mut self, date: &str, batch: &RecordBatch) -> Result<(), DeltaTableError> {
+        let columns: Vec<ArrayRef> = self
+            .schema
+            .fields()
+            .iter()
+            .filter_map(|field| batch.column_by_name(field.name()).cloned())
+            .collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        let fits = |file: &OpenFile| file.date == date && file.sent_bytes < FILE_BYTES_MAX;
+        if self.open.as_ref().is_some_and(|file| !fits(file)) {
+            self.end_file().await?;
+        }
+        let file = match &mut self.open {
+            Some(file) => file,
+            None => {
+                let file = OpenFile::new(self.table, date, self.schema.clone(), self.properties.clone())?;
+                self.open.insert(file)
+            }
+        };
+        file.encoder.write(&batch)?;
+        file.rows += batch.num_rows();
+        for statistics in &mut file.statistics {
+            statistics.add(&batch);
+        }
+        file.send(&self.store).await
+    }
+
+    async fn end_file(&mut self) -> Result<(), DeltaTableError> {
+        if let Some(file) = self.open.take() {
+            self.done.push(file.finish(&self.store).await?);
+        }
+        Ok(())
     }
 
     /// Ends the files.
     ///
     /// # Errors
-    /// [`HistoryError::Store`].
+    /// [`HistoryError::Store`]; the files are removed.
     pub async fn finish(mut self) -> Result<Vec<Add>, HistoryError> {
-        self.writer.flush().await.map_err(HistoryError::store(self.table, "write to"))
+        match self.end_file().await {
+            Ok(()) => Ok(self.done),
+            Err(error) => {
+                let table = self.table;
+                self.give_up().await;
+                Err(HistoryError::store(table, "write to")(error))
+            }
+        }
+    }
+
+    /// Removes the files, as far as the store lets it.
+    pub async fn give_up(self) {
+        if let Some(upload) = self.open.and_then(|file| file.upload) {
+            let _ = upload.abort().await; // parts that stay are the store's to clean up
+        }
+        remove_files(&self.store, &self.done).await;
     }
 }
 
+/// Removes files that no commit refers to, as far as the store lets it.
+pub async fn remove_files(store: &ObjectStoreRef, adds: &[Add]) {
+    for add in adds {
+        if let Err(error) = store.delete(&Path::from(add.path.as_str())).await {
+            tracing::warn!(file = add.path, %error, "a file that no commit refers to was left behind");
+        }
+    }
+}
+
+impl OpenFile {
+    fn new(
+        table: Table,
+        date: &str,
+        schema: SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, DeltaTableError> {
+        Ok(Self {
+            date: date.to_owned(),
+            path: format!("{DATE}={date}/part-{}.zstd.parquet", uuid::Uuid::new_v4()),
+            encoder: ArrowWriter::try_new(Vec::new(), schema, Some(properties))?,
+            upload: None,
+            sent_bytes: 0,
+            statistics: statistics_columns(table).into_iter().map(Statistics::of).collect(),
+            rows: 0,
+        })
+    }
+
+    /// Sends what is encoded, once it is enough for a part.
+    async fn send(&mut self, store: &ObjectStoreRef) -> Result<(), DeltaTableError> {
+        if self.encoder.inner().len() < PART_BYTES {
+            return Ok(());
+        }
+        let bytes = std::mem::take(self.encoder.inner_mut());
+        self.sent_bytes += bytes.len();
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            None => {
+                let upload = store.put_multipart(&Path::from(self.path.as_str())).await?;
+                self.upload.insert(WriteMultipart::new_with_chunk_size(upload, PART_BYTES))
+            }
+        };
+        upload.wait_for_capacity(PARTS_MAX).await?;
+        upload.put(bytes.into());
+        Ok(())
+    }
+
+    async fn finish(mut self, store: &ObjectStoreRef) -> Result<Add, DeltaTableError> {
+        self.encoder.finish()?;
+        let bytes = std::mem::take(self.encoder.inner_mut());
+        let size = self.sent_bytes + bytes.len();
+        match self.upload {
+            Some(mut upload) => {
+                upload.put(bytes.into());
+                upload.finish().await?;
+            }
+            None => {
+                store.put(&Path::from(self.path.as_str()), bytes.into()).await?;
+            }
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Add {
+            path: self.path,
+            partition_values: HashMap::from([(DATE.to_owned(), Some(self.date))]),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            modification_time: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            data_change: true,
+            stats: Some(statistics_json(self.rows, &self.statistics)),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        })
+    }
+}
+
+/// Smallest, largest and missing values of one column of a file.
+struct Statistics {
+    column: &'static str,
+    smallest: Option<Bound>,
+    largest: Option<Bound>,
+    nulls: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Bound {
+    Text(String),
+    Time(EventTime),
+}
+
+impl Bound {
+    fn json(&self) -> Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Time(time) => time.to_rfc3339().into(),
+        }
+    }
+}
+
+impl Statistics {
+    const fn of(column: &'static str) -> Self {
+        Self { column, smallest: None, largest: None, nulls: 0 }
+    }
+
+    fn add(&mut self, batch: &RecordBatch) {
+        let Some(values) = batch.column_by_name(self.column) else { return };
+        self.nulls += values.null_count();
+        let text = |bound: Option<&str>| bound.map(|text| Bound::Text(text.to_owned()));
+        let time = |bound: Option<i64>| bound.map(|micros| Bound::Time(EventTime::from_unix_micros(micros)));
+        let (smallest, largest) = match values.data_type() {
+            DataType::Utf8 => {
+                let values = values.as_string::<i32>();
+                (text(min_string(values)), text(max_string(values)))
+            }
+            _ => {
+                let values = values.as_primitive::<TimestampMicrosecondType>();
+                (time(min(values)), time(max(values)))
+            }
+        };
+        // `None` is smaller than any bound, which is right for the largest only.
+        self.smallest = self.smallest.take().into_iter().chain(smallest).min();
+        self.largest = self.largest.take().max(largest);
+    }
+}
+
+/// As Delta keeps them (PROTOCOL.md, "Per-file Statistics").
+fn statistics_json(rows: usize, statistics: &[Statistics]) -> String {
+    let bounds = |bound: fn(&Statistics) -> Option<&Bound>| -> Map<String, Value> {
+        statistics.iter().filter_map(|one| Some((one.column.to_owned(), bound(one)?.json()))).collect()
+    };
+    let nulls: Map<String, Value> =
+        statistics.iter().map(|one| (one.column.to_owned(), one.nulls.into())).collect();
+    let smallest = bounds(|one| one.smallest.as_ref());
+    let largest = bounds(|one| one.largest.as_ref());
+    json!({ "numRecords": rows, "minValues": smallest, "maxValues": largest, "nullCount": nulls }).to_string()
+}
+
+/// The columns of a file: those of the table without the partition column.
+pub fn file_schema(table: Table) -> SchemaRef {
+    let schema = arrow_schema(table);
+    let kept: Vec<usize> =
+        (0..schema.fields().len()).filter(|index| schema.field(*index).name() != DATE).collect();
+    schema.project(&kept).expect("the columns are the schema's own").into()
+}
+
 /// How files of the table are encoded.
-///
-/// - `compression_level`: of zstd; 1 when rows are flushed, 3 when files are merged.
 fn writer_properties(table: Table, compression_level: i32) -> WriterProperties {
     let level = ZstdLevel::try_new(compression_level).expect("levels 1 and 3 exist");
     let mut properties = WriterProperties::builder()

@@ -1,16 +1,15 @@
 //! Where the tables are: a folder, memory, or an object store by URL.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use deltalake_core::DeltaTableBuilder;
-use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef};
+use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef, StorageConfig, logstore_with};
 use object_store::memory::InMemory;
 use telemetry::table::Table;
 use url::Url;
 
+use super::folder::SyncedFolder;
 use crate::HistoryError;
 
 /// Where the tables are; each is a folder of its name below the root.
@@ -18,9 +17,8 @@ use crate::HistoryError;
 pub struct Location {
     given: String,
     root: Url,
-    /// The store that all tables share, when it is only in this process.
-    memory: Option<Arc<InMemory>>,
-    options: HashMap<String, String>,
+    /// Where files and logs of all tables are, addressed from the bucket's or machine's root.
+    objects: ObjectStoreRef,
 }
 
 impl Location {
@@ -32,35 +30,27 @@ impl Location {
     pub fn parse(store: &str, read_only: bool) -> Result<Self, HistoryError> {
         let refused = |reason: String| HistoryError::Location { store: store.to_owned(), reason };
         let scheme = store.split_once("://").map(|(scheme, _)| scheme);
-        let (root, memory) = match scheme {
-            None => (folder_url(Path::new(store), read_only).map_err(refused)?, None),
+        let folders = || Arc::new(SyncedFolder::new()) as ObjectStoreRef;
+        let (root, objects) = match scheme {
+            None => (folder_url(Path::new(store), read_only).map_err(refused)?, folders()),
             Some("file") => {
                 let path: PathBuf = Url::parse(store)
                     .ok()
                     .and_then(|url| url.to_file_path().ok())
                     .ok_or_else(|| refused("write it as file:///absolute/path".to_owned()))?;
-                (folder_url(&path, read_only).map_err(refused)?, None)
+                (folder_url(&path, read_only).map_err(refused)?, folders())
             }
             Some("memory") => {
-                (Url::parse("memory:///").expect("a constant"), Some(Arc::new(InMemory::new())))
+                (Url::parse("memory:///").expect("a constant"), Arc::new(InMemory::new()) as ObjectStoreRef)
             }
-            Some("s3" | "s3a") => return Self::object_store(store),
+            Some("s3") => bucket(store).map_err(refused)?,
             Some(scheme) => {
                 return Err(refused(format!(
                     "the scheme {scheme:?} is not known: give a folder, file:///path, memory:// or s3://bucket/prefix"
                 )));
             }
         };
-        Ok(Self { given: store.to_owned(), root, memory, options: HashMap::new() })
-    }
-
-    #[cfg(not(feature = "s3"))]
-    fn object_store(store: &str) -> Result<Self, HistoryError> {
-        Err(HistoryError::Location {
-            store: store.to_owned(),
-            reason: "this build has no object store: build with the feature \"s3\", or give a folder"
-                .to_owned(),
-        })
+        Ok(Self { given: store.to_owned(), root, objects })
     }
 
     /// As it was given, for messages.
@@ -74,21 +64,42 @@ impl Location {
     /// [`HistoryError::Store`] when the store's settings do not work.
     pub fn log_store(&self, table: Table) -> Result<LogStoreRef, HistoryError> {
         let url = self.root.join(table.name()).expect("a table's name is a path");
-        let opened = DeltaTableBuilder::from_url(url.clone()).and_then(|builder| {
-            let builder = builder.with_storage_options(self.options.clone());
-            match &self.memory {
-                Some(memory) => builder.with_storage_backend(memory.clone() as ObjectStoreRef, url),
-                None => builder,
-            }
-            .build_storage()
-        });
+        let opened = logstore_with(self.objects.clone(), &url, StorageConfig::default());
         opened.map_err(HistoryError::store(table, "open"))
     }
 
     /// Lets plans that run in `runtime` read the store's files.
-    pub fn register(&self, runtime: &RuntimeEnv, log_store: &LogStoreRef) {
-        runtime.register_object_store(&self.root, log_store.root_object_store(None));
+    pub fn register(&self, runtime: &RuntimeEnv) {
+        runtime.register_object_store(&self.root, self.objects.clone());
     }
+}
+
+/// The bucket of `s3://bucket/prefix`, with keys, region and endpoint from the usual `AWS_…` variables.
+///
+/// Commits are conditional PUTs (`If-None-Match: *`), which S3, MinIO and R2 keep; no lock table is needed.
+#[cfg(feature = "s3")]
+fn bucket(store: &str) -> Result<(Url, ObjectStoreRef), String> {
+    use deltalake_core::logstore::logstore_factories;
+    use object_store::aws::AmazonS3Builder;
+
+    let root = Url::parse(&format!("{}/", store.trim_end_matches('/')))
+        .ok()
+        .filter(Url::has_host)
+        .ok_or("write it as s3://bucket/prefix")?;
+    let bucket =
+        AmazonS3Builder::from_env().with_url(root.as_str()).build().map_err(|error| error.to_string())?;
+    let scheme = |name: &str| Url::parse(&format!("{name}://")).expect("a constant");
+    let factories = logstore_factories();
+    let plain = factories.get(&scheme("file")).map(|factory| factory.value().clone());
+    if let Some(plain) = plain {
+        factories.insert(scheme("s3"), plain);
+    }
+    Ok((root, Arc::new(bucket)))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket(_: &str) -> Result<(Url, ObjectStoreRef), String> {
+    Err("this build has no object store: build with the feature \"s3\", or give a folder".to_owned())
 }
 
 fn folder_url(path: &Path, read_only: bool) -> Result<Url, String> {

@@ -9,12 +9,11 @@ use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
-use deltalake_core::{DeltaTable, DeltaTableError, Path, TableProperty};
-use object_store::ObjectStoreExt;
+use deltalake_core::{DeltaTable, DeltaTableError, TableProperty};
 use telemetry::record::Sequence;
 use telemetry::table::Table;
 
-use super::file::FileWriter;
+use super::file::{FileWriter, remove_files};
 use super::location::Location;
 use crate::HistoryError;
 use crate::memory::{Day, date_text};
@@ -131,10 +130,16 @@ impl StoredTable {
         compression_level: i32,
         batches: impl Iterator<Item = Result<(Day, RecordBatch), HistoryError>> + Send,
     ) -> Result<Vec<Add>, HistoryError> {
-        let mut writer = FileWriter::new(self.table, &self.delta, compression_level)?;
+        let mut writer = FileWriter::new(self.table, &self.delta, compression_level);
         for batch in batches {
-            let (day, batch) = batch?;
-            writer.write(&date_text(day), batch).await?;
+            let written = match batch {
+                Ok((day, batch)) => writer.write(&date_text(day), &batch).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                writer.give_up().await;
+                return Err(error);
+            }
         }
         writer.finish().await
     }
@@ -182,7 +187,7 @@ impl StoredTable {
             // Somebody else's maintenance came first: our rows go on top of it.
             let overtaken = self.delta.version() != known;
             if last_try || !overtaken {
-                self.remove_files(&adds).await;
+                remove_files(&self.delta.object_store(), &adds).await;
                 return Err(HistoryError::store(self.table, "commit to")(error));
             }
         }
@@ -207,7 +212,7 @@ impl StoredTable {
             self.load().await?;
             let known: Vec<String> = self.files().map(|file| file.path().to_string()).collect();
             if adds.is_empty() || !adds.iter().all(|add| known.contains(&add.path)) {
-                self.remove_files(&adds).await;
+                remove_files(&self.delta.object_store(), &adds).await;
                 return Err(HistoryError::store(self.table, action)(error));
             }
         }
@@ -266,15 +271,6 @@ impl StoredTable {
         self.version.transaction = Sequence::try_from(found.unwrap_or(0)).unwrap_or(0);
         self.show(state);
         Ok(())
-    }
-
-    async fn remove_files(&self, adds: &[Add]) {
-        let store = self.delta.object_store();
-        for add in adds {
-            if let Err(error) = store.delete(&Path::from(add.path.as_str())).await {
-                tracing::warn!(file = add.path, %error, "a file that no commit refers to was left behind");
-            }
-        }
     }
 
     fn foreign_writer(&self, expected: Sequence) -> HistoryError {

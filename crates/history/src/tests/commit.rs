@@ -177,6 +177,176 @@ async fn another_process_that_commits_for_the_same_stream_is_noticed() {
     assert!(error.to_string().contains(expected), "{error}");
 }
 
+/// A file system of this size, gone with the value; `None` where this user may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mounted(bytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("skipped: this user cannot mount a tmpfs");
+        }
+        mounted.then_some(Self(folder))
+    }
+
+    fn remount(&self, how: &str) {
+        let mut mount = std::process::Command::new("mount");
+        assert!(mount.args(["-o", &format!("remount,{how}")]).arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_and_takes_the_rows_when_there_is_room() {
+    let Some(disk) = SmallDisk::mounted(1 << 20) else { return };
+    let store = disk.0.path().join("store");
+    let history = open(store.to_str().unwrap()).await;
+    append(&history, 1);
+    history.commit(&history.freeze(1)).await.unwrap();
+    let filler = disk.0.path().join("filler");
+    let full = std::fs::write(&filler, vec![0; 1 << 20]).is_err();
+    assert!(full, "the disk is full");
+
+    append(&history, 2);
+    let frozen = history.freeze(2);
+    for _ in 0..2 {
+        let error = history.commit(&frozen).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        assert!(error.to_string().ends_with("nothing is lost, it is tried again"), "{error}");
+        assert_eq!(counts(&history).await, all_once(2));
+    }
+    std::fs::remove_file(&filler).unwrap();
+    history.commit(&frozen).await.unwrap();
+    assert_eq!(counts(&history).await, all_once(2));
+    drop(history);
+    assert_eq!(counts(&open(store.to_str().unwrap()).await).await, all_once(2));
+}
+
+/// The disk fills up at every moment of a commit, that of a checkpoint of the Delta log among them. A panic on the
+/// way, even a caught one, would end a process whose panics abort.
+#[tokio::test]
+async fn a_disk_that_fills_up_at_any_moment_loses_nothing_and_panics_nowhere() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let Some(disk) = SmallDisk::mounted(4 << 20) else { return };
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|location| location.file().contains("registry")) {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+        }
+        before(panic);
+    }));
+    let store = disk.0.path().join("store");
+    let store = store.to_str().unwrap();
+    drop(open(store).await);
+    for table in ["events", "log"] {
+        super::refusal::change(
+            store,
+            table,
+            "\"delta.checkpointInterval\":\"50\"",
+            "\"delta.checkpointInterval\":\"2\"",
+        );
+    }
+    let history = open(store).await;
+    let mut last = 0;
+    let filler = disk.0.path().join("filler");
+    let mut refused = 0;
+    for free_pages in 0..24 {
+        last += 1;
+        history.append_row(last, event(last as i64));
+        let frozen = history.freeze(last);
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while std::io::Write::write(&mut file, &[1; 4096]).is_ok_and(|written| written > 0) {}
+        let size = file.metadata().unwrap().len();
+        file.set_len(size - 4096 * free_pages).unwrap();
+        if let Err(error) = history.commit(&frozen).await {
+            assert!(error.is_retryable(), "{error}");
+            refused += 1;
+        }
+        assert_eq!(number(&history, "SELECT count(DISTINCT seq) FROM events").await, last as f64);
+        drop(file); // an open file keeps its space
+        std::fs::remove_file(&filler).unwrap();
+        history.commit(&frozen).await.unwrap();
+        assert_eq!(number(&history, "SELECT count(*) FROM events").await, last as f64);
+    }
+    assert!(refused > 4, "{refused}");
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+    let staged = std::process::Command::new("find").arg(store).args(["-name", "*#*"]).output().unwrap();
+    assert_eq!(String::from_utf8(staged.stdout).unwrap(), "", "nothing half-written stays");
+}
+
+#[tokio::test]
+async fn a_read_only_store_refuses_and_takes_the_rows_when_it_is_writable() {
+    let Some(disk) = SmallDisk::mounted(8 << 20) else { return };
+    let store = disk.0.path().join("store");
+    let history = open(store.to_str().unwrap()).await;
+    disk.remount("ro");
+    append(&history, 1);
+    let frozen = history.freeze(1);
+    let error = history.commit(&frozen).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("Read-only file system"), "{error}");
+    assert_eq!(counts(&history).await, all_once(1));
+    disk.remount("rw");
+    history.commit(&frozen).await.unwrap();
+    assert_eq!(counts(&history).await, all_once(1));
+}
+
+#[tokio::test]
+async fn a_table_of_many_commits_has_a_checkpoint_and_reads_back() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=55 {
+        history.append_row(sequence, event(sequence as i64));
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    assert!(std::path::Path::new(&path).join("events/_delta_log/_last_checkpoint").exists());
+    drop(history);
+    let history = open(&path).await;
+    assert_eq!(history.committed(), 55);
+    assert_eq!(number(&history, "SELECT count(DISTINCT seq) FROM events").await, 55.0);
+    history.append_row(55, event(55));
+    assert_eq!(
+        number(&history, "SELECT count(*) FROM events").await,
+        55.0,
+        "the position is in the checkpoint too"
+    );
+}
+
+/// Against any S3: `THERMOGATE_TEST_S3=s3://bucket/prefix` and the usual `AWS_…` variables.
+#[cfg(feature = "s3")]
+#[tokio::test]
+async fn a_store_in_a_bucket_is_a_store() {
+    let Ok(bucket) = std::env::var("THERMOGATE_TEST_S3") else {
+        eprintln!("skipped: THERMOGATE_TEST_S3 names no bucket");
+        return;
+    };
+    let path = format!("{bucket}/{}", std::process::id());
+    let history = open(&path).await;
+    let other = open(&path).await;
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    history.maintain(at(60)).await.unwrap();
+    append(&history, 21);
+    assert_eq!(counts(&history).await, all_once(21));
+    append(&other, 1);
+    assert!(!other.commit(&other.freeze(1)).await.unwrap_err().is_retryable(), "the other owner is noticed");
+    drop(history);
+    assert_eq!(counts(&open(&path).await).await, all_once(20));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 

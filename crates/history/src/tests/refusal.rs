@@ -2,7 +2,7 @@ use super::*;
 use crate::HistoryError;
 
 /// Rewrites the first commit of a table as another program might have made it.
-fn change(store: &str, table: &str, from: &str, to: &str) {
+pub fn change(store: &str, table: &str, from: &str, to: &str) {
     let commit = std::path::Path::new(store).join(table).join("_delta_log/00000000000000000000.json");
     let text = std::fs::read_to_string(&commit).unwrap();
     assert!(text.contains(from), "{text}");

@@ -1,0 +1,231 @@
+//! A folder as an object store whose files are on the disk, not only in the system's cache, once they are there.
+//!
+//! The log is trimmed after rows were committed; a commit that a power failure could undo, or leave behind empty,
+//! would lose them. `LocalFileSystem` does not sync.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path,
+};
+
+/// All folders of this machine; paths are absolute.
+#[derive(Debug)]
+pub struct SyncedFolder(LocalFileSystem);
+
+impl SyncedFolder {
+    /// The folders of this machine.
+    pub fn new() -> Self {
+        Self(LocalFileSystem::new())
+    }
+}
+
+impl fmt::Display for SyncedFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SyncedFolder({})", self.0)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for SyncedFolder {
+    async fn put_opts(
+        &self,
+        location: &path::Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let path = self.0.path_to_filesystem(location)?;
+        blocking(move || put(&path, &payload, &options.mode)).await?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &path::Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let path = self.0.path_to_filesystem(location)?;
+        let folder = path.clone();
+        blocking(move || make_folder(parent(&folder)).map_err(failed)).await?;
+        let upload = self.0.put_multipart_opts(location, options).await?;
+        Ok(Box::new(SyncedUpload { upload, path }))
+    }
+
+    async fn get_opts(&self, location: &path::Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &path::Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.0.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<path::Path>>,
+    ) -> BoxStream<'static, Result<path::Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&path::Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&path::Path>,
+        offset: &path::Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&path::Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &path::Path, to: &path::Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &path::Path, to: &path::Path, options: RenameOptions) -> Result<()> {
+        self.0.rename_opts(from, to, options).await
+    }
+}
+
+/// A large file on its way; synced when it is complete.
+#[derive(Debug)]
+struct SyncedUpload {
+    upload: Box<dyn MultipartUpload>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl MultipartUpload for SyncedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.upload.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let result = self.upload.complete().await?;
+        let path = self.path.clone();
+        blocking(move || {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+            sync_folder(parent(&path)).map_err(failed)
+        })
+        .await?;
+        Ok(result)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
+    }
+}
+
+/// Writes beside the place, syncs, then gives the file its name: it is there whole or not at all.
+fn put(path: &Path, payload: &PutPayload, mode: &PutMode) -> Result<()> {
+    make_folder(parent(path)).map_err(failed)?;
+    let (mut file, staged) = stage(path).map_err(failed)?;
+    let written = payload.iter().try_for_each(|bytes| file.write_all(bytes)).and_then(|()| file.sync_all());
+    let named = match (written, mode) {
+        (Err(error), _) => Err(failed(error)),
+        (Ok(()), PutMode::Overwrite) => fs::rename(&staged, path).map_err(failed),
+        // A link fails when the name is taken: that is how two writers of one commit are told apart.
+        (Ok(()), PutMode::Create) => fs::hard_link(&staged, path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                Error::AlreadyExists { path: path.display().to_string(), source: Box::new(error) }
+            }
+            _ => failed(error),
+        }),
+        (Ok(()), PutMode::Update(_)) => Err(Error::NotImplemented {
+            operation: "replacing one version of a file".to_owned(),
+            implementer: "SyncedFolder".to_owned(),
+        }),
+    };
+    if !matches!((&named, mode), (Ok(()), PutMode::Overwrite)) {
+        let _ = fs::remove_file(&staged); // what is left behind is no file of a table
+    }
+    named?;
+    sync_folder(parent(path)).map_err(failed)
+}
+
+/// A new file beside `path`; `#` and digits are what `LocalFileSystem` leaves out when it lists.
+fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut number = 1;
+    loop {
+        let mut staged = path.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        let staged = PathBuf::from(staged);
+        match File::create_new(&staged) {
+            Ok(file) => return Ok((file, staged)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    make_folder(parent(folder))?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent(folder)),
+    }
+}
+
+/// Makes names in a folder last.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::Generic { store: "folder", source: Box::new(error) }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.spawn_blocking(work).await?,
+        Err(_) => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::ObjectStoreExt;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_is_refused_and_nothing_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SyncedFolder::new();
+        let file = folder.path().join("deep/er/commit.json");
+        let location = path::Path::from_absolute_path(&file).unwrap();
+        let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        store.put_opts(&location, "first".into(), create()).await.unwrap();
+        let error = store.put_opts(&location, "second".into(), create()).await.unwrap_err();
+        assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+        assert_eq!(store.get(&location).await.unwrap().bytes().await.unwrap(), "first");
+        store.put(&location, "third".into()).await.unwrap();
+        assert_eq!(store.get(&location).await.unwrap().bytes().await.unwrap(), "third");
+        assert_eq!(names(parent(&file)), ["commit.json"]);
+    }
+}
