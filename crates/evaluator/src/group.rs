@@ -330,7 +330,9 @@ impl Group {
                 staleness_maximum: objective.maximum_staleness,
             };
             let (slice, value) = if (surroundings.is_maintained)(&member.place, start, to) {
-                (SliceState::Unknown(UnknownReason::Maintenance), None)
+                let unknown = SliceState::Unknown(UnknownReason::Maintenance);
+                state.turn_latch(objective, unknown, (start, to), None, None);
+                (unknown, None)
             } else {
                 state.judge(objective, &spans, (start, to), &mut verdict.evidence, scratch)
             };

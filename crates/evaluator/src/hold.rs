@@ -23,14 +23,14 @@ pub(crate) struct Hold {
     length: Microseconds,
     interval: Option<Microseconds>,
     /// Sorted deltas between readings while the interval is being found.
-    deltas: Option<Box<Vec<Microseconds>>>,
+    deltas: Option<Vec<Microseconds>>,
 }
 
 impl Hold {
     /// By what the mapping says of the feed.
     pub(crate) fn of(feed: Feed) -> Self {
         match feed {
-            Feed::Unsaid => Self { length: HOLD_UNKNOWN, interval: None, deltas: Some(Box::default()) },
+            Feed::Unsaid => Self { length: HOLD_UNKNOWN, interval: None, deltas: Some(Vec::new()) },
             Feed::Periodic { interval } => {
                 Self { length: periodic(interval), interval: Some(interval), deltas: None }
             }

@@ -370,10 +370,18 @@ impl Partition {
         self.residuals.retain(|(_, component), _| !touches(component));
     }
 
-    /// Where judging begins: at the first minute that holds a reading, once the watermark has reached it.
-    fn begin(&self, watermark: EventTime) -> Option<EventTime> {
+    /// Where judging begins: at the minute of the first reading, or of a run that began before, once the watermark
+    /// has reached it.
+    fn begin(&self, watermark: EventTime, runs: &Runs) -> Option<EventTime> {
         let first = self.series.iter().filter_map(Series::earliest).min()?;
-        Some(first.min(watermark).window_start(self.layout.longest_slice).window_start(BLOCK))
+        let of_runs = runs.open().filter(|run| self.is_in(run)).map(|run| run.facts.start);
+        Some(
+            of_runs
+                .fold(first, EventTime::min)
+                .min(watermark)
+                .window_start(self.layout.longest_slice)
+                .window_start(BLOCK),
+        )
     }
 
     /// Event time goes on to the tick of the environment.
@@ -381,7 +389,7 @@ impl Partition {
         self.follow(environment, effects);
         let Some(watermark) = environment.watermark else { return };
         if self.position.is_none() {
-            self.position = self.begin(watermark);
+            self.position = self.begin(watermark, environment.runs);
         }
         let Some(mut position) = self.position else { return };
         let mut is_judged = false;

@@ -89,7 +89,7 @@ impl Partition {
         for run in 0..self.groups[number].runs.len() {
             let group = &self.groups[number];
             let account = Account::Run(&group.runs[run]);
-            if group.runs[run].is_final {
+            if group.runs[run].is_final || end <= group.runs[run].from {
                 continue;
             }
             let now = outcome(objective, group, account);

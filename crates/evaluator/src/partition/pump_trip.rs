@@ -81,7 +81,8 @@ impl Partition {
             let flow = self.flows.entry(series).or_default();
             match flow.steady {
                 Some(steady) if flow.is_tripped() => {
-                    if block.mean < BACK * steady {
+                    let is_after = flow.low.is_some_and(|(since, _)| since <= block.start);
+                    if !is_after || block.mean < BACK * steady {
                         continue;
                     }
                     flow.low = None;

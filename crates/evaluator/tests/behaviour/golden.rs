@@ -1,0 +1,205 @@
+//! Stories: what people see.
+
+use evaluator::Effect;
+use insta::assert_snapshot;
+use telemetry::facts::{Outcome, UnknownReason};
+use telemetry::record::Document;
+
+use crate::script::{effects_of, objective, replay, story};
+
+const SLICE: &str = "slice: {length: 10s, aggregation: timeWeightedMean}";
+
+fn supply() -> Document {
+    objective("supply", "coolant_supply_temperature", "Cel", "lte 45", "0.99", SLICE)
+}
+
+#[test]
+fn a_feed_that_falls_silent_is_one_gap_and_its_time_is_unknown() {
+    let told = replay(
+        &[supply()],
+        "
+        feed 10s
+        r1 coolant_supply_temperature 0m..10m 40
+        r1 coolant_return_temperature 0m..10m 50
+        r1 coolant_supply_temperature 12m..20m 40
+        r1 coolant_return_temperature 12m..20m 50
+        run a on r1 at 0m for 20m
+        end a at 20m
+        until 20m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    10:20 finding gap r1 onset 9:50
+    10:20 TelemetryGap r1 inactive -> firing since 10:20
+    10:20 finding gap r1 onset 9:50 ended 12:00
+    12:00 TelemetryGap r1 firing -> resolved since 10:20
+    20:00 final supply r1 Unknown: good 1100s bad 0s unknown 100s of 20m episodes 0 longest 0s
+    ");
+}
+
+#[test]
+fn a_hot_spell_burns_the_budget_of_a_run_and_clears_by_itself() {
+    let told = replay(
+        &[supply()],
+        "
+        feed 10s
+        r1 coolant_supply_temperature 0m..30m 44
+        r1 coolant_supply_temperature 30m..34m 46
+        r1 coolant_supply_temperature 34m..120m 44
+        run a on r1 at 0m for 4h
+        end a at 120m
+        until 120m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    30:20 SupplyBudgetBurn r1 inactive -> firing since 30:20
+    40:50 SupplyBudgetBurn r1 firing -> resolved since 30:20
+    120:00 final supply r1 NotOk: good 116m bad 4m unknown 0s of 2h episodes 1 longest 4m
+    ");
+}
+
+#[test]
+fn a_leak_pages_on_arrival_and_stays_until_five_minutes_of_ok() {
+    let leak =
+        evaluator::default_documents().into_iter().find(|document| document.name.contains("leak")).unwrap();
+    let told = replay(
+        &[leak],
+        "
+        feed 10s
+        r1 leak_state 0m..10m 0
+        r1 leak_state 10m..11m 2
+        r1 leak_state 11m..13m 0
+        r1 leak_state 14m..22m 0
+        until 22m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    10:00 LeakCritical r1 inactive -> firing since 10:00
+    13:20 finding gap r1 leak_state onset 12:50
+    13:20 TelemetryGap r1 inactive -> firing since 13:20
+    13:30 LeakCritical r1 firing -> unknown_hold since 10:00
+    13:20 finding gap r1 leak_state onset 12:50 ended 14:00
+    14:00 TelemetryGap r1 firing -> resolved since 13:20
+    14:10 LeakCritical r1 unknown_hold -> firing since 10:00
+    19:00 LeakCritical r1 firing -> resolved since 10:00
+    ");
+}
+
+#[test]
+fn a_pump_that_trips_is_known_at_the_second_reading() {
+    let told = replay(
+        &[],
+        "
+        feed 10s
+        r1 coolant_flow 0m..10m 150
+        r1 coolant_flow 10m..15m 3
+        r1 coolant_flow 15m..20m 150
+        until 20m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    10:10 finding pump_trip r1 onset 10:00
+    10:10 PumpTrip r1 inactive -> firing since 10:10
+    10:10 finding pump_trip r1 onset 10:00 ended 16:00
+    16:00 PumpTrip r1 firing -> resolved since 10:10
+    ");
+}
+
+#[test]
+fn time_under_maintenance_is_unknown_and_its_alerts_are_not_told() {
+    let leak =
+        evaluator::default_documents().into_iter().find(|document| document.name.contains("leak")).unwrap();
+    let told = replay(
+        &[supply(), leak],
+        "
+        feed 10s
+        r1 leak_state 0m..10m 0
+        r1 leak_state 10m..12m 1
+        r1 leak_state 12m..30m 0
+        r1 coolant_supply_temperature 0m..30m 40
+        run a on r1 at 0m for 30m
+        maintenance r1 5m..20m
+        end a at 30m
+        until 30m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    10:00 LeakCritical r1 inactive -> suppressed since 10:00
+    25:00 LeakCritical r1 suppressed -> inactive since 10:00
+    30:00 final leak r1 Unknown: good 15m bad 0s unknown 15m of 30m episodes 0 longest 0s
+    30:00 final supply r1 Unknown: good 15m bad 0s unknown 15m of 30m episodes 0 longest 0s
+    ");
+}
+
+#[test]
+fn a_source_that_sends_the_same_reading_again_is_stale() {
+    let mut records = story(
+        &[],
+        "
+        feed 10s
+        r1 coolant_flow 0m..2m 150
+        until 2m
+        ",
+    );
+    let last = crate::script::Sample {
+        rack: "r1",
+        signal: "coolant_flow".into(),
+        time: crate::script::at(110),
+        value: 150.0,
+        flag: telemetry::record::Flag::Ok,
+    };
+    for second in 150..300 {
+        records.samples(std::slice::from_ref(&last));
+        records.tick(crate::script::at(second));
+    }
+    let told = crate::script::tell(&effects_of(&records.records));
+    assert_snapshot!(told, @r"
+    2:20 finding stale r1 coolant_flow onset 1:50
+    2:20 TelemetryStale r1 inactive -> firing since 2:20
+    ");
+}
+
+#[test]
+fn a_run_asks_from_its_start_although_nothing_came_yet() {
+    let told = replay(
+        &[supply()],
+        "
+        feed 10s
+        r1 rack_power 0m..10m 100
+        r1 coolant_supply_temperature 4m..10m 40
+        run a on r1 at 2m for 10m
+        end a at 9m
+        until 10m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    9:00 final supply r1 Unknown: good 5m bad 0s unknown 2m of 7m episodes 0 longest 0s
+    ");
+}
+
+#[test]
+fn a_stuck_sensor_makes_its_objective_unknown_and_never_good() {
+    let mut text = String::from("feed 10s\n");
+    for minute in 0..60 {
+        let value = 40.0 + f64::from(minute % 3) * 0.1;
+        text += &format!("r1 coolant_supply_temperature {minute}m..{}m {value}\n", minute + 1);
+    }
+    text += "r1 coolant_supply_temperature 60m..80m 40.7\nuntil 80m\n";
+    let effects = effects_of(&story(&[supply()], &text).records);
+    let mut statuses = effects.iter().filter_map(|effect| match effect {
+        Effect::Status(row) => Some(&row.status),
+        _ => None,
+    });
+    let last = statuses.next_back().unwrap();
+    assert_eq!((last.outcome, last.unknown_reason), (Outcome::Unknown, Some(UnknownReason::SensorFault)));
+    assert_snapshot!(crate::script::tell(&effects), @r"
+    65:00 finding stuck r1 coolant_supply_temperature onset 60:00
+    65:00 SensorStuck r1 inactive -> firing since 65:00
+    70:00 finding coverage_low r1 coolant_supply_temperature onset 10:00
+    70:00 TelemetryCoverageLow r1 inactive -> firing since 70:00
+    70:00 finding coverage_low r1 coolant_supply_temperature onset 10:00 ended 80:00
+    80:00 TelemetryCoverageLow r1 firing -> resolved since 70:00
+    80:00 finding coverage_low r1 coolant_supply_temperature onset 20:00
+    80:00 TelemetryCoverageLow r1 inactive -> firing since 80:00
+    ");
+}

@@ -1,0 +1,7 @@
+//! How the evaluator behaves, from the outside: stories in text, laws for every stream, a reference for its arithmetic.
+
+mod script; // text in, records; effects, text out
+
+mod golden; // stories
+mod laws; // what holds for every stream
+mod reference; // burn rates against an independent integrator
