@@ -1,6 +1,5 @@
 //! Planning and running queries within limits.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use telemetry::table::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
-use super::functions::functions;
+use super::functions::{Clock, functions};
 use super::provider::{Source, Tables};
 use super::views::VIEWS;
 use crate::History;
@@ -55,7 +54,7 @@ pub struct QueryEngine {
     runtime: Arc<RuntimeEnv>,
     running: Arc<Semaphore>,
     limits: Limits,
-    now: Option<EventTime>,
+    clock: Clock,
 }
 
 /// A query that is planned, with the rows it will see.
@@ -105,18 +104,19 @@ impl QueryEngine {
             .expect("a runtime without files needs nothing that could be missing");
         history.location().register(&runtime);
         let running = Arc::new(Semaphore::new(limits.concurrency_max));
-        Self { history, runtime, running, limits, now: None }
+        let clock = Clock::Watermark(history.clone());
+        Self { history, runtime, running, limits, clock }
     }
 
     /// The same with another `now()`: for recorded data, and for questions about the past.
     pub fn with_now(mut self, now: EventTime) -> Self {
-        self.now = Some(now);
+        self.clock = Clock::Fixed(now);
         self
     }
 
     /// What `now()` means: as told, else the history's watermark.
     pub fn now(&self) -> EventTime {
-        self.now.unwrap_or_else(|| self.history.now())
+        self.clock.now()
     }
 
     /// The limits.
@@ -150,20 +150,37 @@ impl QueryEngine {
         let state = self.state(Source::Fixed(Arc::new(self.history.cut())));
         let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
         refuse_changes(&plan)?;
-        let values: HashMap<String, _> =
-            parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-        let plan = if values.is_empty() {
-            plan
-        } else {
-            plan.with_param_values(ParamValues::Map(values)).map_err(QueryError::of_plan)?
-        };
-        Ok(Prepared { engine: self.clone(), state, plan })
+        let prepared = Prepared { engine: self.clone(), state, plan };
+        if parameters.is_empty() {
+            return Ok(prepared);
+        }
+        let values = parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into()));
+        prepared.bind(ParamValues::Map(values.collect()))
     }
 
-    /// A session for servers that plan by themselves. Each scan sees the newest rows; such a server must refuse
-    /// what is not read-only by itself, see [`refuse_changes`].
+    /// A session for servers that plan by themselves. Each scan sees the newest rows. Such a server must refuse what
+    /// is not read-only by itself, see [`refuse_changes`], and run its plans with [`QueryEngine::run`].
     pub fn session(&self) -> SessionContext {
         SessionContext::new_with_state(self.state(Source::Newest))
+    }
+
+    /// Runs a plan within the limits.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
+    pub async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<QueryResult, QueryError> {
+        let permit = self.permit()?;
+        let limits = self.limits;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
+        let started = DataFrame::new(state, plan).execute_stream();
+        let stream = tokio::time::timeout_at(deadline, started)
+            .await
+            .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
+            .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
+        let schema = stream.schema();
+        let limited = within_limits(stream, limits, deadline, permit);
+        let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
+        Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
     }
 
     /// What can be asked.
@@ -205,7 +222,7 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
             .build();
-        for function in functions(self.now()) {
+        for function in functions(self.clock.clone()) {
             let registered =
                 datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function));
             registered.expect("a session takes any function");
@@ -246,24 +263,21 @@ impl Prepared {
         self.plan.schema().inner().clone()
     }
 
+    /// The same with values for its placeholders `$1` or `$name`.
+    ///
+    /// # Errors
+    /// [`QueryError::Statement`].
+    pub fn bind(self, values: ParamValues) -> Result<Self, QueryError> {
+        let plan = self.plan.with_param_values(values).map_err(QueryError::of_plan)?;
+        Ok(Self { plan, ..self })
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// [`QueryError::TooManyQueries`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
+    /// As [`QueryEngine::run`].
     pub async fn run(self) -> Result<QueryResult, QueryError> {
-        let permit = self.engine.permit()?;
-        let limits = self.engine.limits;
-        let failed = |error| QueryError::of_run(error, limits.memory_bytes_max);
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
-        let started = DataFrame::new(self.state, self.plan).execute_stream();
-        let stream = tokio::time::timeout_at(deadline, started)
-            .await
-            .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
-            .map_err(failed)?;
-        let schema = stream.schema();
-        let limited = within_limits(stream, limits, deadline, permit);
-        let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
-        Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
+        self.engine.run(self.state, self.plan).await
     }
 }
 

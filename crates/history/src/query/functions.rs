@@ -1,5 +1,7 @@
 //! Functions of our own in SQL.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, Float64Array, StringArray};
@@ -13,29 +15,74 @@ use datafusion::logical_expr::{
 use telemetry::EventTime;
 use telemetry::formula::{Coolant, heat_kw};
 
+use crate::History;
 use crate::schema::time_type;
 
-/// The functions of a session whose `now()` is `now`.
-pub fn functions(now: EventTime) -> [ScalarUDF; 2] {
-    [ScalarUDF::from(Now::new(now)), ScalarUDF::from(HeatKw::new())]
+/// The functions of a session.
+pub fn functions(clock: Clock) -> [ScalarUDF; 2] {
+    [ScalarUDF::from(Now::new(clock)), ScalarUDF::from(HeatKw::new())]
+}
+
+/// Where `now()` comes from.
+#[derive(Clone)]
+pub enum Clock {
+    /// One moment.
+    Fixed(EventTime),
+    /// The data's watermark when a query is planned.
+    Watermark(History),
+}
+
+impl Clock {
+    /// What it shows.
+    pub fn now(&self) -> EventTime {
+        match self {
+            Self::Fixed(now) => *now,
+            Self::Watermark(history) => history.now(),
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.now())
+    }
+}
+
+// A session has one clock: functions of different sessions are never compared.
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(left), Self::Fixed(right)) => left == right,
+            (Self::Watermark(_), Self::Watermark(_)) => true,
+            (Self::Fixed(_), Self::Watermark(_)) | (Self::Watermark(_), Self::Fixed(_)) => false,
+        }
+    }
+}
+
+impl Eq for Clock {}
+
+impl Hash for Clock {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+    }
 }
 
 /// `now()`: the data's watermark, so that a query over recorded data means what it meant then.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Now {
-    now: EventTime,
+    clock: Clock,
     signature: Signature,
     aliases: Vec<String>,
 }
 
 impl Now {
-    fn new(now: EventTime) -> Self {
+    fn new(clock: Clock) -> Self {
         let signature = Signature::nullary(Volatility::Stable);
-        Self { now, signature, aliases: vec!["current_timestamp".to_owned()] }
+        Self { clock, signature, aliases: vec!["current_timestamp".to_owned()] }
     }
 
     fn value(&self) -> ScalarValue {
-        ScalarValue::TimestampMicrosecond(Some(self.now.unix_micros()), Some("UTC".into()))
+        ScalarValue::TimestampMicrosecond(Some(self.clock.now().unix_micros()), Some("UTC".into()))
     }
 }
 

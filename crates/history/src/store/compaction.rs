@@ -38,7 +38,9 @@ const OPEN_DAY_FILES_MIN: usize = 16;
 /// Files of one size on a day that is over, before they are merged.
 const CLOSED_DAY_FILES_MIN: usize = 2;
 /// Files that are merged at once: each is open while it is read.
-const MERGED_FILES_MAX: usize = 256;
+const MERGED_FILES_MAX: usize = 128;
+/// Rows of each file in memory while files are merged: at 128 files and 300 bytes a row 80 MB.
+const MERGED_ROWS: usize = 2_048;
 /// Sizes whose files are merged with each other only, so that a large file is not written again for a small one:
 /// a row is rewritten at most once a size.
 const SIZES: [i64; 3] = [1 << 20, 16 << 20, FILE_BYTES_MAX as i64 / 4 * 3];
@@ -106,7 +108,7 @@ pub async fn merge(
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Vec<Add>, HistoryError> {
     let failed = |error: DataFusionError| HistoryError::store(table, "compact")(DeltaTableError::from(error));
-    let config = SessionConfig::new().with_target_partitions(1);
+    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(MERGED_ROWS);
     let session = SessionContext::new_with_config_rt(config, runtime.clone());
     let merged = sorted_rows(table, snapshot, group, &session).await.map_err(failed)?;
     let mut rows = merged.execute(0, session.task_ctx()).map_err(failed)?;

@@ -124,6 +124,41 @@ async fn now_is_the_data_s_watermark() {
 }
 
 #[tokio::test]
+async fn a_session_that_lives_on_sees_new_rows_and_the_new_watermark() {
+    let history = open("memory://").await;
+    let engine = history.query_engine();
+    let session = engine.session();
+    for sequence in 1..=3 {
+        append(&history, sequence);
+        history.set_now(at(10 * sequence as i64));
+        let plan =
+            session.state().create_logical_plan("SELECT count(*), max(now()) FROM samples").await.unwrap();
+        let rows = engine.run(session.state(), plan).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 8 * sequence as i64);
+        let now = rows[0].column(1).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(0);
+        assert_eq!(now, at(10 * sequence as i64).unix_micros());
+    }
+}
+
+#[tokio::test]
+async fn labels_are_asked_by_name_and_tables_are_described() {
+    let history = open("memory://").await;
+    append(&history, 1);
+    assert_eq!(number(&history, "SELECT count(*) FROM samples WHERE labels['vendor'] = 'acme'").await, 8.0);
+    history.commit(&history.freeze(1)).await.unwrap();
+    assert_eq!(number(&history, "SELECT count(*) FROM samples WHERE labels['vendor'] = 'acme'").await, 8.0);
+    for (sql, expected) in [
+        ("SHOW TABLES", "slo_now"),
+        ("DESCRIBE samples", "source_unit"),
+        ("SHOW COLUMNS FROM rack_now", "age_seconds"),
+        ("EXPLAIN SELECT value FROM samples WHERE rack = 'r1'", "DeltaScanExec"),
+    ] {
+        let shown = text(&history, sql, Format::Table).await;
+        assert!(shown.contains(expected), "{sql}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn heat_follows_the_formula_of_the_detectors() {
     let history = open("memory://").await;
     let heat = number(&history, "SELECT heat_kw(150.0, 10.3)").await;
