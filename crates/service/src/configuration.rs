@@ -89,20 +89,30 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     };
     let mapping =
         Mapping::with(&texts.mappings).map_err(ConfigurationError::Documents)?.or_unmapped(unmapped, &texts.mappings);
+    // The compiled-in policies are about the compiled-in objectives: beside objectives of one's own they are an offer.
+    let policies_offered = texts.policies.is_empty() && !texts.objectives.is_empty();
     let objectives = if texts.objectives.is_empty() { evaluator::default_documents() } else { texts.objectives };
-    let policy_documents = if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
+    let mut policy_documents = if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
     let loaded = evaluator::objective_document::read(&objectives, &evaluator::known_signals(&mapping))
         .map_err(ConfigurationError::Documents)?;
-    let policies = gate::policy_document::read(&policy_documents).map_err(ConfigurationError::Documents)?;
+    let mut policies = gate::policy_document::read(&policy_documents).map_err(ConfigurationError::Documents)?;
     let names: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.name).collect();
     let signals: Vec<&str> = mapping.signal_names().collect();
     let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
+    let mut warnings: Vec<String> = loaded.remarks.iter().map(ToString::to_string).collect();
+    if policies_offered {
+        policies.retain(|policy| {
+            let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next() else { return true };
+            warnings.push(format!("the compiled-in gate policy {} is left out: {error}; write one of your own and name it in documents.policies", policy.name));
+            policy_documents.retain(|document| document.name != policy.document());
+            false
+        });
+    }
     let mut wrong = check_references(&policies, &known);
     wrong.extend(cannot_pass(&policies, &loaded.objectives));
     if !wrong.is_empty() {
         return Err(ConfigurationError::Documents(wrong));
     }
-    let warnings = loaded.remarks.iter().map(ToString::to_string).collect();
     let mut configuration = Configuration {
         hash: String::new(),
         site: texts.site,
@@ -163,4 +173,48 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Document>, ConfigurationError> {
         }
     }
     Ok(documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = r#"
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: own}
+spec:
+  service: own
+  budgetingMethod: Timeslices
+  timeWindow: [{duration: 28d, isRolling: true}]
+  indicator:
+    metadata: {name: own}
+    spec:
+      thresholdMetric:
+        metricSource: {type: thermogate, spec: {specVersion: v1alpha1, signal: {expr: coolant_flow, unit: L/min}}}
+  objectives:
+    - {op: gte, value: 100, target: 0.99}
+"#;
+
+    fn own_objective(policies: Vec<Document>) -> Texts {
+        Texts { objectives: vec![Document { name: "own.yaml".to_owned(), text: OWN.to_owned() }], policies, ..Texts::default() }
+    }
+
+    #[test]
+    fn objectives_of_ones_own_are_enough() {
+        let settings = Settings::load(None, std::iter::empty(), &[]).expect("the defaults");
+        let documents = parse(own_objective(Vec::new()), &settings).map_err(|error| error.to_string()).expect("they fit");
+        assert!(documents.policies.is_empty(), "all compiled-in policies name objectives that are not there");
+        assert!(documents.configuration.policies.is_empty(), "what is not in force is not kept as if it were");
+        assert!(documents.warnings.iter().any(|warning| warning.contains("gate policy default is left out")), "{:?}", documents.warnings);
+    }
+
+    #[test]
+    fn a_policy_of_ones_own_must_name_what_there_is() {
+        let settings = Settings::load(None, std::iter::empty(), &[]).expect("the defaults");
+        let policy = "apiVersion: thermogate.dev/v1alpha1\nkind: GatePolicy\nmetadata: {name: mine}\nspec:\n  checks:\n    - {objective: onw}\n";
+        let policies = vec![Document { name: "mine.yaml".to_owned(), text: policy.to_owned() }];
+        let error = parse(own_objective(policies), &settings).err().expect("refused").to_string();
+        assert!(error.contains("mine.yaml:6") && error.contains("did you mean \"own\"?"), "{error}");
+    }
 }

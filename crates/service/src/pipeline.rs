@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use history::History;
-use ingest::{DecodeError, Decoded, Front, Intake, IntakeError, Report};
+use ingest::{DecodeError, Decoded, Front, Intake, IntakeError, Report, Ticket};
 use telemetry::record::{Body, Flag, PartitionId, Record, Sequence};
 use telemetry::{EventTime, Microseconds};
 use tokio::sync::{mpsc, oneshot};
@@ -45,6 +45,14 @@ pub struct Pipeline {
     pub tell: Tell,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// Telemetry that has its place in the order of the log and may not be synced yet.
+pub struct Queued {
+    source: &'static str,
+    report: Report,
+    /// None when there was nothing to write.
+    written: Option<(Ticket, oneshot::Receiver<Result<Sequence, Refused>>)>,
 }
 
 /// What a pipeline is made from.
@@ -94,6 +102,16 @@ impl Pipeline {
     /// # Errors
     /// [`IntakeError::Overloaded`] when the log is behind or refuses: a resend is safe.
     pub async fn take_in(&self, decoded: &Decoded) -> Result<Report, IntakeError> {
+        let queued = self.queue_up(decoded).await?;
+        self.synced(queued).await
+    }
+
+    /// Takes decoded telemetry's place in the order of the log, and returns before it is synced: whoever reads a
+    /// file queues the next rows while these are written.
+    ///
+    /// # Errors
+    /// [`IntakeError::Overloaded`] when the log is behind: a resend is safe.
+    pub async fn queue_up(&self, decoded: &Decoded) -> Result<Queued, IntakeError> {
         let queue = self.queue().ok_or_else(ending)?;
         let permit = match queue.try_reserve() {
             Ok(permit) => permit,
@@ -105,31 +123,37 @@ impl Pipeline {
             }
             Err(mpsc::error::TrySendError::Closed(())) => return Err(ending()),
         };
-        let (done, answer) = oneshot::channel();
-        let (report, ticket) = {
-            let mut front = self.front.lock().expect("no panic under this lock");
-            let taken = front.take_in(decoded, self.future_limit())?;
-            if taken.records.is_empty() {
-                self.note(decoded.source, &taken.report);
-                return Ok(taken.report);
-            }
-            permit.send(Entry { records: taken.records, latest: taken.latest, done });
-            (taken.report, taken.ticket)
-        };
-        let written = answer.await.map_err(|_| ending())?;
         let mut front = self.front.lock().expect("no panic under this lock");
-        match written {
-            Ok(_) => {
-                front.confirm(ticket);
-                drop(front);
-                self.note(decoded.source, &report);
-                Ok(report)
-            }
-            Err(refused) => {
-                front.withdraw(ticket);
-                Err(overloaded(&refused.message))
+        let taken = front.take_in(decoded, self.future_limit())?;
+        let written = if taken.records.is_empty() {
+            None
+        } else {
+            let (done, answer) = oneshot::channel();
+            permit.send(Entry { records: taken.records, latest: taken.latest, done });
+            Some((taken.ticket, answer))
+        };
+        Ok(Queued { source: decoded.source, report: taken.report, written })
+    }
+
+    /// Returns once what was queued is synced.
+    ///
+    /// # Errors
+    /// [`IntakeError::Overloaded`] when the log refuses: a resend is safe.
+    pub async fn synced(&self, queued: Queued) -> Result<Report, IntakeError> {
+        let Queued { source, report, written } = queued;
+        if let Some((ticket, answer)) = written {
+            let written = answer.await.map_err(|_| ending())?;
+            let mut front = self.front.lock().expect("no panic under this lock");
+            match written {
+                Ok(_) => front.confirm(ticket),
+                Err(refused) => {
+                    front.withdraw(ticket);
+                    return Err(overloaded(&refused.message));
+                }
             }
         }
+        self.note(source, &report);
+        Ok(report)
     }
 
     /// Writes records of people's acts, and returns their position once they are synced.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alerts::Alerts;
 use axum::Router;
 use history::History;
 use history::lock::FolderLock;
@@ -123,7 +124,7 @@ impl Running {
 
         let metrics = Arc::new(Metrics::new());
         let board = Arc::new(Board::default());
-        let tell = Tell::new(alerts_for(&settings, http_port));
+        let tell = Tell::new(alerts_for(&settings, http_port)?);
         let history = History::open(&settings.store_url(), crate::history_settings(&settings, false)).await?;
         let outlets = Outlets { history: history.clone(), board: board.clone(), tell: tell.clone(), metrics: metrics.clone() };
         let folder = settings.data.folder.clone();
@@ -261,19 +262,21 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::threa
         .map_err(|error| StartError::System(format!("no thread for the {name}: {error}")))
 }
 
-fn alerts_for(settings: &Settings, http: SocketAddr) -> Option<alerts::Alerts> {
+fn alerts_for(settings: &Settings, http: SocketAddr) -> Result<Option<Alerts>, StartError> {
     let AlertSettings { alertmanagers, resend_every, external_url, watchdog } = &settings.alerts;
     if alertmanagers.is_empty() {
-        return None;
+        return Ok(None);
     }
-    Some(alerts::Alerts::start(alerts::AlertSettings {
+    let alerts = alerts::AlertSettings {
         peers: alertmanagers.clone(),
         resend_every: resend_every.duration(),
         external_url: if external_url.is_empty() { format!("http://{http}") } else { external_url.clone() },
         watchdog: (!watchdog.is_empty()).then(|| watchdog.clone()),
         site: settings.site.name.clone(),
         ..alerts::AlertSettings::default()
-    }))
+    };
+    alerts.check().map_err(|error| StartError::System(format!("settings: {error}")))?;
+    Ok(Some(Alerts::start(alerts)))
 }
 
 /// The wall clock, once a second: the only place where time enters.

@@ -82,13 +82,16 @@ impl Writer {
     fn write(&mut self, group: Vec<Entry>) -> bool {
         let mut records = Vec::with_capacity(group.iter().map(|entry| entry.records.len()).sum::<usize>() + 1);
         let mut waiting = Vec::with_capacity(group.len());
-        let mut latest = None;
+        let mut last_tick = self.last_tick;
         for entry in group {
-            latest = latest.max(entry.latest);
             records.extend(entry.records);
             waiting.push((records.len() as u64, entry.done));
+            // After each entry, not after each synced write: how entries happen to be grouped changes no judgement.
+            if let Some(tick) = self.tick_for(entry.latest, last_tick) {
+                last_tick = Some(tick);
+                records.push(Record { partition: PartitionId::STREAM, body: Body::Tick(tick) });
+            }
         }
-        records.extend(self.tick_for(latest));
         let started = Instant::now();
         let written = if records.is_empty() { self.log.bounds(SHARD).map_or(Ok(0), |(_, last)| Ok(last)) } else { self.log.append(SHARD, &records) };
         match written {
@@ -116,13 +119,13 @@ impl Writer {
         }
     }
 
-    /// On the telemetry's clock: the tick that follows this group, if time has grown by a second.
-    fn tick_for(&self, latest: Option<EventTime>) -> Option<Record> {
+    /// On the telemetry's clock: the tick that follows an entry, if time has grown by a second.
+    fn tick_for(&self, latest: Option<EventTime>, last_tick: Option<EventTime>) -> Option<EventTime> {
         match self.clock {
             Clock::Wall => None,
             Clock::Telemetry => {
                 let tick = latest?.window_start(Microseconds::from_seconds(1));
-                (self.last_tick < Some(tick)).then(|| Record { partition: PartitionId::STREAM, body: Body::Tick(tick) })
+                (last_tick < Some(tick)).then_some(tick)
             }
         }
     }
