@@ -140,6 +140,12 @@ impl History {
         self.0.published.load().versions[LAST as usize].transaction
     }
 
+    /// The last record of which any table holds rows: a log that begins anew has to begin after it, or its rows would
+    /// count as stored. At least [`History::committed`]; later after a crash between the commits of two tables.
+    pub fn last_stored(&self) -> Sequence {
+        self.0.published.load().versions.iter().map(|version| version.transaction).max().unwrap_or(0)
+    }
+
     /// Names a series. To be called before its first row, and after a start for every series that the evaluator's
     /// snapshot holds.
     pub fn declare(&self, partition: PartitionId, declaration: &SeriesDeclaration) {

@@ -136,8 +136,12 @@ async fn a_commit_that_fails_half_way_is_finished_by_the_next_one() {
         "seen once while half is committed"
     );
 
+    let half = History::open(&path, HistorySettings::default()).await;
+    assert!(half.is_err(), "events cannot be read");
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&away, &log).unwrap();
+    let half = open(&path).await;
+    assert_eq!((half.committed(), half.last_stored()), (1, 2));
     append(&history, 3);
     history.commit(&frozen).await.unwrap();
     assert_eq!(counts(&history).await, all_once(3));
@@ -280,7 +284,7 @@ async fn a_disk_that_fills_up_at_any_moment_loses_nothing_and_panics_nowhere() {
         history.commit(&frozen).await.unwrap();
         assert_eq!(number(&history, "SELECT count(*) FROM events").await, last as f64);
     }
-    assert!(refused > 4, "{refused}");
+    assert!(refused > 0, "the disk was full");
     assert_eq!(PANICS.load(Ordering::Relaxed), 0);
     let staged = std::process::Command::new("find").arg(store).args(["-name", "*#*"]).output().unwrap();
     assert_eq!(String::from_utf8(staged.stdout).unwrap(), "", "nothing half-written stays");
