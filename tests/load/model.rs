@@ -14,6 +14,10 @@ const fn signal(metric: &'static str, mean: f64, step: f64, quantum: f64) -> Sig
     Signal { metric, mean, step, quantum }
 }
 
+/// Share of the distance to its mean that a value goes back in a step. Its standard deviation is then 2.9 times its
+/// largest step, so that every sample is one that a working sensor can report.
+const RETURN: f64 = 0.02;
+
 const RACK: [Signal; 12] = [
     signal("coolant_supply_temperature_celsius", 35.0, 0.05, 0.1),
     signal("coolant_return_temperature_celsius", 45.0, 0.08, 0.1),
@@ -33,7 +37,7 @@ const GPU: [Signal; 4] = [
     signal("DCGM_FI_DEV_GPU_TEMP", 61.0, 0.6, 1.0),
     signal("DCGM_FI_DEV_POWER_USAGE", 980.0, 20.0, 0.1),
     signal("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", 0.0, 0.0, 1.0),
-    signal("DCGM_FI_DEV_GPU_UTIL", 97.0, 1.0, 1.0),
+    signal("DCGM_FI_DEV_GPU_UTIL", 80.0, 1.0, 1.0),
 ];
 
 /// One series with its current value.
@@ -91,7 +95,7 @@ impl Fleet {
         let series = &mut self.series[index];
         let Signal { mean, step, quantum, .. } = *series.signal;
         if step > 0.0 {
-            series.value += (self.random.next() - 0.5) * 2.0 * step + (mean - series.value) * 0.02;
+            series.value += (self.random.next() - 0.5) * 2.0 * step + (mean - series.value) * RETURN;
         }
         (series.value / quantum).round() * quantum
     }

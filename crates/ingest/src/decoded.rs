@@ -286,8 +286,15 @@ impl Decoded {
         }
     }
 
-    /// Removes the last series again, which has no points.
-    pub(crate) fn drop_last_series(&mut self) {
+    /// Makes room for so many series with a point each.
+    pub(crate) fn expect_series(&mut self, count: usize) {
+        self.series.reserve(count);
+        self.points.reserve(count);
+    }
+
+    /// Removes the last series again, and its points, which begin at `points`.
+    pub(crate) fn drop_last_series(&mut self, points: usize) {
+        self.points.truncate(points);
         if let Some(SourceSeries { start, copied: true, .. }) = self.series.pop() {
             self.copies.truncate(start as usize);
         }

@@ -140,9 +140,9 @@ pub(crate) fn read(key: &[u8]) -> Result<SourceLabels<'_>, LabelError> {
         sort_unique(list)?;
     }
     if let Ok(at) = labels.binary_search_by(|(label, _)| label.as_ref().cmp(METRIC_NAME_LABEL)) {
-        match labels.remove(at).1 {
-            Cow::Borrowed(value) => name = Some(value),
-            Cow::Owned(_) => {}
+        // Labels of remote write are always borrowed; attributes are, where they are text.
+        if let Cow::Borrowed(value) = labels.remove(at).1 {
+            name = Some(value);
         }
     }
     for lower in [scope, resource] {

@@ -61,7 +61,7 @@ impl<'a> Message<'a> {
     }
 
     /// The next field's number and value, `None` at the end. Groups are skipped.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Torn> {
         while self.at < self.bytes.len() {
             let (field, wire_type) = self.tag()?;
@@ -74,7 +74,7 @@ impl<'a> Message<'a> {
         Ok(None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tag(&mut self) -> Result<(u32, u32), Torn> {
         let tag = u32::try_from(self.varint()?).map_err(|_| self.torn("a field's number is too large"))?;
         match tag >> 3 {
@@ -83,7 +83,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, wire_type: u32) -> Result<Value<'a>, Torn> {
         match wire_type {
             0 => self.varint().map(Value::Varint),
@@ -104,7 +104,7 @@ impl<'a> Message<'a> {
     }
 
     /// Reads one number of a packed field, or the next varint of any kind.
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Torn> {
         match self.bytes.get(self.at) {
             Some(byte) if *byte < 0x80 => {
@@ -131,7 +131,7 @@ impl<'a> Message<'a> {
         Err(self.torn("a number does not end"))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Torn> {
         let rest = &self.bytes[self.at..];
         if length > rest.len() {
@@ -139,6 +139,20 @@ impl<'a> Message<'a> {
         }
         self.at += length;
         Ok(&rest[..length])
+    }
+
+    /// Goes past the fields of bytes at the front that have this number, and says where they end.
+    #[inline(always)]
+    pub fn skip_run(&mut self, field: u32) -> Result<usize, Torn> {
+        let tag = (field << 3 | 2) as u8;
+        while self.bytes.get(self.at) == Some(&tag) {
+            self.at += 1;
+            let length = self.varint()?;
+            self.take(
+                usize::try_from(length).map_err(|_| self.torn("a length is beyond the message's end"))?,
+            )?;
+        }
+        Ok(self.at)
     }
 
     /// Skips to the end of the group of number `field`; nested ones to a depth of 100, as prost does.

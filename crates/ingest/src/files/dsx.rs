@@ -126,10 +126,10 @@ impl DsxRows {
     }
 
     fn wait(&mut self, point: String, message: Message) {
-        if self.waiting.len() == WAITING_MAX {
-            if let Some((point, dropped)) = self.waiting.pop_front() {
-                self.drop_unknown(&point, &dropped);
-            }
+        if self.waiting.len() == WAITING_MAX
+            && let Some((point, dropped)) = self.waiting.pop_front()
+        {
+            self.drop_unknown(&point, &dropped);
         }
         self.waiting.push_back((point, message));
     }

@@ -113,10 +113,11 @@ impl TableRows {
             Cell::Integer(value) => What::Number(value as f64),
             Cell::Empty | Cell::Time(_) | Cell::LocalTime(_) => What::Null,
         };
-        if let What::Number(value) = what {
-            if self.roles.contains(&Role::Quality) && !is_good(self.cell(&Role::Quality)) {
-                what = What::Distrusted(value);
-            }
+        if let What::Number(value) = what
+            && self.roles.contains(&Role::Quality)
+            && !is_good(self.cell(&Role::Quality))
+        {
+            what = What::Distrusted(value);
         }
         row.readings.push(Reading { key, what });
         Ok(())

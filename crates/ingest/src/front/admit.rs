@@ -66,7 +66,7 @@ impl Front {
         if self.buckets.len() <= partition.0 as usize {
             self.buckets.resize_with(partition.0 as usize + 1, Bucket::default);
         }
-        Route::Stored(Box::new(Stored {
+        Route::Stored(Stored {
             confirmed: false,
             partition,
             id,
@@ -74,7 +74,7 @@ impl Front {
             unmapped,
             workload: Vec::new(),
             resolved,
-        }))
+        })
     }
 
     fn too_many_labels(&self, labels: &SourceLabels<'_>) -> Option<String> {

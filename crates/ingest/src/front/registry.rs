@@ -13,6 +13,8 @@ pub(super) struct Registry {
     numbers: HashMap<SeriesIdentity, u32>,
     series: Vec<Registered>,
     partitions: HashMap<PartitionKey, PartitionId>,
+    /// The greatest number of a partition; 0 before the first.
+    last_partition: u32,
     /// The next series' id, by partition.
     next: BTreeMap<PartitionId, u32>,
     /// Series by who sends them: all, and those of unmapped metrics.
@@ -78,6 +80,7 @@ impl Registry {
             feed: declaration.feed,
         };
         self.partitions.insert(declaration.partition, partition);
+        self.last_partition = self.last_partition.max(partition.0);
         let next = self.next.entry(partition).or_default();
         *next = (*next).max(declaration.id.0 + 1);
         self.add(declaration.identity, declaration.source, partition, declaration.id, terms, unmapped, true);
@@ -166,8 +169,8 @@ impl Registry {
         if let Some(known) = self.partitions.get(key) {
             return *known;
         }
-        let next = self.partitions.values().map(|id| id.0 + 1).max().unwrap_or(PartitionId::FIRST.0);
-        self.partitions.insert(key.clone(), PartitionId(next));
-        PartitionId(next)
+        self.last_partition = (self.last_partition + 1).max(PartitionId::FIRST.0);
+        self.partitions.insert(key.clone(), PartitionId(self.last_partition));
+        PartitionId(self.last_partition)
     }
 }

@@ -11,10 +11,14 @@ use telemetry::record::{PartitionId, SeriesId};
 use crate::report::Reason;
 
 /// What happens to the samples of a key.
+///
+/// Most routes are stored ones, and they lie one behind the other without a pointer between: what a sample needs of
+/// its route is then mostly on its way before it is asked for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Route {
     /// They are stored.
-    Stored(Box<Stored>),
+    Stored(Stored),
     /// The metric is not known; they are counted.
     Counted,
     /// The metric carries no reading.
@@ -47,14 +51,16 @@ pub(super) struct Routes {
     entries: Vec<Entry>,
     /// All keys, one behind the other.
     keys: Vec<u8>,
+    /// Where each leads.
+    routes: Vec<Route>,
 }
 
+/// A key: where its bytes are, and whose it is.
 #[derive(Debug)]
 struct Entry {
     start: u32,
     end: u32,
     source: &'static str,
-    route: Route,
 }
 
 /// Bytes of all keys; below 4 GiB, since positions are 32 bits wide.
@@ -67,6 +73,7 @@ impl Routes {
             numbers: HashTable::new(),
             entries: Vec::new(),
             keys: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
@@ -80,6 +87,7 @@ impl Routes {
         self.numbers.clear();
         self.entries.clear();
         self.keys.clear();
+        self.routes.clear();
     }
 
     /// The number of a key. `guess` is tried first: senders repeat their series in the same order, so that a key is
@@ -105,8 +113,9 @@ impl Routes {
         let number = self.entries.len() as u32;
         let start = self.keys.len() as u32;
         self.keys.extend_from_slice(key);
-        self.entries.push(Entry { start, end: self.keys.len() as u32, source, route });
-        let Self { hasher, numbers, entries, keys } = self;
+        self.entries.push(Entry { start, end: self.keys.len() as u32, source });
+        self.routes.push(route);
+        let Self { hasher, numbers, entries, keys, .. } = self;
         let hash_of = |number: &u32| {
             let entry = &entries[*number as usize];
             hasher.hash_one((entry.source, &keys[entry.start as usize..entry.end as usize]))
@@ -117,7 +126,7 @@ impl Routes {
 
     /// Forgets one key: it is looked at anew when it comes again.
     pub fn forget(&mut self, number: u32) {
-        let Self { hasher, numbers, entries, keys } = self;
+        let Self { hasher, numbers, entries, keys, .. } = self;
         let entry = &mut entries[number as usize];
         let hash = hasher.hash_one((entry.source, &keys[entry.start as usize..entry.end as usize]));
         if let Ok(found) = numbers.find_entry(hash, |other| *other == number) {
@@ -129,11 +138,11 @@ impl Routes {
 
     #[inline]
     pub fn route(&self, number: u32) -> &Route {
-        &self.entries[number as usize].route
+        &self.routes[number as usize]
     }
 
     #[inline]
     pub fn route_mut(&mut self, number: u32) -> &mut Route {
-        &mut self.entries[number as usize].route
+        &mut self.routes[number as usize]
     }
 }

@@ -8,6 +8,9 @@ use crate::protobuf::{Message, Torn};
 
 const MESSAGE: &str = "prometheus.WriteRequest";
 
+/// About how many bytes a series with one sample takes.
+const SERIES_BYTES: usize = 150;
+
 /// Decodes an uncompressed `prometheus.WriteRequest`.
 ///
 /// Labels are not looked at here: they are the series' key as they lie in the request.
@@ -18,6 +21,7 @@ const MESSAGE: &str = "prometheus.WriteRequest";
 pub fn decode_v1(body: Bytes) -> Result<Decoded, DecodeError> {
     let torn = |torn| DecodeError::torn(MESSAGE, torn);
     let mut decoded = Decoded::new(SOURCE, body.clone());
+    decoded.expect_series(body.len() / SERIES_BYTES);
     let mut request = Message::new(&body);
     while let Some((field, value)) = request.next().map_err(torn)? {
         match field {
@@ -36,57 +40,68 @@ pub fn decode_v1(body: Bytes) -> Result<Decoded, DecodeError> {
 }
 
 /// Adds a `TimeSeries` {labels = 1, samples = 2, exemplars = 3, histograms = 4} that begins at `offset` of the body.
+///
+/// Every known sender writes the labels first, so that they are one span and each field is looked at once.
+#[inline]
 fn add_series(decoded: &mut Decoded, bytes: &[u8], offset: usize) -> Result<(), DecodeError> {
+    let mut message = Message::new(bytes);
+    let labels_end = message.skip_run(1).map_err(|torn| DecodeError::torn(MESSAGE, torn))?;
+    let (points, unsupported) = (decoded.points().len(), decoded.unsupported);
+    let series = decoded.add_borrowed_series(offset, offset + labels_end)?;
+    if add_samples(decoded, message, series)? == Labels::Follow {
+        decoded.drop_last_series(points);
+        decoded.unsupported = unsupported;
+        return add_scattered_series(decoded, bytes);
+    }
+    if decoded.points().len() == points {
+        decoded.drop_last_series(points);
+    }
+    Ok(())
+}
+
+/// Whether labels come behind the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Labels {
+    Ended,
+    Follow,
+}
+
+#[inline]
+fn add_samples(decoded: &mut Decoded, mut message: Message<'_>, series: u32) -> Result<Labels, DecodeError> {
     let torn = |torn| DecodeError::torn(MESSAGE, torn);
-    let labels = label_span(bytes).map_err(torn)?;
-    let series = match labels {
-        Some((start, end)) => decoded.add_borrowed_series(offset + start, offset + end)?,
-        None => decoded.add_copied_series(|key| copy_labels(bytes, key))?,
-    };
-    let points_before = decoded.points().len();
-    let after_labels = labels.filter(|(start, _)| *start == 0).map_or(0, |(_, end)| end);
-    let mut message = Message::new(&bytes[after_labels..]);
     while let Some((field, value)) = message.next().map_err(torn)? {
         match field {
+            1 => return Ok(Labels::Follow),
             2 => add_sample(decoded, MESSAGE, series, value.bytes().map_err(torn)?)?,
             3 => decoded.unsupported.exemplars += 1,
             4 => decoded.unsupported.histograms += 1,
             _ => {}
         }
     }
-    if decoded.points().len() == points_before {
-        decoded.drop_last_series();
-    }
-    Ok(())
+    Ok(Labels::Ended)
 }
 
-/// Where the labels are, when they are one span, as every known sender writes them.
-fn label_span(bytes: &[u8]) -> Result<Option<(usize, usize)>, Torn> {
+/// Adds a series whose labels are not in one place: they are copied together.
+fn add_scattered_series(decoded: &mut Decoded, bytes: &[u8]) -> Result<(), DecodeError> {
+    let torn = |torn| DecodeError::torn(MESSAGE, torn);
+    let (mut labels, mut rest) = (Vec::new(), Vec::new());
     let mut message = Message::new(bytes);
-    let mut span: Option<(usize, usize)> = None;
-    let mut scattered = false;
     let mut before = 0;
-    while let Some((field, value)) = message.next()? {
+    while let Some((field, value)) = message.next().map_err(torn)? {
         if field == 1 {
-            value.bytes()?;
-            scattered |= span.is_some_and(|(_, end)| end != before);
-            span = Some((span.map_or(before, |(start, _)| start), message.position()));
+            value.bytes().map_err(torn)?;
         }
+        let into = if field == 1 { &mut labels } else { &mut rest };
+        into.extend_from_slice(&bytes[before..message.position()]);
         before = message.position();
     }
-    Ok(if scattered { None } else { span.or(Some((0, 0))) })
-}
-
-fn copy_labels(bytes: &[u8], key: &mut Vec<u8>) {
-    let mut message = Message::new(bytes);
-    loop {
-        let before = message.position();
-        match message.next() {
-            Ok(Some((1, _))) => key.extend_from_slice(&bytes[before..message.position()]),
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return,
-        }
+    let points = decoded.points().len();
+    let series = decoded.add_copied_series(|key| key.extend_from_slice(&labels))?;
+    add_samples(decoded, Message::new(&rest), series)?;
+    if decoded.points().len() == points {
+        decoded.drop_last_series(points);
     }
+    Ok(())
 }
 
 /// Reads a `MetricMetadata` {type = 1, metric_family_name = 2, help = 4, unit = 5}.

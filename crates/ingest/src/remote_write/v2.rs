@@ -89,7 +89,7 @@ fn add_series(
         }
     }
     if decoded.points().len() == points_before {
-        decoded.drop_last_series();
+        decoded.drop_last_series(points_before);
     }
     Ok(())
 }

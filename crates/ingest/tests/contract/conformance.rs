@@ -129,7 +129,7 @@ fn refuses_bad_label_sets_whole<S: Source>() {
         let decoded = S::decode(S::encode(&[good.clone(), bad])).unwrap();
         let message = front.take_in(&decoded, at(0)).unwrap_err().to_string();
         assert!(message.contains(expected), "{}: {message}", S::NAME);
-        let next = front.take_in(&S::decode(S::encode(&[good.clone()])).unwrap(), at(0)).unwrap();
+        let next = front.take_in(&S::decode(S::encode(std::slice::from_ref(&good))).unwrap(), at(0)).unwrap();
         assert_eq!(declarations(&next.records).len(), 1, "nothing was left behind ({})", S::NAME);
         assert_eq!(declarations(&next.records)[0].id.0, 0);
     }

@@ -50,7 +50,10 @@ fn moment() -> impl Strategy<Value = i64> {
     -60_000_000_000_000i64..250_000_000_000_000
 }
 
-fn series() -> impl Strategy<Value = Vec<(String, Vec<(String, String)>, Vec<(i64, f64)>)>> {
+/// Name, labels, samples (milliseconds, value).
+type Generated = (String, Vec<(String, String)>, Vec<(i64, f64)>);
+
+fn series() -> impl Strategy<Value = Vec<Generated>> {
     let samples = prop::collection::vec((moment(), prop::num::f64::ANY), 0..4);
     prop::collection::vec(("[a-z_:][a-z0-9_]{0,20}", labels(), samples), 0..6)
 }

@@ -80,7 +80,7 @@ fn the_bus_messages_of_dsx_are_all_understood() {
         start: Some(super::senders::at(0)),
         ..FileOptions::default()
     };
-    let mut source = open(&[path.clone()], &options, resolver()).unwrap();
+    let mut source = open(std::slice::from_ref(&path), &options, resolver()).unwrap();
     let rows: usize = source.by_ref().map(|group| group.unwrap().rows.len()).sum();
     assert_eq!((rows, source.unreadable_rows()), (4_711, 0));
     let records = replay(&[path], &options, resolver()).unwrap();
@@ -120,7 +120,8 @@ fn the_nodes_of_fasrc_are_sorted_by_time_and_empty_reports_hold_no_reading() {
         sort: true,
         ..FileOptions::default()
     };
-    let groups: Vec<_> = open(&[path.clone()], &options, resolver()).unwrap().map(Result::unwrap).collect();
+    let groups: Vec<_> =
+        open(std::slice::from_ref(&path), &options, resolver()).unwrap().map(Result::unwrap).collect();
     assert_eq!(groups.iter().map(|group| group.rows.len()).sum::<usize>(), 36_600);
     assert!(groups.windows(2).all(|pair| pair[0].time < pair[1].time), "a group a moment, in order");
     assert_eq!(groups.iter().map(|group| group.decoded.absent).sum::<u64>(), 70 * 3);
