@@ -51,6 +51,11 @@ pub fn objective(
         Some(signal) => (signal.text.as_str().into(), signal.expression.clone(), signal.unit.clone()),
         None => episode_signal(&source.transform)?,
     };
+    // A slope is asked for once its window can be full: until then there is nothing that could be missing.
+    let slope_window = match &promise {
+        Promise::Trend(trend) => trend.window,
+        Promise::TimeInBounds(_) | Promise::EventRate(_) | Promise::HardLimit(_) => Microseconds::ZERO,
+    };
     let mut objective = Objective {
         name: slo.metadata.name.into(),
         hash: "".into(),
@@ -77,7 +82,7 @@ pub fn objective(
         judged_unit,
         validity: source.validity.clone(),
         maximum_staleness: source.maximum_staleness,
-        warmup: source.warmup,
+        warmup: source.warmup.max(slope_window),
         minimum_coverage_ppm: source.minimum_coverage_ppm,
         strict: source.strict,
         scope,

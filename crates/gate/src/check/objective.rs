@@ -274,10 +274,12 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
     said
 }
 
-/// None left when the latest value has passed the threshold; else by the trend, where there is one.
+/// None left once a value of the window has passed the threshold; else by the trend, where there is one.
 fn time_to_threshold(status: &ObjectiveStatus) -> Option<Microseconds> {
-    let passed =
-        status.last.as_ref().is_some_and(|last| !status.comparison.holds(last.value, status.threshold));
+    let passed = [&status.last, &status.worst]
+        .into_iter()
+        .flatten()
+        .any(|seen| !status.comparison.holds(seen.value, status.threshold));
     match status.kind {
         ObjectiveKind::TimeInBounds | ObjectiveKind::Trend if passed => Some(Microseconds::ZERO),
         ObjectiveKind::TimeInBounds

@@ -29,33 +29,43 @@ pub async fn verdicts(service: &ServiceArguments, racks: &[Name]) -> Result<(), 
     Ok(())
 }
 
-/// Objectives of every rack with budget and burn.
+/// Objectives of every loop and rack with budget and burn.
 pub fn objectives(running: &Running, racks: &[Name]) {
-    let rows = racks.iter().filter_map(|rack| running.shared.pipeline.board.rack(rack)).flat_map(|facts| {
-        let rack = facts.place.rack.as_deref().unwrap_or_default().to_owned();
-        facts.objectives.iter().filter(|status| status.scope == Scope::Rolling).map(|status| row(&rack, status)).collect::<Vec<_>>()
-    });
+    let board = &running.shared.pipeline.board;
+    let facts: Vec<_> = racks.iter().filter_map(|rack| board.rack(rack)).collect();
+    // A rack's facts hold its loop's objectives too: each is shown once, the loops first.
+    let mut statuses: Vec<&ObjectiveStatus> =
+        facts.iter().flat_map(|facts| &facts.objectives).filter(|status| status.scope == Scope::Rolling).collect();
+    statuses.sort_by(|one, other| (&one.place, &one.objective).cmp(&(&other.place, &other.objective)));
+    statuses.dedup_by(|one, other| one.place == other.place && one.objective == other.objective);
     println!("\nobjectives");
-    table(&["rack", "objective", "promise", "state", "coverage", "bad", "budget left", "burn", "worst"], rows);
+    let header = ["where", "objective", "promise", "state", "coverage", "bad", "budget left", "burn", "worst"];
+    table(&header, statuses.into_iter().map(row));
 }
 
-fn row(rack: &str, status: &ObjectiveStatus) -> Vec<String> {
-    let share = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.1} %", share * 100.0));
-    let burn: Vec<String> = status
+fn row(status: &ObjectiveStatus) -> Vec<String> {
+    let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
+    // The pair that burns most says it all; the others are in SQL.
+    let burn = status
         .burn
         .iter()
-        .map(|burn| format!("{}/{} {}", burn.long, burn.short, burn.burn_long.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"))))
-        .collect();
+        .filter_map(|burn| Some((burn.burn_long?, burn)))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map_or_else(|| "-".to_owned(), |(rate, burn)| format!("{rate:.1} over {}", burn.long));
+    let place = &status.place;
     vec![
-        rack.to_owned(),
+        place.rack.as_ref().or(place.cooling_loop.as_ref()).map_or_else(|| "-".to_owned(), ToString::to_string),
         status.objective.to_string(),
-        format!("{} {} {}", status.comparison.sign(), status.threshold, shown(&status.unit)),
+        format!("{} {} {}", status.comparison.sign(), status.threshold, shown(&status.unit)).trim_end().to_owned(),
         judged(evaluator::state_name(status.outcome)),
         share(status.time.coverage()),
         format!("{:.0} s", status.time.bad.as_seconds()),
         share(status.budget_left),
-        burn.join("  "),
-        status.worst.as_ref().map_or_else(|| "-".to_owned(), |worst| format!("{:.1} {}", worst.value, shown(&status.unit))),
+        burn,
+        status
+            .worst
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |worst| format!("{:.1} {}", worst.value, shown(&status.unit)).trim_end().to_owned()),
     ]
 }
 
