@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use evaluator::objective::Objective;
+use evaluator::objective_document::Remark;
 use gate::Policy;
 use gate::references::{Known, check_references};
 use telemetry::document::DocumentError;
@@ -37,8 +38,8 @@ pub struct Documents {
     pub policies: Vec<Policy>,
     /// Names series.
     pub resolver: Resolver,
-    /// What is worth an operator's look and no error.
-    pub warnings: Vec<String>,
+    /// What is no error and should be known.
+    pub remarks: Vec<Remark>,
 }
 
 /// The documents' texts, from files or compiled in.
@@ -126,7 +127,7 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     let policy_hashes: Vec<&str> = policies.iter().map(|policy| &**policy.hash()).collect();
     let identity = (&configuration.mappings, site.hash(), hashes, policy_hashes, configuration.allowed_lateness, env!("CARGO_PKG_VERSION"));
     configuration.hash = sha256_hex(&canonical_json(&identity));
-    Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), warnings })
+    Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), remarks: loaded.remarks })
 }
 
 /// Objectives that a policy waits for and that cannot pass before its deadline.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alerts::Alerts;
 use axum::Router;
+use evaluator::objective_document::RemarkLevel;
 use history::History;
 use history::lock::FolderLock;
 use ingest::otlp::grpc::MetricsServer;
@@ -106,7 +107,7 @@ impl Running {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let access = Access::open(&settings.access, &settings.listen)?;
         let tls = net::tls(&settings.access)?;
-        let Documents { configuration, policies, resolver, warnings } =
+        let Documents { configuration, policies, resolver, remarks } =
             configuration::parse(Texts::read(&settings)?, &settings)?;
         let mut lock = FolderLock::take_or_make(&settings.data.folder)?;
         let listen = &settings.listen;
@@ -215,7 +216,11 @@ impl Running {
             addresses,
             shared,
             tls: tls.is_some(),
-            warnings,
+            warnings: remarks
+                .iter()
+                .filter(|remark| remark.level == RemarkLevel::Warning)
+                .map(ToString::to_string)
+                .collect(),
             replayed,
             stop,
             ports: serving,

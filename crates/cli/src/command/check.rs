@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use evaluator::objective_document::RemarkLevel;
 use evaluator::objective_test;
 use gate::policy_test;
 use serde::Serialize;
@@ -25,7 +26,7 @@ struct Checked {
     at: String,
     /// What was checked.
     name: String,
-    /// `ok`, `warning`, `failed`, `refused`.
+    /// `ok`, `note`, `warning`, `failed`, `refused`.
     outcome: &'static str,
     /// What was found.
     message: String,
@@ -99,13 +100,17 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         }
         Err(error) => return Err(Failure::bad_input(error.to_string())),
         Ok(parsed) => {
-            let warned = parsed.warnings.iter().map(|warning| Checked {
-                at: String::new(),
-                name: "lint".to_owned(),
-                outcome: "warning",
-                message: warning.clone(),
-            });
-            checked.extend(warned);
+            // Without objectives of one's own the compiled-in ones stand in: remarks on them are none of this check.
+            let stood_in = !files.is_empty() && sorted.texts.objectives.is_empty();
+            checked.extend(parsed.remarks.iter().map(|remark| Checked {
+                at: format!("{}:{}", remark.document, remark.line),
+                name: remark.subject.clone(),
+                outcome: match remark.level {
+                    RemarkLevel::Note => "note",
+                    RemarkLevel::Warning => "warning",
+                },
+                message: remark.message.clone(),
+            }));
             let documents = sorted.texts.objectives.iter().chain(&sorted.texts.policies).chain(&sorted.texts.mappings);
             checked.extend(documents.map(|document| ok(document.name.clone(), "document", "valid")));
             run_tests(&sorted, &parsed, &mut checked);
@@ -197,8 +202,9 @@ fn text(checked: &[Checked]) {
     for checked in checked {
         let at = if checked.at.is_empty() { String::new() } else { format!("{}: ", checked.at) };
         match checked.outcome {
-            "ok" => println!("{} {at}{}: {}", terminal::judged("ok"), checked.name, checked.message),
-            "warning" => println!("{} {}", terminal::judged("warning"), checked.message),
+            "ok" | "note" | "warning" => {
+                println!("{} {at}{}: {}", terminal::judged(checked.outcome), checked.name, checked.message);
+            }
             // Refusals begin with file and line, so that editors find them.
             _ => eprintln!("{at}{} {}: {}", checked.outcome, checked.name, checked.message),
         }
