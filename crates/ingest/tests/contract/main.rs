@@ -9,3 +9,4 @@ mod front; // numbers, flags, limits, events
 mod grpc; // OTLP over gRPC
 mod http; // remote write and OTLP over HTTP
 mod recorded; // other people's recordings
+mod vectors; // requests byte by byte
