@@ -12,6 +12,13 @@ use crate::protobuf::Torn;
 /// the wire.
 pub const PARTS_MAX: usize = 4 << 20;
 
+/// Bytes of one series' labels; longer ones refuse their request, since they are repeated for every point.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of all labels of one request, where they must be copied: a small request could repeat a long resource for
+/// every point.
+pub const KEYS_BYTES_MAX: usize = 128 << 20;
+
 /// Metrics of one request whose metadata is read.
 const METADATA_MAX: usize = 10_000;
 
@@ -242,6 +249,7 @@ impl Decoded {
     /// Adds a series whose key is this span of the body.
     #[inline]
     pub(crate) fn add_borrowed_series(&mut self, start: usize, end: usize) -> Result<u32, DecodeError> {
+        check_limit("bytes of one series' labels", end - start, KEY_BYTES_MAX)?;
         self.add_series(SourceSeries { start: start as u32, end: end as u32, copied: false })
     }
 
@@ -250,7 +258,8 @@ impl Decoded {
     pub(crate) fn add_copied_series(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<u32, DecodeError> {
         let start = self.copies.len();
         write(&mut self.copies);
-        check_limit("bytes of labels", self.copies.len(), u32::MAX as usize)?;
+        check_limit("bytes of one series' labels", self.copies.len() - start, KEY_BYTES_MAX)?;
+        check_limit("bytes of all series' labels", self.copies.len(), KEYS_BYTES_MAX)?;
         self.add_series(SourceSeries { start: start as u32, end: self.copies.len() as u32, copied: true })
     }
 

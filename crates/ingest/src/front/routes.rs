@@ -64,7 +64,7 @@ struct Entry {
 }
 
 /// Bytes of all keys; below 4 GiB, since positions are 32 bits wide.
-const KEYS_BYTES_MAX: usize = 2 << 30;
+const KEYS_BYTES_MAX: usize = 1 << 30;
 
 impl Routes {
     pub fn new() -> Self {

@@ -336,3 +336,37 @@ fn snappy_is_checked_against_its_limit_before_anything_is_allocated() {
     let lie = ingest::compression::snappy_block(&[0x80, 0x80, 0x80, 0x10, 0x00], 64 << 20).unwrap_err();
     assert!(lie.to_string().contains("cannot hold the declared"), "{lie}");
 }
+
+#[test]
+fn a_small_request_cannot_ask_for_much_memory() {
+    let long = |bytes: usize| super::senders::key_value("note", &"x".repeat(bytes));
+    let request = |resource: KeyValue, points: usize| {
+        let point = NumberDataPoint { time_unix_nano: 1_000, ..Default::default() };
+        let mut request = super::senders::export(vec![super::senders::gauge("m", "", vec![point; points])]);
+        request.resource_metrics[0].resource =
+            Some(Resource { attributes: vec![resource], ..Default::default() });
+        ingest::otlp::decode(request.encode_to_vec().into()).map(|decoded| decoded.points().len())
+    };
+    assert_eq!(request(long(60_000), 10), Ok(10));
+    let message = request(long(70_000), 1).unwrap_err().to_string();
+    assert!(message.starts_with("bytes of one series' labels: 70"), "{message}");
+    let message = request(long(60_000), 5_000).unwrap_err().to_string();
+    assert!(message.starts_with("bytes of all series' labels: 134"), "{message}");
+    // A sample of two bytes stands for 24 bytes of memory.
+    let labels = vec![v1::Label { name: "__name__".into(), value: "m".into() }];
+    let mut series = v1::TimeSeries { labels, ..Default::default() }.encode_to_vec();
+    series.extend([0x12, 0x00].repeat(ingest::decoded::PARTS_MAX + 1));
+    let mut body = vec![0x0a];
+    let mut length = series.len();
+    while length >= 0x80 {
+        body.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    body.push(length as u8);
+    body.extend(series);
+    let message = ingest::remote_write::decode_v1(body.into()).unwrap_err().to_string();
+    assert!(
+        message.starts_with("points in one request: 4194305, more than the limit of 4194304"),
+        "{message}"
+    );
+}

@@ -68,7 +68,8 @@ async fn check(name: &str, vector: &Vector) {
     let taken: Vec<String> = samples(&intake.log.lock().unwrap())
         .into_iter()
         .map(|(identity, seconds, value, flag)| {
-            let time = telemetry::EventTime::from_unix_micros(START_SECONDS * 1_000_000 + (seconds * 1e6) as i64);
+            let time =
+                telemetry::EventTime::from_unix_micros(START_SECONDS * 1_000_000 + (seconds * 1e6) as i64);
             format!("{identity} | {time} | {value} | {}", flag.name())
         })
         .collect();
