@@ -111,15 +111,23 @@ impl<'a> Subject<'a> {
         self.facts.findings.iter().filter(|finding| finding.ended.is_none())
     }
 
-    /// Known and asked time of a series as it counts for this question: of the run when it is judged and over,
-    /// or younger than the hour that recent coverage looks back; else of the last hour.
+    /// Known and asked time of a series as it counts for this question: of the run when it is judged and over, or
+    /// younger than the hour that recent coverage looks back; else of the last hour. A loop's own series know no run.
     fn recent(&self, coverage: &Coverage) -> (Microseconds, Microseconds) {
+        let knows_run = coverage.place.rack.is_some() || coverage.run_asked > Microseconds::ZERO;
         match self.span {
-            Span::Run(_) if self.is_over() || coverage.run_asked < coverage.asked => {
+            Span::Run(_) if knows_run && (self.is_over() || coverage.run_asked < coverage.asked) => {
                 (coverage.run_known, coverage.run_asked)
             }
             Span::Run(_) | Span::Rolling | Span::NoRun => (coverage.known, coverage.asked),
         }
+    }
+
+    /// Known and asked time of a series since the judged run's start, where it knows of it.
+    pub fn of_run(&self, coverage: &Coverage) -> Option<(Microseconds, Microseconds)> {
+        self.run()?;
+        let knows_run = coverage.place.rack.is_some() || coverage.run_asked > Microseconds::ZERO;
+        knows_run.then_some((coverage.run_known, coverage.run_asked))
     }
 
     /// The recent coverage of a signal at each of its places inside `group`: of redundant sensors the best one.
@@ -226,14 +234,17 @@ pub fn time_to_reach(known: Microseconds, asked: Microseconds, minimum_ppm: u32)
     i64::try_from((missing.max(0) + gained - 1) / gained).ok().map(Microseconds)
 }
 
-/// Whether a place lies inside a group. A rack's loop may have changed, so it does not count.
+/// Whether a series at a place belongs to a group. A rack's loop may have changed, so it does not count; a loop's own
+/// group holds the loop's own series, its racks are groups of their own.
 pub fn contains(group: &Place, place: &Place) -> bool {
     let inside =
         |whole: &Option<telemetry::Name>, part: &Option<telemetry::Name>| whole.is_none() || whole == part;
-    let same_loop = group.rack.is_some() || inside(&group.cooling_loop, &place.cooling_loop);
+    let same_rack_or_loop = match &group.rack {
+        Some(_) => group.rack == place.rack,
+        None => place.rack.is_none() && inside(&group.cooling_loop, &place.cooling_loop),
+    };
     group.site == place.site
-        && same_loop
-        && inside(&group.rack, &place.rack)
+        && same_rack_or_loop
         && inside(&group.node, &place.node)
         && inside(&group.device, &place.device)
 }

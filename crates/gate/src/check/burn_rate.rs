@@ -36,17 +36,15 @@ fn of_objective(check: &Check, subject: &Subject, status: &ObjectiveStatus, tier
     let told = firing.or(below).or_else(|| greatest(status));
     let mut draft = Draft::of_status(check, status).shows(evidence(status));
     let where_ = format!("of {} on {}", status.objective, words::place(&status.place));
+    if status.burn.is_empty() {
+        return whole_run(check, subject, status, draft);
+    }
     let Some(burn) = told else {
-        let said = format!("{}: every burn window {where_} is too short or not full yet", check.name);
+        let said = format!("{}: no burn window {where_} is full yet", check.name);
         let said = format!("{said}, {}", words::coverage(draft.row.coverage));
-        let longest = status.burn.iter().map(|burn| burn.long).min();
-        draft.more_at = longest.map(|long| subject.clock.tick_of(status.since + long));
-        let reason = if status.burn.is_empty() {
-            UnknownReason::NotEnoughEvidence
-        } else {
-            UnknownReason::WindowIncomplete
-        };
-        return draft.says(Found::Unknown(reason), said);
+        let shortest = status.burn.iter().map(|burn| burn.long).min();
+        draft.more_at = shortest.map(|long| subject.clock.tick_of(status.since + long));
+        return draft.says(Found::Unknown(UnknownReason::WindowIncomplete), said);
     };
     draft = draft.compares(burn.burn_long, Comparison::Lt, burn.factor_ppm as f64 / 1e6, "1");
     draft.row.window = format!("{}/{}", burn.long, burn.short).into();
@@ -69,6 +67,28 @@ fn of_objective(check: &Check, subject: &Subject, status: &ObjectiveStatus, tier
             ),
             None => draft.says(Found::Kept, said),
         },
+    }
+}
+
+/// A run too short for every pair of windows: at this rate the budget must last until its end.
+fn whole_run(check: &Check, subject: &Subject, status: &ObjectiveStatus, draft: Draft) -> Draft {
+    let burn = status.budget_left.map(|left| 1.0 - left);
+    let mut draft = draft.compares(burn, Comparison::Lt, 1.0, "1");
+    draft.row.burn_rate = burn;
+    let said = format!(
+        "{}: {} on {} burns its budget at {} of the rate that it lasts at (too short for windows), window {}, {}",
+        check.name,
+        status.objective,
+        words::place(&status.place),
+        burn.map_or_else(|| "an unknown share".into(), |burn| format!("{}×", words::number(burn))),
+        status.window,
+        words::coverage(draft.row.coverage)
+    );
+    match (status.budget_left, too_little(subject, status)) {
+        (Some(left), _) if left <= 0.0 => draft.says(Found::Broken, said),
+        (_, Some((reason, why))) => draft.says(Found::Unknown(reason), format!("{said}: {why}")),
+        (None, None) => draft.says(Found::Unknown(UnknownReason::NotEnoughEvidence), said),
+        (Some(_), None) => draft.says(Found::Kept, said),
     }
 }
 

@@ -5,7 +5,7 @@ use telemetry::facts::{Comparison, UnknownReason};
 
 use super::{Draft, Found};
 use crate::policy::{Check, Undeclared};
-use crate::subject::{Recent, Span, Subject, reaches, time_to_reach};
+use crate::subject::{Recent, Subject, reaches, time_to_reach};
 use crate::verdict::Evidence;
 use crate::words;
 
@@ -53,9 +53,8 @@ fn never_seen(check: &Check, subject: &Subject, signal: &Name, minimum_ppm: u32)
 
 fn of_series(check: &Check, subject: &Subject, recent: Recent, minimum_ppm: u32) -> Draft {
     let coverage = recent.coverage;
-    let of_run = matches!(subject.span, Span::Run(_)).then_some((coverage.run_known, coverage.run_asked));
     // Over a run both count: the whole of it, and how it is now.
-    let (known, asked) = match of_run {
+    let (known, asked) = match subject.of_run(coverage) {
         Some((known, asked)) if !reaches(known, asked, minimum_ppm) => (known, asked),
         Some(_) | None => (recent.known, recent.asked),
     };

@@ -259,7 +259,7 @@ const fn goodness(verdict: VerdictKind) -> u8 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn every_verdict_follows_from_its_rows_and_every_row_explains_itself((policy, question, facts) in cases()) {
@@ -307,7 +307,7 @@ proptest! {
 
 proptest! {
     // Fewer: an unoptimised reader takes its time.
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// GT-6: the stored facts give the stored answer, to the byte.
     #[test]

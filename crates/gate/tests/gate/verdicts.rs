@@ -432,10 +432,6 @@ fn burn_windows_that_are_not_full_say_nothing_yet() {
     assert_eq!((burn.verdict, burn.unknown_reason), (PENDING, Some(UnknownReason::WindowIncomplete)));
     // The shortest window is 30 minutes long and began 10 minutes ago.
     assert_eq!(burn.wait_until, Some(question.asked_at + Microseconds::from_minutes(20)));
-    young.objectives[0].burn.clear();
-    let found = judge(&policy, &question, &[Arc::new(young)]);
-    let burn = row(&found, "burn-rate-page");
-    assert_eq!((burn.verdict, burn.unknown_reason), (INCONCLUSIVE, Some(UnknownReason::NotEnoughEvidence)));
 }
 
 #[test]
@@ -450,4 +446,49 @@ fn a_redundant_sensor_stands_in_for_one_that_is_silent_or_not_trusted() {
     two.coverage.push(second);
     let found = judge(&policy, &question, &[Arc::new(two)]);
     assert_eq!(found.verdict, PASS, "{}", found.reason);
+}
+
+#[test]
+fn a_run_too_short_for_burn_windows_must_make_its_budget_last() {
+    let policy = policy_of("run", "- {burnRate: {tier: page}}\n- {objective: dt, weight: 0, warn: true}", "");
+    for (left, expected) in [(0.4, PASS), (-0.2, FAIL)] {
+        let (question, facts) =
+            facts(&policy, &format!("{{objectives: {{dt: {{budgetLeft: {left}, bad: 0.01}}}}}}"));
+        let mut short = (*facts[0]).clone();
+        short.objectives[0].burn.clear();
+        let found = judge(&policy, &question, &[Arc::new(short)]);
+        let burn = row(&found, "burn-rate-page");
+        assert_eq!(burn.verdict, expected, "{}", burn.reason);
+        assert_eq!((burn.burn_rate, burn.threshold), (Some(1.0 - left), Some(1.0)));
+    }
+}
+
+#[test]
+fn a_racks_own_sensor_says_nothing_about_its_loop() {
+    let policy = policy(DT, "");
+    let (question, facts) =
+        facts(&policy, "{distrusted: [dt], findings: [{detector: stuck, severity: warning, signal: dt}]}");
+    let mut of_loop = (*facts[0]).clone();
+    of_loop.objectives[0].place.rack = None;
+    assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
+    let found = judge(&policy, &question, &[Arc::new(of_loop)]);
+    assert_eq!(found.verdict, PASS, "{}", found.reason);
+}
+
+#[test]
+fn a_loops_own_series_count_for_a_run_although_they_know_of_none() {
+    let policy = policy_of("run", "- {objective: dt}\n- {coverage: {signals: [dt]}}", "");
+    let (question, facts) = facts(&policy, "{}");
+    let mut rack = (*facts[0]).clone();
+    for coverage in &mut rack.coverage {
+        coverage.place.rack = None;
+        (coverage.run_known, coverage.run_asked) = (Microseconds::ZERO, Microseconds::ZERO);
+    }
+    rack.objectives[0].place.rack = None;
+    let found = judge(&policy, &question, &[Arc::new(rack.clone())]);
+    assert_eq!(found.verdict, PASS, "{}", found.reason);
+    for coverage in &mut rack.coverage {
+        coverage.known = Microseconds::ZERO;
+    }
+    assert_eq!(judge(&policy, &question, &[Arc::new(rack)]).verdict, INCONCLUSIVE);
 }
