@@ -152,7 +152,7 @@ impl Front {
     /// The records of this ticket are synced.
     pub fn confirm(&mut self, ticket: Ticket) {
         for series in ticket.declared {
-            self.registry.get_mut(series).confirmed = true;
+            self.registry.confirm(series);
         }
     }
 

@@ -54,7 +54,7 @@ impl Front {
             SourceKind::Unsaid | SourceKind::Gauge | SourceKind::Unspecified => {}
         }
         self.tell_apart(&mut resolved, report);
-        if self.registry.find(&resolved.identity).is_none() {
+        if self.registry.find(&resolved).is_none() {
             if let Some(refused) = self.over_limit(&resolved, unmapped, tick) {
                 return refused;
             }
@@ -112,8 +112,7 @@ impl Front {
         if resolved.identity.sensor.is_some() {
             return;
         }
-        let first =
-            self.registry.find(&resolved.identity).map(|number| self.registry.get(number).source.clone());
+        let first = self.registry.find(resolved).map(|number| self.registry.get(number).source.clone());
         if let Some(first) = first.filter(|first| *first != resolved.source) {
             report.note(|| {
                 format!(

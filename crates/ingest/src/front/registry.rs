@@ -1,6 +1,6 @@
 //! Which series exist, and their numbers: dense in each partition, in the order they are first seen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use telemetry::Name;
 use telemetry::mapping::ResolvedSeries;
@@ -10,15 +10,23 @@ use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId, Temporality};
 /// All series that are declared, or about to be.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    numbers: HashMap<SeriesIdentity, u32>,
     series: Vec<Registered>,
     partitions: HashMap<PartitionKey, PartitionId>,
     /// The greatest number of a partition; 0 before the first.
     last_partition: u32,
-    /// The next series' id, by partition.
-    next: BTreeMap<PartitionId, u32>,
+    members: HashMap<PartitionId, Members>,
     /// Series by who sends them: all, and those of unmapped metrics.
     by_source: HashMap<Name, Census>,
+}
+
+/// The series of one partition. A rack that is put on another loop has its series there too, with numbers of their
+/// own; if it comes back they are as they were.
+#[derive(Debug, Default)]
+struct Members {
+    /// Positions in [`Registry::series`].
+    numbers: HashMap<SeriesIdentity, u32>,
+    /// The next series' id.
+    next: u32,
 }
 
 /// How many series a source has.
@@ -45,6 +53,21 @@ pub(super) struct Registered {
     pub slots: Vec<u32>,
     /// The keys that lead to it.
     pub routes: Vec<u32>,
+}
+
+impl Registered {
+    fn new(partition: PartitionId, id: SeriesId, source: Name, terms: Terms, confirmed: bool) -> Self {
+        Self {
+            partition,
+            id,
+            source,
+            confirmed,
+            declared_in: 0,
+            terms,
+            slots: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
 }
 
 /// What of a declaration decides how a series is judged: when it changes, the series is declared again.
@@ -81,42 +104,20 @@ impl Registry {
         };
         self.partitions.insert(declaration.partition, partition);
         self.last_partition = self.last_partition.max(partition.0);
-        let next = self.next.entry(partition).or_default();
-        *next = (*next).max(declaration.id.0 + 1);
-        self.add(declaration.identity, declaration.source, partition, declaration.id, terms, unmapped, true);
+        let members = self.members.entry(partition).or_default();
+        members.next = members.next.max(declaration.id.0 + 1);
+        if !members.numbers.contains_key(&declaration.identity) {
+            let series = Registered::new(partition, declaration.id, declaration.source, terms, true);
+            self.insert(declaration.identity, series, unmapped);
+        }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn add(
-        &mut self,
-        identity: SeriesIdentity,
-        source: Name,
-        partition: PartitionId,
-        id: SeriesId,
-        terms: Terms,
-        unmapped: bool,
-        confirmed: bool,
-    ) -> u32 {
-        let series = Registered {
-            partition,
-            id,
-            source: source.clone(),
-            confirmed,
-            declared_in: 0,
-            terms,
-            slots: Vec::new(),
-            routes: Vec::new(),
-        };
-        if let Some(number) = self.numbers.get(&identity) {
-            // The same series in another partition: the later declaration holds.
-            self.series[*number as usize] = series;
-            return *number;
-        }
+    fn insert(&mut self, identity: SeriesIdentity, series: Registered, unmapped: bool) -> u32 {
         let number = self.series.len() as u32;
-        let census = self.by_source.entry(source).or_default();
+        let census = self.by_source.entry(series.source.clone()).or_default();
         census.series += 1;
         census.unmapped += usize::from(unmapped);
-        self.numbers.insert(identity, number);
+        self.members.entry(series.partition).or_default().numbers.insert(identity, number);
         self.series.push(series);
         number
     }
@@ -134,8 +135,10 @@ impl Registry {
         self.series.iter_mut().for_each(|series| series.routes.clear());
     }
 
-    pub fn find(&self, identity: &SeriesIdentity) -> Option<u32> {
-        self.numbers.get(identity).copied()
+    /// The series of this identity in its partition.
+    pub fn find(&self, resolved: &ResolvedSeries) -> Option<u32> {
+        let partition = self.partitions.get(&resolved.partition)?;
+        self.members.get(partition)?.numbers.get(&resolved.identity).copied()
     }
 
     pub fn get(&self, number: u32) -> &Registered {
@@ -146,23 +149,28 @@ impl Registry {
         &mut self.series[number as usize]
     }
 
-    /// Registers a series, or what changed about it: its terms, or its partition; then it must be declared.
+    /// The log holds this series' declaration.
+    pub fn confirm(&mut self, number: u32) {
+        if let Some(series) = self.series.get_mut(number as usize) {
+            series.confirmed = true;
+        }
+    }
+
+    /// Registers a series, or that its terms changed; in both cases it must be declared.
     pub fn register(&mut self, resolved: &ResolvedSeries, unmapped: bool) -> u32 {
         let terms = Terms::of(resolved);
-        let partition = self.partition(&resolved.partition);
-        if let Some(number) = self.find(&resolved.identity) {
+        if let Some(number) = self.find(resolved) {
             let known = self.get_mut(number);
-            if known.partition == partition {
-                known.confirmed &= known.terms == terms;
-                known.terms = terms;
-                return number;
-            }
+            known.confirmed &= known.terms == terms;
+            known.terms = terms;
+            return number;
         }
-        let next = self.next.entry(partition).or_default();
-        let id = SeriesId(*next);
-        *next += 1;
-        let (identity, source) = (resolved.identity.clone(), resolved.source.clone());
-        self.add(identity, source, partition, id, terms, unmapped, false)
+        let partition = self.partition(&resolved.partition);
+        let members = self.members.entry(partition).or_default();
+        let id = SeriesId(members.next);
+        members.next += 1;
+        let series = Registered::new(partition, id, resolved.source.clone(), terms, false);
+        self.insert(resolved.identity.clone(), series, unmapped)
     }
 
     fn partition(&mut self, key: &PartitionKey) -> PartitionId {

@@ -267,15 +267,27 @@ fn a_delta_is_declared_as_one_and_logged_as_it_comes() {
 fn a_new_site_declares_again_what_it_judges_otherwise() {
     let mut front = front();
     let first = keep(&mut front, &[supply("r1", 0, 31.0)]);
-    let text = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: s1}\nloops:\n  - name: cdu1\nracks:\n  - name: r1\n    loop: cdu1\n";
-    let site = Site::read(&Document { name: "site.yaml".into(), text: text.into() }).unwrap();
-    front.reconfigure(Resolver::new(Mapping::built_in(), site));
+    front.reconfigure(moved_resolver());
     let moved = keep(&mut front, &[supply("r1", 1, 31.0)]);
     let (before, after) = (&declared(&first)[0], &declared(&moved)[0]);
     assert_eq!(before.1.identity, after.1.identity, "a rack that is put on a loop keeps its series");
     assert_ne!(before.0, after.0, "in another partition");
     assert_eq!((after.1.cooling_loop.as_deref(), after.1.declared), (Some("cdu1"), true));
     assert!(declared(&keep(&mut front, &[supply("r1", 2, 31.0)])).is_empty());
+
+    let log: Vec<Record> = first.iter().chain(&moved).cloned().collect();
+    let mut restarted = Front::new(moved_resolver(), Limits::default());
+    restarted.restore(declared(&log).into_iter().rev());
+    assert!(
+        declared(&keep(&mut restarted, &[supply("r1", 3, 31.0)])).is_empty(),
+        "in whatever order they are told"
+    );
+}
+
+fn moved_resolver() -> Resolver {
+    let text = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: s1}\nloops:\n  - name: cdu1\nracks:\n  - name: r1\n    loop: cdu1\n";
+    let site = Site::read(&Document { name: "site.yaml".into(), text: text.into() }).unwrap();
+    Resolver::new(Mapping::built_in(), site)
 }
 
 #[test]
