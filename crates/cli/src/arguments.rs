@@ -135,7 +135,7 @@ pub struct ServeArguments {
 /// Where a running service is.
 #[derive(Debug, Args, Clone)]
 pub struct ServiceArguments {
-    /// gRPC address of the service
+    /// gRPC address of the service; https:// needs a certificate that the system trusts, or that is in the file SSL_CERT_FILE
     #[arg(long, default_value = "http://127.0.0.1:7070", env = "THERMOGATE_GRPC")]
     pub grpc: String,
     /// Bearer token, where the service asks for one
@@ -146,7 +146,7 @@ pub struct ServiceArguments {
 /// Where a running service's HTTP port is.
 #[derive(Debug, Args, Clone)]
 pub struct HttpArguments {
-    /// HTTP address of the service
+    /// HTTP address of the service; https:// needs a certificate that the system trusts, or that is in the file SSL_CERT_FILE
     #[arg(long, default_value = "http://127.0.0.1:8080", env = "THERMOGATE_HTTP")]
     pub http: String,
     /// Bearer token, where the service asks for one
@@ -292,7 +292,8 @@ pub struct OverrideArguments {
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// Starts a run on racks
-    #[command(after_help = "Example:\n  thermogate run start build-1234 --rack r07 --stage canary --version image=2026.1 --version driver=595.10 --planned 4h")]
+    // `--version` is a run's here, not the program's.
+    #[command(disable_version_flag = true, after_help = "Example:\n  thermogate run start build-1234 --rack r07 --stage canary --version image=2026.1 --version driver=595.10 --planned 4h")]
     Start {
         #[command(flatten)]
         #[allow(missing_docs)]

@@ -35,7 +35,7 @@ async fn connect(arguments: &ServiceArguments) -> Result<InterceptedService<Chan
         .keep_alive_while_idle(true);
     if address.starts_with("https://") {
         endpoint = endpoint
-            .tls_config(ClientTlsConfig::new())
+            .tls_config(ClientTlsConfig::new().with_native_roots())
             .map_err(|error| Failure::bad_input(format!("--grpc {address}: {error}")))?;
     }
     let channel = endpoint.connect().await.map_err(|error| {

@@ -53,8 +53,10 @@ impl From<Status> for Failure {
         };
         let mut message = status.message().to_owned();
         if let Some(bad) = status.get_details_bad_request() {
-            for violation in bad.field_violations {
-                message += &format!("\n  {}: {}", violation.field, violation.description);
+            let told = |field: &str, description: &str| format!("{field}: {description}");
+            let violations = bad.field_violations.iter().map(|violation| told(&violation.field, &violation.description));
+            for violation in violations.filter(|violation| *violation != status.message()) {
+                message += &format!("\n  {violation}");
             }
         }
         if message.is_empty() {

@@ -11,14 +11,34 @@ use telemetry::document::nearest;
 pub const DEFAULT: &str = include_str!("../../../deploy/thermogate.toml");
 
 /// Environment variables that begin like settings and are none.
-const NOT_SETTINGS: &[&str] = &["THERMOGATE_SETTINGS", "THERMOGATE_TEST_DATA", "THERMOGATE_FAILPOINT", "THERMOGATE_TOKEN"];
+const NOT_SETTINGS: &[&str] = &[
+    "THERMOGATE_SETTINGS",
+    "THERMOGATE_TEST_DATA",
+    "THERMOGATE_FAILPOINT",
+    "THERMOGATE_TOKEN",
+    "THERMOGATE_GRPC",
+    "THERMOGATE_HTTP",
+];
+
+/// Numbers for which none has a meaning; every other number is 1 at least.
+const MAY_BE_ZERO: &[&str] = &[
+    "ingest.unmapped_series_max",
+    "history.retention_samples_days",
+    "history.retention_blocks_days",
+    "history.retention_status_days",
+    "history.retention_log_days",
+    "history.retention_events_days",
+    "history.retention_decisions_days",
+];
 
 /// A setting that cannot be used, and how to mend it.
 #[derive(Debug, thiserror::Error)]
 #[error("{origin}: {message}")]
 pub struct SettingsError {
-    origin: String,
-    message: String,
+    /// File and line, environment variable or flag.
+    pub origin: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
 }
 
 impl SettingsError {
@@ -279,12 +299,17 @@ fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) ->
             let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             format!("unknown key `{path}`{near}")
         })?;
-    if place.same_type(&value) {
-        *place = value;
-        Ok(())
-    } else {
-        Err(format!("`{path}` is {} `{value}`: give {} such as `{place}`", article(&value), article(place)))
+    if !place.same_type(&value) {
+        return Err(format!("`{path}` is {} `{value}`: give {} such as `{place}`", article(&value), article(place)));
     }
+    let least = i64::from(!MAY_BE_ZERO.contains(&path.as_str()));
+    if let Some(number) = value.as_integer().filter(|number| *number < least) {
+        return Err(format!("`{path}` is {number}: give {least} or more, such as `{place}`"));
+    }
+    let before = std::mem::replace(place, value);
+    // The whole is read again for each key, so that what is wrong is told with the key's file and line.
+    let read: Result<Settings, toml::de::Error> = toml::Value::Table(table.clone()).try_into();
+    read.map(|_| ()).map_err(|error| format!("`{path}`: {}; such as `{before}`", error.message().trim()))
 }
 
 /// The same from text, where the default tells the kind: `a,b` for a list, bare text for text.
@@ -355,6 +380,26 @@ mod tests {
             refused("[query]\nrows_max = \"many\"\n"),
             ":2: `query.rows_max` is a string `\"many\"`: give an integer such as `1000000`"
         );
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_refused_with_its_line() {
+        for (text, expected) in [
+            ("[query]\nrows_max = -1\n", ":2: `query.rows_max` is -1: give 1 or more, such as `1000000`"),
+            ("[ingest]\nqueue_requests = 0\n", ":2: `ingest.queue_requests` is 0: give 1 or more, such as `256`"),
+            ("[history]\nretention_log_days = -1\n", ":2: `history.retention_log_days` is -1: give 0 or more, such as `90`"),
+            ("[clock]\nkind = \"moon\"\n", ":2: `clock.kind`: unknown variant `moon`, expected `wall` or `telemetry`; such as `\"wall\"`"),
+            ("[listen]\nhttp = \"here\"\n", ":2: `listen.http`: invalid socket address syntax; such as `\"127.0.0.1:8080\"`"),
+        ] {
+            assert_eq!(refused(text), expected);
+        }
+        assert!(refused("[clock]\n\nallowed_lateness = \"30x\"\n").starts_with(":3: `clock.allowed_lateness`: \"30x\" is not a length"));
+    }
+
+    #[test]
+    fn what_clients_read_is_no_setting_of_the_service() {
+        let environment = [("THERMOGATE_HTTP".to_owned(), "http://127.0.0.1:8080".to_owned())];
+        assert!(Settings::load(None, environment.into_iter(), &[]).is_ok());
     }
 
     #[test]

@@ -60,8 +60,13 @@ fn first_line(message: &str) -> String {
     }
 }
 
-/// Adds the nearest known word to a message such as "unknown field `windw`, expected one of window, target".
+/// Adds the nearest known word to a message such as "unknown field `windw`, expected one of window, target", and says of
+/// a duplicate key what the writer can do, where the parser tells what its caller could.
 fn explain(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.rsplit_once(", set DuplicateKeyPolicy").map_or(rest, |(key, _)| key);
+        return format!("duplicate key `{key}`: it is there above already, remove one of them");
+    }
     let near = message.strip_prefix("unknown").and_then(|rest| {
         let wrong = rest.split('`').nth(1)?;
         let (_, known) = rest.split_once("expected ")?;
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn a_duplicate_key_is_refused_with_its_line() {
         let message = message("window: 5m\nwindow: 6m\ntarget: 1\n");
-        assert!(message.starts_with("slo/a.yaml:2: ") && message.contains("duplicate"), "{message}");
+        assert_eq!(message, "slo/a.yaml:2: duplicate key `window`: it is there above already, remove one of them");
     }
 
     #[test]

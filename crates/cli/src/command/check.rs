@@ -75,7 +75,7 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         let outcome = Settings::load(Some(path), std::iter::empty(), &[]);
         checked.push(match outcome {
             Ok(_) => ok(path.display().to_string(), "settings", "valid"),
-            Err(error) => Checked { at: path.display().to_string(), name: "settings".to_owned(), outcome: "refused", message: error.to_string() },
+            Err(error) => Checked { at: error.origin, name: "settings".to_owned(), outcome: "refused", message: error.message },
         });
     }
     if !settings_files.is_empty() && others.is_empty() {
@@ -102,7 +102,7 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         Ok(parsed) => {
             // Without objectives of one's own the compiled-in ones stand in: remarks on them are none of this check.
             let stood_in = !files.is_empty() && sorted.texts.objectives.is_empty();
-            checked.extend(parsed.remarks.iter().map(|remark| Checked {
+            checked.extend(parsed.remarks.iter().filter(|_| !stood_in).map(|remark| Checked {
                 at: format!("{}:{}", remark.document, remark.line),
                 name: remark.subject.clone(),
                 outcome: match remark.level {
