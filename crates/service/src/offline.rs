@@ -49,5 +49,5 @@ pub async fn answer(folder: &Path, question: &Question, settings: &Settings) -> 
         .await
         .map_err(|error| StartError::System(error.to_string()))?
         .map_err(StartError::from)?;
-    Ok(ask(&history.query_engine(), question, board.progress().tick).await?)
+    Ok(ask(&history.query_engine(), question, board.progress().watermark).await?)
 }

@@ -39,7 +39,7 @@ impl Shared {
     /// # Errors
     /// The caller's: SQL that is refused or wrong, or a limit that is reached.
     pub async fn ask(&self, question: &Question) -> Result<Vec<u8>, QueryError> {
-        let answered = ask(&self.queries, question, self.pipeline.board.progress().tick).await;
+        let answered = ask(&self.queries, question, self.pipeline.board.progress().watermark).await;
         self.pipeline.metrics.add(Id::Queries, &[if answered.is_ok() { "ok" } else { "refused" }], 1);
         answered.map(|answer| answer.to_ipc())
     }

@@ -121,10 +121,8 @@ impl Engine {
     pub fn announce(&self) {
         let (tick, watermark) = (self.evaluator.last_tick(), self.evaluator.watermark());
         self.outlets.board.advance(Progress { sequence: self.position, tick, watermark });
-        if let Some(tick) = tick {
-            self.outlets.history.set_now(tick);
-        }
         if let Some(watermark) = watermark {
+            self.outlets.history.set_now(watermark);
             self.outlets.metrics.set(Id::Watermark, &[], watermark.unix_micros() / 1_000_000);
         }
     }

@@ -56,7 +56,7 @@ pub enum RecoveryError {
 pub fn recover(folder: &Path, history: &History, durability: Durability, outlets: Outlets) -> Result<Recovered, RecoveryError> {
     let checkpoints = Arc::new(Checkpoints::open(&folder.join("checkpoints"))?);
     let (evaluator, start) = newest(&checkpoints)?;
-    let floor = start.max(history.committed());
+    let floor = start.max(history.last_stored());
     let log: Arc<dyn Log> = match durability {
         Durability::Synced => Arc::new(RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?),
         Durability::Memory => Arc::new(MemoryLog::new([(SHARD, floor)].into())),
@@ -72,7 +72,7 @@ pub fn recover(folder: &Path, history: &History, durability: Durability, outlets
 pub fn look(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, RecoveryError> {
     let checkpoints = Checkpoints::open(&folder.join("checkpoints"))?;
     let (evaluator, start) = newest(&checkpoints)?;
-    let floor = start.max(history.committed());
+    let floor = start.max(history.last_stored());
     let log = RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?;
     Ok(replay(folder, &log, evaluator, start, outlets)?.0)
 }
