@@ -1,5 +1,6 @@
 //! `thermogate import`: recorded files into a data folder, for SQL over them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use service::running::Running;
@@ -31,7 +32,7 @@ async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
     let running = Running::start(settings).await.map_err(|error| Failure::bad_input(error.to_string()))?;
     let imported = take_in(source, &running).await;
     running.end().await;
-    let (rows, readings, unreadable) = imported?;
+    let Imported { rows, readings, unreadable } = imported?;
     println!("imported {readings} readings of {rows} rows into {}", arguments.data.display());
     if unreadable > 0 {
         println!("{unreadable} rows could not be read and were passed over");
@@ -40,23 +41,50 @@ async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Result<(u64, u64, u64), Failure> {
-    let pipeline = &running.shared.pipeline;
-    let (mut rows, mut readings, mut last) = (0, 0, None);
-    for group in source.by_ref() {
-        let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
-        rows += group.rows.len() as u64;
-        last = last.max(Some(group.time));
-        let report = pipeline.take_in(&group.decoded).await.map_err(|error| Failure::unreachable(error.to_string()))?;
-        readings += report.accepted;
+/// What became of the rows.
+#[derive(Default)]
+struct Imported {
+    rows: u64,
+    readings: u64,
+    unreadable: u64,
+}
+
+impl Imported {
+    fn count(&mut self, report: &ingest::Report) {
+        self.readings += report.accepted;
         let refused = report.refusal_text();
         if !refused.is_empty() {
             eprintln!("thermogate: {refused}");
         }
     }
+}
+
+async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Result<Imported, Failure> {
+    /// Groups of rows that wait for the log's sync at a time; fewer than its queue holds.
+    const AHEAD: usize = 128;
+    let pipeline = &running.shared.pipeline;
+    let failed = |error: ingest::IntakeError| Failure::unreachable(error.to_string());
+    let mut imported = Imported::default();
+    let mut last = None;
+    let mut queued = VecDeque::with_capacity(AHEAD);
+    for group in source.by_ref() {
+        let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
+        imported.rows += group.rows.len() as u64;
+        last = last.max(Some(group.time));
+        queued.push_back(pipeline.queue_up(&group.decoded).await.map_err(failed)?);
+        if queued.len() == AHEAD
+            && let Some(oldest) = queued.pop_front()
+        {
+            imported.count(&pipeline.synced(oldest).await.map_err(failed)?);
+        }
+    }
+    for rest in queued {
+        imported.count(&pipeline.synced(rest).await.map_err(failed)?);
+    }
     for row in source.unreadable() {
         eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
     }
     pipeline.finish(last.unwrap_or(EventTime::MINIMUM)).await.map_err(|refused| Failure::unreachable(refused.message))?;
-    Ok((rows, readings, source.unreadable_rows()))
+    imported.unreadable = source.unreadable_rows();
+    Ok(imported)
 }

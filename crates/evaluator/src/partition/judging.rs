@@ -137,7 +137,7 @@ impl Partition {
     /// Whose doing it is that a group is not ok: the facility's when it is about the loop, when the loop has a
     /// finding, or when more than half of the loop's racks are not ok either; the release's under a run; else the
     /// rack's.
-    fn cause_of(&self, group: &Group, environment: Environment<'_>) -> Cause {
+    pub(super) fn cause_of(&self, group: &Group, environment: Environment<'_>) -> Cause {
         let Some(rack) = &group.place.rack else { return Cause::Facility };
         let of_loop = self
             .findings
@@ -317,7 +317,7 @@ impl Partition {
         effects: &mut Effects,
     ) {
         let Some(limits) = self.layout.limits.get(&series) else { return };
-        let mut is_broken = false;
+        let (mut is_broken, mut is_news) = (false, false);
         for (number, place) in limits.clone() {
             let Some(objective) = objective_of(&self.groups[number], environment) else { continue };
             let Promise::HardLimit(limit) = &objective.promise else { continue };
@@ -328,13 +328,19 @@ impl Partition {
             }
             is_broken = true;
             let since = *self.breaches.entry(series).or_insert(time);
+            let was_known = self.groups[number].breach_on_arrival().is_some();
             let counts = self.groups[number].observe_breach(limit, place, (since, time), value);
+            is_news |= counts && !was_known;
             if counts && is_alerting(&self.groups[number], environment) {
                 self.tell_limit(number, objective, time, effects);
             }
         }
         if !is_broken {
             self.breaches.remove(&series);
+        }
+        if is_news {
+            // A gate that is asked now must not say what was so before this reading.
+            self.publish_all(environment, effects);
         }
     }
 
@@ -408,7 +414,9 @@ fn worse_report(mut one: BurnReport, other: BurnReport) -> BurnReport {
         one.burn = other.burn;
     }
     one.rate = one.rate.or(other.rate);
-    one.windows.extend(other.windows);
+    // The rolling budget and that of a run may have the same windows.
+    let new = other.windows.into_iter().filter(|window| !one.windows.contains(window)).collect::<Vec<_>>();
+    one.windows.extend(new);
     one
 }
 

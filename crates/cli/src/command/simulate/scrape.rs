@@ -30,8 +30,13 @@ const NAMES: &[(&str, &str)] = &[
     ("coolant_flow", "CDULiquidFlow"),
 ];
 
-/// The latest reading of each series, by metric and labels.
-type Latest = Arc<Mutex<BTreeMap<(String, String), f64>>>;
+/// The latest reading of each series, by metric and labels, and how long after the start it was there.
+type Shown = BTreeMap<(String, String), (Microseconds, f64)>;
+type Latest = Arc<Mutex<Shown>>;
+
+/// A series that has said nothing for this long is not shown any more. Longer than the slowest sensor's interval: an
+/// exporter shows the last reading until there is a new one.
+const SILENT_AFTER: Microseconds = Microseconds::from_seconds(20);
 
 /// Plays the scenario in real time, over and over, until Ctrl-C.
 pub fn serve(mut scenario: Scenario, address: SocketAddr) -> Result<u8, Failure> {
@@ -56,19 +61,25 @@ pub fn serve(mut scenario: Scenario, address: SocketAddr) -> Result<u8, Failure>
 async fn play(scenario: Scenario, latest: Latest) {
     let step = Duration::from_micros(scenario.sample_every.get().unsigned_abs());
     let mut clock = tokio::time::interval(step);
+    let mut now = Microseconds::ZERO;
     loop {
         let mut simulation = Simulation::new(&scenario);
         let mut readings = Vec::new();
         while simulation.step(&mut readings).is_some() {
             {
                 let mut latest = latest.lock().expect("no panic under this lock");
-                // What a silent feed does not say is not there at the next scrape.
-                latest.clear();
-                latest.extend(readings.drain(..).map(|reading| (series(&reading), exported(&reading))));
+                show(&mut latest, now, &mut readings);
             }
             clock.tick().await;
+            now += scenario.sample_every;
         }
     }
+}
+
+/// Takes over the readings that are there `now`, and takes out what a silent feed does not say any more.
+fn show(latest: &mut Shown, now: Microseconds, readings: &mut Vec<Reading>) {
+    latest.extend(readings.drain(..).map(|reading| (series(&reading), (now, exported(&reading)))));
+    latest.retain(|_, (since, _)| now - *since < SILENT_AFTER);
 }
 
 /// Metric name and labels.
@@ -100,7 +111,7 @@ async fn text(State(latest): State<Latest>) -> String {
     let latest = latest.lock().expect("no panic under this lock");
     let mut text = String::new();
     let mut metric = "";
-    for ((name, labels), value) in latest.iter() {
+    for ((name, labels), (_, value)) in latest.iter() {
         if name != metric {
             text += &format!("# TYPE {name} {}\n", if name.ends_with("_VIOLATION") { "counter" } else { "gauge" });
             metric = name;
@@ -108,4 +119,29 @@ async fn text(State(latest): State<Latest>) -> String {
         text += &format!("{name}{labels} {value}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::EventTime;
+    use telemetry::place::Place;
+
+    use super::*;
+
+    fn reading(signal: &str, second: i64) -> Reading {
+        let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
+        Reading { time: EventTime::from_unix_micros(second * 1_000_000), place, signal: signal.into(), sensor: None, value: 1.0 }
+    }
+
+    #[test]
+    fn a_slow_sensor_stays_between_its_readings_and_a_silent_one_goes() {
+        let mut latest = Shown::new();
+        for second in (0..60).step_by(5) {
+            let mut readings = vec![reading("coolant_flow", second)];
+            readings.extend((second % 10 == 0 && second <= 20).then(|| reading("gpu_temperature", second)));
+            show(&mut latest, Microseconds::from_seconds(second), &mut readings);
+            let is_shown = latest.keys().any(|(name, _)| name == "DCGM_FI_DEV_GPU_TEMP");
+            assert_eq!(is_shown, second < 40, "{second} s");
+        }
+    }
 }
