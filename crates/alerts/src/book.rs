@@ -17,6 +17,8 @@ pub struct Book {
     entries: BTreeMap<Labels, Entry>,
     /// Counts changes; each entry carries the number of its latest.
     version: u64,
+    /// Nobody hears anything: what is told now is how things were.
+    pub is_held_back: bool,
     /// The watchdog's latest word of health.
     healthy: Option<Instant>,
     invalid: u64,
@@ -70,6 +72,7 @@ impl Book {
             settings: settings.clone(),
             entries: BTreeMap::new(),
             version: 0,
+            is_held_back: false,
             healthy: None,
             invalid: 0,
             dropped: 0,
@@ -198,6 +201,9 @@ impl Book {
         self.drop_old();
         hearing.retain(|labels, _| self.entries.contains_key(labels));
         let every = self.settings.resend_every;
+        if self.is_held_back {
+            return (Vec::new(), every);
+        }
         let mut due: Vec<(bool, bool, &Labels, &Entry)> = Vec::new();
         let mut soonest = every;
         for (labels, entry) in &self.entries {

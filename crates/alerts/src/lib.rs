@@ -92,6 +92,17 @@ impl Alerts {
         self.change(|book| book.update(transition));
     }
 
+    /// Tells nobody anything until [`Alerts::go_on`]: for the time in which a restart goes through what has happened
+    /// since its checkpoint. Only how that ends is news; an alert that is over would call people again.
+    pub fn hold_back(&self) {
+        self.change(|book| book.is_held_back = true);
+    }
+
+    /// Ends [`Alerts::hold_back`].
+    pub fn go_on(&self) {
+        self.change(|book| book.is_held_back = false);
+    }
+
     /// Takes the alerts as they were before a restart.
     pub fn restore(&self, transitions: Vec<AlertTransition>) {
         self.change(|book| transitions.iter().for_each(|transition| book.update(transition)));

@@ -290,6 +290,22 @@ async fn a_restart_tells_what_fired_before_with_its_own_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_goes_through_what_was_tells_how_it_ends_only() {
+    let peer = Peer::start(Manner::Sound).await;
+    let alerts = Alerts::start(settings(&[&peer]));
+    alerts.hold_back();
+    alerts.update(&page("over", AlertState::Firing));
+    alerts.update(&page("lasting", AlertState::Firing));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(peer.state().requests, 0, "longer than a re-send, and nothing is told");
+    alerts.update(&page("over", AlertState::Resolved));
+    alerts.go_on();
+    until("the one that lasts is told", || peer.firing() == ["lasting"]).await;
+    let told_as_firing = peer.state().heard.iter().any(|(rack, is_over, _)| rack == "over" && !is_over);
+    assert!(!told_as_firing, "what is over calls nobody again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_handle_that_goes_ends_the_tasks() {
     let peer = Peer::start(Manner::Sound).await;
     let alerts = Alerts::start(settings(&[&peer]));

@@ -136,6 +136,9 @@ impl Running {
         };
         let Recovered { log, checkpoints, engine, replayed } =
             recovering.await.map_err(|error| StartError::System(error.to_string()))??;
+        if let Some(alerts) = tell.alerts() {
+            alerts.go_on();
+        }
 
         let mut front = Front::new(resolver, crate::front_limits(&settings));
         front.restore(engine.evaluator.declarations().map(|(partition, declaration)| (partition, declaration.clone())));
@@ -245,6 +248,7 @@ impl Running {
             task.abort();
         }
         self.pipeline.close();
+        let alerts = self.pipeline.tell.alerts().cloned();
         drop(self.shared);
         drop(self.pipeline);
         let threads = self.threads;
@@ -257,6 +261,10 @@ impl Running {
         });
         let _ = joined.await;
         let _ = self.committer.await;
+        if let Some(alerts) = alerts {
+            // Alertmanager hears the last word, if it listens; else it is told after the next start.
+            alerts.close(Duration::from_secs(2)).await;
+        }
     }
 }
 
