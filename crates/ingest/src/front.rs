@@ -19,7 +19,7 @@ use telemetry::record::{Body, PartitionId, PlaceEvent, Record, SeriesDeclaration
 use crate::decoded::{DecodeError, Decoded, Metadata, PointKind};
 use crate::key;
 use crate::report::{Reason, Report};
-use registry::Registry;
+use registry::{Declared, Registry};
 use routes::{Route, Routes};
 use taking::{Bucket, Taking};
 use workload::{Change, Workloads};
@@ -62,10 +62,11 @@ impl Default for Limits {
 
 /// Gives series their numbers and readings their flags.
 ///
-/// A series' declaration goes into every [`Taken`] that has samples of it until one of them is
-/// [confirmed](Self::confirm) to be in the log. So each append stands on its own: whichever of several in flight
-/// succeed, no sample is in the log without a declaration before it. A declaration may thus occur twice; the second
-/// says the same. It also occurs again, with the same number, when site or mapping change what it says.
+/// A series' declaration goes into every [`Taken`] that has samples of it, or of one with a higher number in its
+/// partition, until one of them is [confirmed](Self::confirm) to be in the log. So each append stands on its own:
+/// whichever of several in flight succeed, no sample is in the log without a declaration before it, and numbers are
+/// dense. A declaration may thus occur twice; the second says the same. It also occurs again, with the same number,
+/// when site or mapping change what it says.
 #[derive(Debug)]
 pub struct Front {
     resolver: Arc<Resolver>,
@@ -101,7 +102,7 @@ pub struct Taken {
 #[derive(Debug, Default)]
 #[must_use = "confirm it once the records are synced, or withdraw it"]
 pub struct Ticket {
-    declared: Vec<u32>,
+    declared: Vec<Declared>,
     changes: Vec<Change>,
 }
 
@@ -151,8 +152,8 @@ impl Front {
 
     /// The records of this ticket are synced.
     pub fn confirm(&mut self, ticket: Ticket) {
-        for series in ticket.declared {
-            self.registry.confirm(series);
+        for declared in ticket.declared {
+            self.registry.confirm(declared);
         }
     }
 
@@ -209,7 +210,7 @@ impl Front {
                 Route::Stored(stored) => {
                     taking.store(point, text, stored, &mut self.workloads, &mut self.buckets);
                     if !stored.confirmed {
-                        taking.declare(stored, self.registry.get_mut(stored.series), self.requests);
+                        taking.declare(stored, &mut self.registry, self.requests);
                     }
                 }
                 Route::Counted => taking.taken.report.unmapped_counted += 1,

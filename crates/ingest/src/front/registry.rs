@@ -1,6 +1,6 @@
 //! Which series exist, and their numbers: dense in each partition, in the order they are first seen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use telemetry::Name;
 use telemetry::mapping::ResolvedSeries;
@@ -27,6 +27,10 @@ struct Members {
     numbers: HashMap<SeriesIdentity, u32>,
     /// The next series' id.
     next: u32,
+    /// Series whose declaration is not known to be in the log, with their positions.
+    pending: BTreeSet<(SeriesId, u32)>,
+    /// Number of the request that was asked last, and up to where it declares what is pending.
+    declared: (u64, Option<SeriesId>),
 }
 
 /// How many series a source has.
@@ -43,10 +47,10 @@ pub(super) struct Registered {
     pub id: SeriesId,
     /// Who sends it.
     pub source: Name,
-    /// Whether its declaration is known to be in the log.
-    pub confirmed: bool,
-    /// The last request that declares it.
-    pub declared_in: u64,
+    /// Its declaration, until that is known to be in the log.
+    declaration: Option<Box<SeriesDeclaration>>,
+    /// How often its declaration has changed.
+    version: u32,
     /// What of its declaration decides how it is judged.
     pub terms: Terms,
     /// Its workload labels' slots; see [`super::workload`].
@@ -56,18 +60,22 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    fn new(partition: PartitionId, id: SeriesId, source: Name, terms: Terms, confirmed: bool) -> Self {
-        Self {
-            partition,
-            id,
-            source,
-            confirmed,
-            declared_in: 0,
-            terms,
-            slots: Vec::new(),
-            routes: Vec::new(),
-        }
+    fn new(partition: PartitionId, id: SeriesId, source: Name, terms: Terms) -> Self {
+        let (slots, routes) = (Vec::new(), Vec::new());
+        Self { partition, id, source, declaration: None, version: 0, terms, slots, routes }
     }
+
+    /// Whether its declaration is known to be in the log.
+    pub fn is_confirmed(&self) -> bool {
+        self.declaration.is_none()
+    }
+}
+
+/// A declaration that a request brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared {
+    number: u32,
+    version: u32,
 }
 
 /// What of a declaration decides how a series is judged: when it changes, the series is declared again.
@@ -107,7 +115,7 @@ impl Registry {
         let members = self.members.entry(partition).or_default();
         members.next = members.next.max(declaration.id.0 + 1);
         if !members.numbers.contains_key(&declaration.identity) {
-            let series = Registered::new(partition, declaration.id, declaration.source, terms, true);
+            let series = Registered::new(partition, declaration.id, declaration.source, terms);
             self.insert(declaration.identity, series, unmapped);
         }
     }
@@ -149,28 +157,55 @@ impl Registry {
         &mut self.series[number as usize]
     }
 
-    /// The log holds this series' declaration.
-    pub fn confirm(&mut self, number: u32) {
-        if let Some(series) = self.series.get_mut(number as usize) {
-            series.confirmed = true;
+    /// Registers a series, or that its terms changed; in both cases it is pending until it is declared.
+    pub fn register(&mut self, resolved: &ResolvedSeries, unmapped: bool) -> u32 {
+        let terms = Terms::of(resolved);
+        let number = match self.find(resolved) {
+            Some(number) if self.get(number).terms == terms => return number,
+            Some(number) => number,
+            None => {
+                let partition = self.partition(&resolved.partition);
+                let members = self.members.entry(partition).or_default();
+                let id = SeriesId(members.next);
+                members.next += 1;
+                let series = Registered::new(partition, id, resolved.source.clone(), terms.clone());
+                self.insert(resolved.identity.clone(), series, unmapped)
+            }
+        };
+        let series = &mut self.series[number as usize];
+        series.terms = terms;
+        series.version += 1;
+        series.declaration = Some(Box::new(resolved.declaration(series.id)));
+        self.members.entry(series.partition).or_default().pending.insert((series.id, number));
+        number
+    }
+
+    /// Declares a series in this request, and with it all pending ones of its partition that have lower numbers, so
+    /// that numbers are dense in the log whichever appends succeed.
+    pub fn declare(&mut self, number: u32, request: u64, mut tell: impl FnMut(SeriesDeclaration, Declared)) {
+        let Registered { partition, id, .. } = self.series[number as usize];
+        let Some(members) = self.members.get_mut(&partition) else { return };
+        let from = if members.declared.0 == request { members.declared.1 } else { None };
+        if from.is_some_and(|from| id <= from) {
+            return;
+        }
+        members.declared = (request, Some(id));
+        let from = from.map_or(SeriesId(0), |from| SeriesId(from.0 + 1));
+        for (_, number) in members.pending.range((from, 0)..=(id, u32::MAX)) {
+            let series = &self.series[*number as usize];
+            if let Some(declaration) = &series.declaration {
+                tell((**declaration).clone(), Declared { number: *number, version: series.version });
+            }
         }
     }
 
-    /// Registers a series, or that its terms changed; in both cases it must be declared.
-    pub fn register(&mut self, resolved: &ResolvedSeries, unmapped: bool) -> u32 {
-        let terms = Terms::of(resolved);
-        if let Some(number) = self.find(resolved) {
-            let known = self.get_mut(number);
-            known.confirmed &= known.terms == terms;
-            known.terms = terms;
-            return number;
+    /// The log holds this declaration.
+    pub fn confirm(&mut self, declared: Declared) {
+        let Some(series) = self.series.get_mut(declared.number as usize) else { return };
+        if series.version == declared.version && series.declaration.take().is_some() {
+            let pending = self.members.get_mut(&series.partition).map(|members| &mut members.pending);
+            pending.map(|pending| pending.remove(&(series.id, declared.number)));
         }
-        let partition = self.partition(&resolved.partition);
-        let members = self.members.entry(partition).or_default();
-        let id = SeriesId(members.next);
-        members.next += 1;
-        let series = Registered::new(partition, id, resolved.source.clone(), terms, false);
-        self.insert(resolved.identity.clone(), series, unmapped)
     }
 
     fn partition(&mut self, key: &PartitionKey) -> PartitionId {

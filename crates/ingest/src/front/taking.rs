@@ -5,7 +5,7 @@ use telemetry::arrival::flag_of;
 use telemetry::record::{Body, Flag, Record, SampleBatch, SeriesId};
 
 use super::Taken;
-use super::registry::Registered;
+use super::registry::Registry;
 use super::routes::Stored;
 use super::workload::Workloads;
 use crate::decoded::{Point, PointKind};
@@ -78,16 +78,17 @@ impl Taking {
         buckets[stored.partition.0 as usize].push(time, stored.id, value, flag);
     }
 
-    /// Declares a series once a request until its declaration is known to be in the log.
-    pub fn declare(&mut self, stored: &mut Stored, registered: &mut Registered, request: u64) {
-        if registered.confirmed {
+    /// Declares a series, unless its declaration is known to be in the log.
+    pub fn declare(&mut self, stored: &mut Stored, registry: &mut Registry, request: u64) {
+        if registry.get(stored.series).is_confirmed() {
             stored.confirmed = true;
-        } else if registered.declared_in != request {
-            registered.declared_in = request;
-            self.taken.ticket.declared.push(stored.series);
-            let body = Body::Series(stored.resolved.declaration(stored.id));
-            self.taken.records.push(Record { partition: stored.partition, body });
+            return;
         }
+        let Taken { records, ticket, .. } = &mut self.taken;
+        registry.declare(stored.series, request, |declaration, declared| {
+            ticket.declared.push(declared);
+            records.push(Record { partition: stored.partition, body: Body::Series(declaration) });
+        });
     }
 }
 

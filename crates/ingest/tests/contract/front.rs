@@ -97,6 +97,49 @@ fn a_series_is_declared_again_until_one_append_is_confirmed() {
     assert_eq!(declared(&second.records)[0].1.id.0, 0, "with the same number");
 }
 
+proptest! {
+    /// Whichever of several appends in flight succeed, the log has every declaration before its samples, and numbers
+    /// without holes.
+    #[test]
+    fn numbers_are_dense_in_the_log_whichever_appends_fail(
+        steps in prop::collection::vec((prop::collection::vec(0..12u32, 1..5), any::<bool>(), 0..4usize), 1..40),
+    ) {
+        let mut front = front();
+        let mut flying: Vec<(ingest::Taken, bool)> = Vec::new();
+        let mut log: Vec<Record> = Vec::new();
+        let mut settle = |front: &mut Front, (taken, fails): (ingest::Taken, bool)| {
+            if fails {
+                front.withdraw(taken.ticket);
+            } else {
+                log.extend(taken.records);
+                front.confirm(taken.ticket);
+            }
+        };
+        for (step, (sensors, fails, in_flight)) in steps.iter().enumerate() {
+            let readings: Vec<Reading> = sensors.iter().map(|sensor| {
+                let sensor = sensor.to_string();
+                reading("coolant_supply_temperature", &[("rack", "r1"), ("sensor", &sensor)], step as i64, 31.0)
+            }).collect();
+            flying.push((take(&mut front, &readings), *fails));
+            while flying.len() > *in_flight {
+                settle(&mut front, flying.remove(0));
+            }
+        }
+        flying.into_iter().for_each(|taken| settle(&mut front, taken));
+        let mut next = 0;
+        for record in &log {
+            match &record.body {
+                Body::Series(declaration) => {
+                    prop_assert!(declaration.id.0 <= next, "a hole before {}", declaration.id.0);
+                    next = next.max(declaration.id.0 + 1);
+                }
+                Body::Samples(batch) => prop_assert!(batch.series.iter().all(|series| series.0 < next)),
+                _ => {}
+            }
+        }
+    }
+}
+
 #[test]
 fn a_restart_gives_every_series_the_number_it_had() {
     let mut before = front();
