@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 
 /// Whether standard output shows colour.
 pub fn has_colour() -> bool {
@@ -28,12 +28,13 @@ pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
 /// The same as text.
 pub fn drawn(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
+    table.load_preset(presets::NOTHING);
+    if std::io::stdout().is_terminal() {
+        table.set_style(TableComponent::HeaderLines, '─');
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    } else {
         // Piped text is read by programs: no line is broken.
         table.set_content_arrangement(ContentArrangement::Disabled);
-        table.load_preset(presets::NOTHING);
     }
     table.set_header(header.to_vec());
     table.add_rows(rows);
