@@ -15,7 +15,11 @@ pub fn thermogate() -> Command {
     let program = tests.ancestors().nth(2).expect("target/debug").join("thermogate");
     assert!(program.exists(), "{} is missing: run tests/run, or cargo build first", program.display());
     let mut command = Command::new(program);
-    command.env_remove("THERMOGATE_SETTINGS").env("NO_COLOR", "1");
+    // Those of the tests would be refused as unknown settings.
+    for variable in ["THERMOGATE_SETTINGS", "THERMOGATE_CRASHES", "THERMOGATE_CRASH_SEED"] {
+        command.env_remove(variable);
+    }
+    command.env("NO_COLOR", "1");
     command
 }
 
@@ -57,7 +61,10 @@ impl Finished {
 
     /// One JSON value a line.
     pub fn json_lines(self) -> Vec<serde_json::Value> {
-        self.expect_success().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        self.expect_success()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
     }
 }
 
@@ -80,12 +87,26 @@ impl Service {
 
     /// The same with environment variables.
     pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::try_start(folder, arguments, environment)
+            .unwrap_or_else(|log| panic!("the service ended by itself:\n{log}"))
+    }
+
+    /// The same; what it wrote when it ended before it was ready.
+    pub fn try_start(
+        folder: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let mut command = thermogate();
         command.arg("serve").arg("--data").arg(folder);
         for port in ["otlp_grpc", "otlp_http", "grpc", "http"] {
             command.args(["--set", &format!("listen.{port}=127.0.0.1:0")]);
         }
-        command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -106,26 +127,26 @@ impl Service {
             otlp_http: String::new(),
             log,
         };
-        service.wait_until_ready();
-        service
+        if service.becomes_ready() { Ok(service) } else { Err(service.log()) }
     }
 
-    fn wait_until_ready(&mut self) {
+    fn becomes_ready(&mut self) -> bool {
         wait_for("the service to be ready", || {
-            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
-                panic!("the service ended with {status}:\n{}", self.log());
+            if self.child.try_wait().expect("a child can be asked").is_some() {
+                return Some(false);
             }
             let text = self.log();
             let address = |name: &str| {
-                let (_, rest) = text.split_once(&format!("{name}=http://"))?;
+                // With the space: "http" is the end of "otlp_http", too.
+                let (_, rest) = text.split_once(&format!(" {name}=http://"))?;
                 Some(format!("http://{}", rest.split_whitespace().next()?))
             };
             self.http = address("http")?;
             self.grpc = address("grpc")?;
             self.otlp_grpc = address("otlp_grpc")?;
             self.otlp_http = address("otlp_http")?;
-            (get(&format!("{}/readyz", self.http)).ok()?.0 == 200).then_some(())
-        });
+            (get(&format!("{}/readyz", self.http)).ok()?.0 == 200).then_some(true)
+        })
     }
 
     /// What it has written to stderr.
@@ -190,7 +211,8 @@ impl Service {
     /// One of its own metrics, by the start of its line.
     pub fn metric(&self, start: &str) -> Option<f64> {
         let (_, text) = get(&format!("{}/metrics", self.http)).ok()?;
-        let line = text.lines().find(|line| line.strip_prefix(start).is_some_and(|rest| rest.starts_with(' ')))?;
+        let line =
+            text.lines().find(|line| line.strip_prefix(start).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 }
@@ -275,7 +297,11 @@ pub fn peer(program: &str) -> Option<PathBuf> {
 /// The Python of the tests' virtual environment.
 pub fn python() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    if python.exists() { Some(python) } else { missing("the Python clients in .venv: tests/run --install installs them") }
+    if python.exists() {
+        Some(python)
+    } else {
+        missing("the Python clients in .venv: tests/run --install installs them")
+    }
 }
 
 /// A file or folder of the recorded data.

@@ -1,13 +1,14 @@
 //! End to end: the real program, real protocols, real peers.
 
 mod harness; // starts the program and its peers: read this first
+mod remote_write; // samples as Prometheus sends them
 
 mod alertmanager; // Debian's Alertmanager is told, holds, and is told of the end
-mod bad_input; // what is refused, and with which words
-mod commands; // serve, status, sql, check, simulate as a user types them
+mod burn; // which windows fired, and how soon an alert ends
 mod crash; // kill -9 loses and doubles nothing
 mod demo; // the first thing a newcomer sees
 mod gates; // one decision over gRPC, HTTP and the command line
 mod opentelemetry; // the OpenTelemetry SDK for Python
 mod prometheus; // Debian's Prometheus scrapes and remote-writes
 mod recorded; // recorded data gives the figures that others counted
+mod runs; // one run at a time on a rack, from start to end
