@@ -5,7 +5,8 @@
 //! A test says only what differs from a healthy rack: everything that the policy asks for is there, known and good
 //! unless `given` says otherwise.
 
-mod given; // facts that are healthy but for what a test says
+mod given; // what a test says, and the question that goes with it
+mod healthy; // the facts, healthy but for that
 
 pub use given::Given;
 
