@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::harness::{Finished, Service, python};
 
 #[test]
@@ -26,7 +28,7 @@ fn what_the_python_sdk_exports_comes_back_by_sql_to_the_microsecond() {
     for (id, signal, factor) in expected {
         let point = sent.iter().find(|point| point["attributes"]["hw.id"] == id).expect("it was sent");
         let query = format!(
-            "select value, cast(time as bigint) as micros, source_name, source_unit, labels['hw.id'] as id \
+            "select value, cast(time as bigint) as micros, source_name, source_unit, rack, node, device, sensor, labels \
              from samples where signal = '{signal}' and rack = 'r1'"
         );
         let rows = service.sql(&query);
@@ -39,6 +41,19 @@ fn what_the_python_sdk_exports_comes_back_by_sql_to_the_microsecond() {
         assert!((row["value"].as_f64().expect("a value") - value).abs() < 1e-9, "{row:?}");
         assert_eq!(row["source_name"], point["name"]);
         assert_eq!(row["source_unit"], point["unit"]);
-        assert_eq!(row["id"], id, "attributes are kept as labels");
+        // What says where a reading is from is a column; everything else is a label.
+        for (name, sent) in point["attributes"].as_object().expect("attributes") {
+            let label = name.replace('.', "_");
+            let kept = match name.as_str() {
+                "rack" => &row["rack"],
+                "hw.id" => &row["sensor"],
+                "host.name" => &row["node"],
+                "gpu" => &row["device"],
+                _ => &row["labels"][&label],
+            };
+            let wanted = if name == "gpu" { Value::from("gpu0") } else { sent.clone() };
+            assert_eq!(*kept, wanted, "{name} of {row}");
+        }
+        assert_eq!(row["labels"]["service_name"], "bmc-collector", "attributes of the resource too");
     }
 }

@@ -10,7 +10,8 @@ fn nothing_that_prometheus_sends_is_refused_and_counts_agree_with_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = Service::start(&folder.path().join("data"), &[]);
     let (scraped, own) = (free_port(), free_port());
-    let _simulator = Peer::start(thermogate().args(["simulate", "--scrape", &format!("127.0.0.1:{scraped}")]));
+    let _simulator =
+        Peer::start(thermogate().args(["simulate", "--scrape", &format!("127.0.0.1:{scraped}")]));
     let configuration = format!(
         "global: {{scrape_interval: 1s}}\n\
          scrape_configs:\n\
@@ -29,37 +30,60 @@ fn nothing_that_prometheus_sends_is_refused_and_counts_agree_with_its_own() {
             .arg(format!("--web.listen-address=127.0.0.1:{own}")),
     );
 
-    let metric = "DCGM_FI_DEV_GPU_TEMP";
-    let stored = |until: f64, from: f64| {
+    let gpus = "source_name = 'DCGM_FI_DEV_GPU_TEMP'";
+    // All samples of a selector over one span, in Prometheus and here. A stale marker is no sample.
+    let theirs = |selector: &str, until: f64| {
+        let query = format!("{selector}[{SPAN}s]")
+            .replace('{', "%7B")
+            .replace('}', "%7D")
+            .replace('"', "%22")
+            .replace('+', "%2B");
+        let (status, answer) =
+            get(&format!("http://127.0.0.1:{own}/api/v1/query?query={query}&time={until}"))
+                .expect("Prometheus answers");
+        assert_eq!(status, 200, "{answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        let series = answer["data"]["result"].as_array().expect("a matrix");
+        series.iter().map(|series| series["values"].as_array().expect("samples").len() as u64).sum::<u64>()
+    };
+    let ours = |condition: &str, until: f64| {
+        let micros = |seconds: f64| (seconds * 1e6) as i64;
         let query = format!(
-            "select count(*) as n from samples where source_name = '{metric}' \
-             and time > to_timestamp_micros({}) and time <= to_timestamp_micros({})",
-            (from * 1e6) as i64,
-            (until * 1e6) as i64
+            "select count(*) as n from samples where {condition} and flag <> 'stale' \
+             and time >= to_timestamp_micros({}) and time <= to_timestamp_micros({})",
+            micros(until - SPAN),
+            micros(until)
         );
         service.sql(&query)[0]["n"].as_u64().expect("a count")
     };
-    wait_for("samples of GPUs", || (service.sql(&format!("select count(*) as n from samples where source_name = '{metric}'"))[0]["n"].as_u64()? > 100).then_some(()));
+    wait_for("samples of GPUs", || (ours(gpus, now_seconds()) > 100).then_some(()));
 
-    // A span that both have in full: it ended some seconds ago, and began after the first scrape.
+    // A span that is over for both, and began after the first scrapes.
     let until = now_seconds();
-    let from = until - 3.0;
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let url = format!("http://127.0.0.1:{own}/api/v1/query?query=sum(count_over_time({metric}[3s]))&time={until}");
-    let (status, answer) = get(&url).expect("Prometheus answers");
-    assert_eq!(status, 200, "{answer}");
-    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-    let theirs: u64 = answer["data"]["result"][0]["value"][1].as_str().expect("a count").parse().expect("a number");
-    assert!(theirs > 0, "{answer}");
-    assert_eq!(wait_for("the same count", || (stored(until, from) == theirs).then_some(theirs)), theirs);
+    wait_for("scrapes after the span", || (ours(gpus, until + SPAN + 2.0) > 0).then_some(()));
+    for (selector, condition) in [("DCGM_FI_DEV_GPU_TEMP", gpus), ("{__name__=~\".+\"}", "true")] {
+        let wanted = theirs(selector, until);
+        assert!(wanted > 100, "{selector}: {wanted}");
+        wait_for(&format!("{wanted} samples of {selector}"), || {
+            (ours(condition, until) == wanted).then_some(())
+        });
+    }
 
-    assert_eq!(service.metric("thermogate_ingest_requests_total{result=\"unreadable\",source=\"remote_write\"}"), None);
-    assert_eq!(service.metric("thermogate_ingest_requests_total{result=\"partly_refused\",source=\"remote_write\"}"), None, "{}", service.log());
+    for result in ["unreadable", "partly_refused", "overloaded"] {
+        let name = format!("thermogate_ingest_requests_total{{result=\"{result}\",source=\"remote_write\"}}");
+        assert_eq!(service.metric(&name), None, "{result}: {}", service.log());
+    }
+    let accepted =
+        service.metric("thermogate_ingest_requests_total{result=\"accepted\",source=\"remote_write\"}");
+    assert!(accepted.is_some_and(|requests| requests > 0.0), "the counter has the name that is looked for");
     let racks = service.sql("select distinct rack from samples where rack is not null");
     assert!(racks.len() >= 6, "racks are discovered from labels: {racks:?}");
     let status = service.run(&["status"]).expect_success();
     assert!(status.contains("undeclared") && status.contains("a1"), "{status}");
 }
+
+/// Seconds over which counts are compared.
+const SPAN: f64 = 3.0;
 
 fn now_seconds() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64()
