@@ -8,6 +8,7 @@ mod error; // what can go wrong, by who must act
 mod functions; // now, heat_kw
 mod named; // the files of `queries/`
 mod provider; // a table as files and memory in one scan
+mod repeats; // readings that came again, which `samples` leaves out
 mod views; // rack_now, slo_now and others
 
 pub use engine::{

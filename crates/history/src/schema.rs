@@ -53,7 +53,7 @@ pub const fn sort_key(table: Table) -> &'static [&'static str] {
 
 /// The columns with minimum and maximum in the Delta log, by which whole files are skipped.
 pub fn statistics_columns(table: Table) -> Vec<&'static str> {
-    ["rack", "signal", table.time_column()]
+    ["rack", "signal", "flag", table.time_column()]
         .into_iter()
         .filter(|name| table.columns().iter().any(|column| column.name == *name))
         .collect()

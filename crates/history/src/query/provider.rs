@@ -21,6 +21,7 @@ use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use telemetry::table::Table;
 
 use super::engine::QueryEngine;
+use super::repeats;
 use super::views::VIEWS;
 use crate::History;
 use crate::cut::Cut;
@@ -28,6 +29,9 @@ use crate::memory::plain;
 use crate::memory::series::Ranking;
 use crate::memory::sorted::{SortedRows, text_of_series};
 use crate::schema::arrow_schema;
+
+/// `samples` with the readings that came again after they were judged; not listed.
+const AS_STORED: &str = "samples_as_stored";
 
 /// Rows of a batch from memory: what one step of a query handles at once.
 const BATCH_ROWS: usize = 8_192;
@@ -62,17 +66,33 @@ impl SchemaProvider for Tables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if let Some(table) = Table::named(name) {
+        if name == Table::Samples.name() && repeats::are_possible(&self.cut()) {
+            return Ok(Some(Arc::new(self.view(&repeats::without(name, AS_STORED)).await?)));
+        }
+        if let Some(table) = Table::named(name).or_else(|| (name == AS_STORED).then_some(Table::Samples)) {
             let history = self.engine.history().clone();
             return Ok(Some(Arc::new(CutTable { table, history, source: self.source.clone() })));
         }
         let Some(view) = VIEWS.iter().find(|view| view.name == name) else { return Ok(None) };
-        let plan = self.engine.state(self.source.clone()).create_logical_plan(view.sql).await?;
-        Ok(Some(Arc::new(ViewTable::new(plan, Some(view.sql.to_owned())))))
+        Ok(Some(Arc::new(self.view(view.sql).await?)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        Table::named(name).is_some() || VIEWS.iter().any(|view| view.name == name)
+        Table::named(name).is_some() || name == AS_STORED || VIEWS.iter().any(|view| view.name == name)
+    }
+}
+
+impl Tables {
+    async fn view(&self, sql: &str) -> Result<ViewTable> {
+        let plan = self.engine.state(self.source.clone()).create_logical_plan(sql).await?;
+        Ok(ViewTable::new(plan, Some(sql.to_owned())))
+    }
+
+    fn cut(&self) -> Arc<Cut> {
+        match &self.source {
+            Source::Fixed(cut) => cut.clone(),
+            Source::Newest => Arc::new(self.engine.history().cut()),
+        }
     }
 }
 

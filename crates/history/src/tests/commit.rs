@@ -72,6 +72,37 @@ async fn duplicates_and_conflicts_are_not_stored() {
     assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 1.0);
 }
 
+/// A sender that was not answered sends again, and by then its readings are late: the evaluator finds no repeat.
+#[tokio::test]
+async fn a_late_reading_that_came_before_is_shown_once_from_memory_files_and_both() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    let stored = |sequence, series, second, flag| {
+        let fates = vec![Fate::Stored(flag); series as usize];
+        history.append_samples(sequence, PartitionId::FIRST, &readings(series, second), &fates);
+    };
+    let shown =
+        async |flag| number(&history, &format!("SELECT count(*) FROM samples WHERE flag = '{flag}'")).await;
+    stored(1, 3, 10, Flag::Ok);
+    stored(2, 2, 10, Flag::Late);
+    stored(3, 2, 5, Flag::Late);
+    assert_eq!((shown("ok").await, shown("late").await), (3.0, 2.0), "in memory");
+    history.commit(&history.freeze(3)).await.unwrap();
+    assert_eq!((shown("ok").await, shown("late").await), (3.0, 2.0), "in a file");
+    stored(4, 3, 10, Flag::Late);
+    stored(5, 3, 5, Flag::Late);
+    stored(6, 1, 20, Flag::Ok);
+    assert_eq!((shown("ok").await, shown("late").await), (4.0, 3.0), "in both");
+    assert_eq!(
+        number(&history, "SELECT max(seq) FROM samples WHERE rack = 'r1'").await,
+        3.0,
+        "the first stays"
+    );
+    history.commit(&history.freeze(6)).await.unwrap();
+    assert_eq!((shown("ok").await, shown("late").await), (4.0, 3.0), "in two files");
+    assert_eq!(number(&history, "SELECT count(*) FROM samples_as_stored").await, 14.0);
+}
+
 #[tokio::test]
 async fn a_store_that_is_opened_again_skips_what_it_holds() {
     let (_folder, path) = folder();
