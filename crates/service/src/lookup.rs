@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gate::Verdict;
 use history::query::QueryEngine;
 use serde::Deserialize;
-use telemetry::record::Override;
+use telemetry::record::{Override, VerdictRecord};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use crate::board::Board;
@@ -66,12 +66,19 @@ struct RunRow {
     time: i64,
     racks: Option<Vec<Name>>,
     stage: Option<String>,
-    versions: Option<Vec<(Name, Name)>>,
+    versions: Option<Vec<Entry>>,
     start: Option<i64>,
     planned_end: Option<i64>,
     end: Option<i64>,
     state: Option<String>,
     marker: Option<String>,
+}
+
+/// An entry of a map, as `map_entries` gives it.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    key: Name,
+    value: Name,
 }
 
 impl Lookup {
@@ -130,7 +137,7 @@ impl Lookup {
                 run.stage = stage;
             }
             if let Some(versions) = row.versions.filter(|versions| !versions.is_empty()) {
-                run.versions = versions.into_iter().collect();
+                run.versions = versions.into_iter().map(|entry| (entry.key, entry.value)).collect();
             }
             if let Some(end) = row.end {
                 run.end = Some(EventTime::from_unix_micros(end));
@@ -184,6 +191,59 @@ impl Lookup {
         let filter = if filters.is_empty() { String::new() } else { format!("where {}", filters.join(" and ")) };
         let sql = format!("select evaluation, max(seq) as seq from verdicts {filter} group by evaluation order by seq desc limit {limit} offset {skip}");
         Ok(self.rows(&sql).await?.iter().map(|row| text(row, "evaluation")).collect())
+    }
+
+    /// Shows the board the latest verdicts that are in the store, so that a request which comes again after a restart is
+    /// still answered by the same evaluation. Those that are in the log come by themselves.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn remember_verdicts(&self) -> Result<(), ControlError> {
+        /// Verdicts that are looked at: a caller that was cut off asks again within minutes.
+        const RECENT: usize = 1_000;
+        #[derive(Deserialize)]
+        struct VerdictRow {
+            evaluation: Name,
+            policy: Name,
+            policy_hash: Name,
+            scope: String,
+            run: Option<Name>,
+            verdict: Name,
+            answer: String,
+            facts: String,
+            watermark: i64,
+            wait_until: Option<i64>,
+            time: i64,
+            engine: Name,
+        }
+        let Some(tick) = self.board.progress().tick else { return Ok(()) };
+        // A day, so that the days before need not be read.
+        let since = tick - Microseconds::from_hours(24);
+        let sql = format!(
+            "select evaluation, policy, policy_hash, scope, run, verdict, answer, facts, cast(watermark as bigint) as watermark, \
+             cast(wait_until as bigint) as wait_until, cast(time as bigint) as time, engine from verdicts \
+             where time >= to_timestamp_micros({}) order by seq desc limit {RECENT}",
+            since.unix_micros()
+        );
+        for row in self.rows(&sql).await?.into_iter().rev() {
+            let row: VerdictRow = serde_json::from_value(row)
+                .map_err(|error| ControlError::Internal { message: format!("a row of verdicts cannot be read: {error}") })?;
+            self.board.note_verdict(&Arc::new(VerdictRecord {
+                evaluation: row.evaluation,
+                policy: row.policy,
+                policy_hash: row.policy_hash,
+                racks: serde_json::from_str(&row.scope).unwrap_or_default(),
+                run: row.run,
+                verdict: row.verdict,
+                answer: row.answer,
+                facts: row.facts,
+                watermark: EventTime::from_unix_micros(row.watermark),
+                wait_until: row.wait_until.map(EventTime::from_unix_micros),
+                time: EventTime::from_unix_micros(row.time),
+                engine: row.engine,
+            }));
+        }
+        Ok(())
     }
 
     async fn overrides(&self, evaluation: &str) -> Result<Vec<Override>, ControlError> {

@@ -126,6 +126,10 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let board = Arc::new(Board::default());
         let tell = Tell::new(alerts_for(&settings, http_port)?);
+        if let Some(alerts) = tell.alerts() {
+            // What the log tells again is how things were.
+            alerts.hold_back();
+        }
         let history = History::open(&settings.store_url(), crate::history_settings(&settings, false)).await?;
         let outlets = Outlets { history: history.clone(), board: board.clone(), tell: tell.clone(), metrics: metrics.clone() };
         let folder = settings.data.folder.clone();
@@ -179,6 +183,7 @@ impl Running {
 
         let queries = history.query_engine();
         let lookup = Lookup::new(queries.clone(), board);
+        lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
         let gates = Gates::new(pipeline.clone(), control.clone(), lookup.clone(), policies);
         let shared =
