@@ -397,6 +397,12 @@ impl Group {
             .max_by_key(|status| rank(status))
     }
 
+    /// The reading that breaks a hard limit now, whether its slice has been judged or not.
+    pub(crate) fn breach_on_arrival(&self) -> Option<(&Place, &Latch)> {
+        let latched = self.members.iter().filter_map(|member| Some((&member.place, member.latch.as_ref()?)));
+        latched.filter(|(_, latch)| latch.is_bad).max_by_key(|(_, latch)| latch.bad_at)
+    }
+
     /// A reading that breaks a hard limit has just arrived at one of its places; such readings have been arriving
     /// since `since`. Says whether that is long enough to count.
     pub(crate) fn observe_breach(
