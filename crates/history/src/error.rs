@@ -46,7 +46,7 @@ pub enum HistoryError {
         what: String,
     },
     /// The store refuses or cannot be reached: rows stay in memory and in the log; try again.
-    #[error("cannot {action} table {table}: {source}; nothing is lost, it is tried again", table = table.name())]
+    #[error("cannot {action} table {table}: {source}; {then}", table = table.name(), then = then(action))]
     Store {
         /// Which table.
         table: Table,
@@ -87,6 +87,14 @@ pub enum HistoryError {
         #[source]
         source: arrow::error::ArrowError,
     },
+}
+
+/// What becomes of it: a start ends, all else is tried again.
+fn then(action: &str) -> &'static str {
+    match action {
+        "open" | "create" => "see that the store is there and can be written, then start again",
+        _ => "nothing is lost, it is tried again",
+    }
 }
 
 impl HistoryError {

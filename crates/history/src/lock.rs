@@ -156,6 +156,31 @@ impl FolderLock {
         Self::lock(folder)
     }
 
+    /// Takes a folder that thermogate made to read it: also on a disk that is mounted read-only, where it is shared with
+    /// other readers.
+    ///
+    /// # Errors
+    /// [`FolderError`] says who has it, or what it is.
+    pub fn take_for_reading(folder: &Path) -> Result<Self, FolderError> {
+        match Self::take(folder) {
+            Err(FolderError::Unusable { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Self::share(folder)
+            }
+            taken => taken,
+        }
+    }
+
+    fn share(folder: &Path) -> Result<Self, FolderError> {
+        let file = File::open(folder.join(LOCK_FILE)).map_err(|source| unusable("read the lock", folder, source))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(FolderError::Held { folder: folder.to_owned(), holder: read_holder(&file) })
+            }
+            Err(TryLockError::Error(source)) => Err(unusable("lock files", folder, source)),
+        }
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -214,8 +239,7 @@ impl FolderLock {
 /// # Errors
 /// When it is no folder of ours.
 pub fn holder(folder: &Path) -> Result<Option<Holder>, FolderError> {
-    check_marker(folder)?;
-    match FolderLock::lock(folder) {
+    match FolderLock::take_for_reading(folder) {
         Ok(_) => Ok(None),
         Err(FolderError::Held { holder, .. }) => Ok(Some(holder.unwrap_or_default())),
         Err(error) => Err(error),

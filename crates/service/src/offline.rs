@@ -1,4 +1,5 @@
-//! A data folder without a service: the lock is taken, the log's tail is judged into memory, nothing is changed.
+//! A data folder without a service: the lock is taken, the log's tail is judged into memory, nothing is changed; so the
+//! folder may be on a disk that is mounted read-only.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub enum OfflineError {
 /// # Errors
 /// [`OfflineError`].
 pub async fn answer(folder: &Path, question: &Question, settings: &Settings) -> Result<Answer, OfflineError> {
-    let _lock = FolderLock::take(folder).map_err(StartError::from)?;
+    let _lock = FolderLock::take_for_reading(folder).map_err(StartError::from)?;
     let settings = {
         let mut settings = settings.clone();
         settings.data.folder = folder.to_owned();

@@ -47,6 +47,24 @@ pub enum RecoveryError {
         /// Where the log begins.
         first: Sequence,
     },
+    /// A folder that is only looked at cannot be copied.
+    #[error("{folder}: its log and checkpoints cannot be copied to look at them: {source}; see that there is room in {copy} (TMPDIR)")]
+    Copy {
+        /// The data folder.
+        folder: String,
+        /// Where to.
+        copy: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// What is wrong with the copy is wrong with the folder.
+    #[error("{folder}, looked at in a copy: {source}")]
+    Looked {
+        /// The data folder.
+        folder: String,
+        /// What is wrong.
+        source: Box<RecoveryError>,
+    },
 }
 
 /// Restores the state of a data folder, which the caller has locked.
@@ -65,11 +83,35 @@ pub fn recover(folder: &Path, history: &History, durability: Durability, outlets
     Ok(Recovered { log, checkpoints, engine, replayed })
 }
 
-/// Judges the log's tail into memory, to look at a folder that no service runs on. Writes nothing.
+/// Judges the log's tail into memory, to look at a folder that no service runs on. Writes nothing to it: opening a log
+/// mends what a crash left behind, so log and checkpoints are opened as a copy.
 ///
 /// # Errors
 /// [`RecoveryError`].
 pub fn look(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, RecoveryError> {
+    let shown = || folder.display().to_string();
+    let copy = copied(folder).map_err(|source| RecoveryError::Copy { folder: shown(), copy: std::env::temp_dir().display().to_string(), source })?;
+    looked(copy.path(), history, outlets).map_err(|source| RecoveryError::Looked { folder: shown(), source: Box::new(source) })
+}
+
+/// Log and checkpoints in a folder that goes away with the value.
+fn copied(folder: &Path) -> std::io::Result<tempfile::TempDir> {
+    let copy = tempfile::tempdir()?;
+    for part in ["log", "checkpoints"] {
+        std::fs::create_dir(copy.path().join(part))?;
+        // A service that was stopped at its start has not made them yet.
+        let entries = folder.join(part).read_dir().into_iter().flatten();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), copy.path().join(part).join(entry.file_name()))?;
+            }
+        }
+    }
+    Ok(copy)
+}
+
+fn looked(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, RecoveryError> {
     let checkpoints = Checkpoints::open(&folder.join("checkpoints"))?;
     let (evaluator, start) = newest(&checkpoints)?;
     let floor = start.max(history.last_stored());
