@@ -71,7 +71,10 @@ fn an_alert_names_the_windows_that_fired_in_an_annotation_and_resolves_within_th
 
     (16..20).for_each(|number| minute(number, 38.0));
     let changes = wait_for("the end", || {
-        let rows = service.sql("select state, cast(cast(time as bigint) / 1000000 as bigint) as second, reason from alerts where alertname = 'SupplyBudgetBurn' order by time, seq");
+        let rows = service.sql(
+            "select state, cast(cast(time as bigint) / 1000000 as bigint) as second, reason from alerts \
+             where alertname = 'SupplyBudgetBurn' order by time, seq",
+        );
         rows.last().is_some_and(|row| row["state"] == "resolved").then_some(rows)
     });
     let recovered = start + 16 * 60;

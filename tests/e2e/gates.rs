@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Finished, Service, free_port, get, post, python, run, thermogate, wait_for};
+use crate::harness::{Finished, Service, free_port, get, post, python, run, wait_for};
 use crate::remote_write::{Reading, send};
 
 /// 2026-01-05T10:00:00Z: where the data of these tests begins.
@@ -25,7 +25,7 @@ pub struct Rack {
     pub delta_t: f64,
 }
 
-const RACKS: [Rack; 6] = [
+pub const RACKS: [Rack; 6] = [
     Rack { name: "whole", gap: (0, 0), delta_t: 8.0 },
     Rack { name: "gap-start", gap: (2, 17), delta_t: 8.0 },
     Rack { name: "gap-middle", gap: (25, 40), delta_t: 8.0 },
@@ -89,7 +89,7 @@ pub fn wait_until_final(service: &Service, second: i64) {
 }
 
 /// A question over HTTP; status and body.
-fn ask_http(http: &str, gate: &str, body: &Value) -> (u16, String) {
+pub fn ask_http(http: &str, gate: &str, body: &Value) -> (u16, String) {
     let headers = [("content-type", "application/json")];
     post(&format!("{http}/v1/gates/{gate}:evaluate"), &headers, body.to_string().into_bytes())
         .expect("the service answers")
@@ -296,96 +296,6 @@ fn a_signal_that_never_came_is_inconclusive_by_its_name() {
     let id = answer["evaluation_id"].as_str().expect("an id");
     let again = service.run(&["gate", "explain", id, "--again"]);
     assert!(again.code == 0 && again.stdout.contains("identical, to the byte"), "{again:?}");
-}
-
-#[test]
-fn pending_says_until_when_and_whoever_waits_is_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let service = service(folder.path());
-    let rack = &RACKS[..1];
-    send_minutes(&service.http, rack, 0..10);
-    service.run(&["run", "start", "build-1", "--rack", "whole", "--planned", "1h"]).expect_success();
-    send_minutes(&service.http, rack, 10..20);
-    wait_until_final(&service, 19 * 60);
-
-    // The run started at the watermark, 09:50 in: half an hour of it is final at 39:50 less the lateness, plus that.
-    let asked =
-        service.run(&["gate", "evaluate", "--policy", "half-hour", "--run", "build-1", "--output", "json"]);
-    let answer: Value = serde_json::from_str(&asked.stdout).expect("JSON");
-    assert_eq!((asked.code, answer["verdict"].as_str()), (4, Some("PENDING")), "{answer}");
-    assert_eq!(answer["wait_until"], "2026-01-05T10:39:50.000000Z", "{answer}");
-    assert_eq!(answer["score"], Value::Null);
-
-    // A caller that gives up first gets PENDING, in time, and no error.
-    let (status, waited) =
-        ask_http(&service.http, "half-hour", &json!({"run_id": "build-1", "wait": "500ms"}));
-    assert!(status == 200 && waited.contains("\"verdict\":\"PENDING\""), "{status} {waited}");
-    let waited =
-        service.run(&["gate", "evaluate", "--policy", "half-hour", "--run", "build-1", "--wait", "1s"]);
-    assert_eq!(waited.code, 4, "{waited:?}");
-    let evaluate = |wait: &str| json!({"gate": "half-hour", "runId": "build-1", "wait": wait});
-    let deadline = json!({"method": "thermogate.gate.v1.GateService/Evaluate", "request": evaluate("60s"), "timeout": 1.5});
-    if let Some(answers) = ask_python(&service.grpc, &[deadline]) {
-        for by in ["generated", "reflected"] {
-            assert_eq!(answers[0][by]["answer"]["evaluation"]["verdict"], "VERDICT_PENDING", "{answers:?}");
-        }
-    }
-
-    let waiting = |arguments: &[&str]| {
-        let (grpc, arguments) =
-            (service.grpc.clone(), arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
-        std::thread::spawn(move || {
-            let mut command = thermogate();
-            Finished::from(
-                command.args(arguments).env("THERMOGATE_GRPC", grpc).output().expect("the program starts"),
-            )
-        })
-    };
-    let by_command = waiting(&[
-        "gate",
-        "evaluate",
-        "--policy",
-        "half-hour",
-        "--run",
-        "build-1",
-        "--wait",
-        "60s",
-        "--output",
-        "json",
-    ]);
-    let (http, grpc) = (service.http.clone(), service.grpc.clone());
-    let by_http = std::thread::spawn(move || {
-        ask_http(&http, "half-hour", &json!({"run_id": "build-1", "wait": "60s"}))
-    });
-    let watch = json!({"method": "thermogate.gate.v1.GateService/WatchEvaluation", "request": {"evaluate": {"gate": "half-hour", "runId": "build-1"}}, "timeout": 60});
-    let by_watch = std::thread::spawn(move || ask_python(&grpc, &[watch]));
-    // All three are waiting once their PENDING answers are written down.
-    let pending = "select count(distinct evaluation) as n from verdicts where verdict = 'PENDING'";
-    let before = service.sql(pending)[0]["n"].as_u64().expect("a count");
-    assert!(before > 0);
-    wait_for_watchers(&service);
-    send_minutes(&service.http, rack, 20..42);
-
-    let by_command = by_command.join().expect("it ends");
-    assert_eq!(by_command.code, 0, "{by_command:?}");
-    let (status, by_http) = by_http.join().expect("it ends");
-    assert!(status == 200 && by_http.contains("\"verdict\":\"PASS\""), "{by_http}");
-    if let Some(answers) = by_watch.join().expect("it ends") {
-        let told = answers[0]["generated"]["stream"].as_array().expect("a stream");
-        assert_eq!(
-            told.first().expect("a message")["evaluation"]["verdict"],
-            "VERDICT_PENDING",
-            "{answers:?}"
-        );
-        assert_eq!(told.last().expect("a message")["evaluation"]["verdict"], "VERDICT_PASS", "{answers:?}");
-    }
-}
-
-/// Gate questions that were asked, until as many as the three that wait have come.
-fn wait_for_watchers(service: &Service) {
-    let asked = || service.metric("thermogate_gate_verdicts_total{policy=\"half-hour\",verdict=\"PENDING\"}");
-    let wanted = if python().is_some() { 8.0 } else { 5.0 };
-    wait_for("all to wait", || asked().filter(|count| *count >= wanted));
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod opentelemetry; // the OpenTelemetry SDK for Python
 mod prometheus; // Debian's Prometheus scrapes and remote-writes
 mod recorded; // recorded data gives the figures that others counted
 mod runs; // one run at a time on a rack, from start to end
+mod waiting; // PENDING, and whoever waits

@@ -106,7 +106,10 @@ fn a_run_that_has_ended_is_judged_by_what_was_final_at_its_end() {
         "{verdict}"
     );
     assert_eq!(verdict["scope"]["racks"], json!(["r1", "r2"]), "a run names its racks");
-    let stored = service.sql("select rack, objective, state, bad_seconds from slo_status where run = 'build-1' and final and objective = 'coolant-dt' order by rack");
+    let stored = service.sql(
+        "select rack, state, bad_seconds from slo_status \
+         where run = 'build-1' and final and objective = 'coolant-dt' order by rack",
+    );
     assert_eq!(stored.len(), 2, "{stored:?}");
     assert!(
         stored.iter().all(|row| row["state"] == "PASS" && row["bad_seconds"].as_f64() == Some(0.0)),
