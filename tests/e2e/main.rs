@@ -4,7 +4,9 @@ mod harness; // starts the program and its peers: read this first
 mod remote_write; // samples as Prometheus sends them
 
 mod alertmanager; // Debian's Alertmanager is told, holds, and is told of the end
+mod bad_input; // what is refused, and with which words
 mod burn; // which windows fired, and how soon an alert ends
+mod commands; // serve, status, sql, check, simulate as a user types them
 mod crash; // kill -9 loses and doubles nothing
 mod demo; // the first thing a newcomer sees
 mod gates; // one decision over gRPC, HTTP and the command line

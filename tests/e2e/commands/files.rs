@@ -1,0 +1,119 @@
+//! `simulate`, `replay`, `import`: a scenario to files, files to verdicts, files to SQL.
+
+use super::{SCENARIO, rows, simulated};
+use crate::harness::run_in;
+
+#[test]
+fn a_scenario_is_the_same_file_every_time_and_another_with_another_seed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = std::fs::read(simulated(folder.path())).expect("a file");
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments);
+    assert_eq!(
+        run(&["simulate", "short.yaml"]).expect_success().as_bytes(),
+        first,
+        "standard output has the same bytes"
+    );
+    let other = run(&["simulate", "short.yaml", "--seed", "5"]).expect_success();
+    assert!(
+        other.as_bytes() != first
+            && other.lines().next() == Some("time,site,loop,rack,node,device,sensor,signal,value")
+    );
+    let finished = run(&["simulate", "short.yaml", "--out", "none/short.csv"]);
+    assert!(finished.code == 2 && finished.stderr.contains("none/short.csv: No such file"), "{finished:?}");
+}
+
+#[test]
+fn csv_and_parquet_of_a_scenario_replay_to_the_same_findings_and_verdicts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    simulated(folder.path());
+    std::fs::write(folder.path().join("policy.yaml"), POLICY).expect("a file");
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments);
+    run(&["simulate", "short.yaml", "--out", "short.parquet"]).expect_success();
+    let replay =
+        |file: &str| run(&["replay", file, "--policy", "policy.yaml", "--output", "json"]).expect_success();
+    let from_csv = replay("short.csv");
+    assert_eq!(from_csv, replay("short.parquet"));
+    assert_eq!(from_csv, replay("short.csv"), "a replay gives the same bytes again");
+
+    let lines: Vec<serde_json::Value> =
+        from_csv.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter(|line| line["type"] == kind).collect::<Vec<_>>();
+    let trip = of("finding")
+        .into_iter()
+        .find(|finding| finding["detector"] == "pump_trip" && finding["place"]["rack"] == "r01")
+        .expect("the trip is found");
+    let onset = trip["onset"].as_str().expect("a time");
+    assert!(("2026-01-05T08:20:00".."2026-01-05T08:20:30").contains(&onset), "it tripped at 08:20: {trip}");
+    let verdicts = of("verdict");
+    assert_eq!(verdicts.len(), 1, "one rack");
+    assert_eq!(
+        (&verdicts[0]["policy"], &verdicts[0]["verdict"]),
+        (&"mine".into(), &"FAIL".into()),
+        "{}",
+        verdicts[0]
+    );
+    assert!(
+        verdicts[0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("coolant-dt") && reason.contains("rack r01")),
+        "{}",
+        verdicts[0]
+    );
+
+    let text = run(&["replay", "short.csv", "--policy", "policy.yaml"]).expect_success();
+    assert!(text.contains("pump_trip") && text.contains("FAIL"), "{text}");
+}
+
+const POLICY: &str = "\
+apiVersion: thermogate.dev/v1alpha1
+kind: GatePolicy
+metadata: {name: mine}
+spec:
+  scope: {of: rack, combine: worst}
+  checks:
+    - {objective: coolant-dt}
+    - {findings: {severity: critical, none: true}}
+";
+
+#[test]
+fn imported_rows_are_all_there_for_sql_and_not_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let count = rows(&simulated(folder.path()));
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments);
+    let told = run(&["import", "short.csv", "--data", "data"]).expect_success();
+    assert!(told.contains(&format!("imported {count} readings of {count} rows into data")), "{told}");
+    let sql = |query: &str| run(&["sql", "--data", "data", "--output", "csv", query]).expect_success();
+    assert_eq!(sql("select count(*) as n from samples"), format!("n\n{count}\n"));
+    assert_eq!(
+        sql("select count(distinct onset) as n from findings where detector = 'pump_trip' and rack = 'r01'"),
+        "n\n1\n",
+        "what is imported is judged as well"
+    );
+    assert_eq!(
+        sql(
+            "select count(*) as n from (select distinct time, signal, loop, rack, node, device, sensor from samples)"
+        ),
+        format!("n\n{count}\n")
+    );
+
+    let pasted = told
+        .lines()
+        .find_map(|line| line.strip_prefix("ask with: thermogate "))
+        .expect("a command to go on with");
+    let quoted: Vec<&str> = pasted.split('\'').collect();
+    let mut arguments: Vec<&str> = quoted[0].split_whitespace().collect();
+    arguments.push(quoted[1]);
+    assert!(run(&arguments).expect_success().contains("r01"), "the command that it prints works");
+}
+
+#[test]
+fn a_scenario_goes_to_a_file_or_to_a_port_not_to_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("short.yaml"), SCENARIO).expect("a file");
+    let finished =
+        run_in(folder.path(), &["simulate", "short.yaml", "--out", "a.csv", "--scrape", "127.0.0.1:0"]);
+    assert!(
+        finished.code == 2 && finished.stderr.contains("give --out or --scrape, not both"),
+        "{finished:?}"
+    );
+}
