@@ -12,6 +12,10 @@ pub struct Findings {
     pub remarks: Vec<Remark>,
 }
 
+/// The shortest window over which a slope can be significant: of n blocks, each above the one before,
+/// z = (n(n−1)/2 − 1) / √(n(n−1)(2n+5)/18), which is 3.9 for 10 blocks and 4.2 for 11.
+const SIGNIFICANT_WINDOW: Microseconds = Microseconds::from_minutes(11);
+
 /// Looks at the alerts of an objective.
 pub fn findings(objective: &Objective, says_noise_floor: bool) -> Findings {
     let mut findings = Findings { refused: Vec::new(), remarks: Vec::new() };
@@ -22,6 +26,16 @@ pub fn findings(objective: &Objective, says_noise_floor: bool) -> Findings {
             "zero tolerance without a noise floor: one reading out of limits breaks it for good; \
              say `noiseFloor: 0s` if that is meant, else such as 1s",
         )),
+        Promise::Trend(promise) if promise.window < SIGNIFICANT_WINDOW => {
+            findings.remarks.push(Remark::warning(
+                objective,
+                format!(
+                    "its slope over {} is told and never breaks it: of fewer than 11 blocks of 60s no slope is \
+                     significant (Mann-Kendall |z| > 4); set `window` to {SIGNIFICANT_WINDOW} or more",
+                    promise.window
+                ),
+            ));
+        }
         Promise::HardLimit(_) | Promise::EventRate(_) | Promise::Trend(_) => {}
     }
     findings

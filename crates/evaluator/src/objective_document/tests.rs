@@ -305,6 +305,15 @@ fn remarks_tell_what_fires_and_what_a_whim_would_fire() {
         beyond[0].message,
         "its window of 28d is longer than samples are kept (7d): its budget cannot be derived again from history"
     );
+    let trend = include_str!("../../../../slo/coolant.yaml").replace("window: 30m", "window: 10m");
+    let said = remarks(&trend);
+    assert!(
+        said.iter().any(|remark| remark
+            .contains("coolant-supply-temperature-trend: its slope over 10m is told and never breaks it")),
+        "{said:?}"
+    );
+    let long_enough = remarks(&trend.replace("window: 10m", "window: 11m"));
+    assert!(!long_enough.iter().any(|remark| remark.contains("never breaks it")), "{long_enough:?}");
 }
 
 #[test]
