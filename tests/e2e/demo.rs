@@ -31,13 +31,8 @@ fn the_demo_shows_each_verdict_and_its_three_commands_work_when_pasted() {
         "budget and burn: {objective}"
     );
 
-    let commands: Vec<&str> = shown
-        .lines()
-        .skip_while(|line| *line != "look further:")
-        .filter_map(|line| line.trim().strip_prefix("thermogate "))
-        .collect();
-    assert_eq!(commands.len(), 3, "{shown}");
-    let [sql, gate, check] = [0, 1, 2].map(|number| paste(folder.path(), commands[number]));
+    let commands = commands(&shown);
+    let [sql, gate, check] = commands.map(|command| paste(folder.path(), command));
     let margins = sql.expect_success();
     assert!(["a1", "a2", "b1", "b2", "b3"].iter().all(|rack| margins.contains(rack)), "{margins}");
     assert_eq!(gate.code, 1, "the gate's command asks about a rack of loop B: {gate:?}");
@@ -50,6 +45,9 @@ fn the_demo_shows_each_verdict_and_its_three_commands_work_when_pasted() {
     let again = run_in(folder.path(), &["demo", "--once", "--free-ports"]).expect_success();
     check_verdicts(&again);
     assert!(!again.contains("serving"), "--once ends by itself");
+    for command in self::commands(&again) {
+        assert_eq!(paste(folder.path(), command).code, 0, "{command} works after the end");
+    }
     let stored = run_in(
         folder.path(),
         &["sql", "--data", "data/demo/service", "select count(*) as n from verdicts", "--output", "csv"],
@@ -71,6 +69,13 @@ fn a_folder_without_the_demos_marker_is_refused_and_left_as_it_is() {
         refused.stderr
     );
     assert_eq!(std::fs::read_to_string(data.join("thesis.txt")).expect("it is there"), "years of work");
+}
+
+/// The three commands that are printed, without the program's name.
+fn commands(shown: &str) -> [&str; 3] {
+    let lines = shown.lines().skip_while(|line| *line != "look further:");
+    let commands: Vec<&str> = lines.filter_map(|line| line.trim().strip_prefix("thermogate ")).collect();
+    commands.try_into().unwrap_or_else(|commands| panic!("not three commands: {commands:?}"))
 }
 
 /// PASS for the healthy rack, INCONCLUSIVE for the stuck and the silent one, FAIL with rise and time on loop B.

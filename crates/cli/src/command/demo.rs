@@ -58,7 +58,7 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
     let service = ServiceArguments { grpc: format!("http://{}", addresses.grpc), token: None };
     tables::verdicts(&service, &racks).await?;
     tables::objectives(&running, &racks);
-    tables::further(&arguments.data, &site, &racks, &running);
+    tables::further(&arguments.data, &site, &racks, &running, arguments.once);
     if arguments.once {
         running.end().await;
         return Ok(0);
