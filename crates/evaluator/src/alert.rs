@@ -196,6 +196,11 @@ impl Alerts {
         }
     }
 
+    /// Whether no alert is anything but inactive.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.machines.is_empty()
+    }
+
     /// Whether the alert of these labels is anything but inactive.
     pub(crate) fn is_active(&self, labels: &Labels) -> bool {
         self.machines.contains_key(labels)

@@ -95,6 +95,10 @@ fn lower_mean(count: u64) -> f64 {
 
 /// The mean at which `count` or fewer events have probability α: χ²(1 − α; 2n + 2)/2.
 fn upper_mean(count: u64) -> f64 {
+    if count == 0 {
+        // By far the most common: P(N = 0) = exp(−mean).
+        return -libm::log(ALPHA);
+    }
     bisect(|mean| poisson_at_most(count, mean) > ALPHA, count)
 }
 

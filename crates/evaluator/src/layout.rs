@@ -62,6 +62,8 @@ pub(crate) struct Component {
 pub(crate) struct RackSeries {
     /// Every series of the rack.
     pub all: Vec<u32>,
+    /// Those of the rack and of its loop, in order of (signal, place, sensor).
+    pub with_loop: Vec<u32>,
     /// Its power.
     pub power: PlannedMember,
     /// Those of each recovery channel.
@@ -89,8 +91,12 @@ pub(crate) struct Layout {
     pub feeds_of: Vec<Vec<usize>>,
     /// Residuals that can be told.
     pub components: Vec<Component>,
+    /// By series: its place with the loop filled in.
+    pub places: Vec<Place>,
     /// By name of the rack.
     pub racks: BTreeMap<Name, RackSeries>,
+    /// Series of no rack, in order of (signal, place, sensor).
+    pub of_loop: Vec<u32>,
     /// Flows of the loop, else those of its racks.
     pub flows: Vec<u32>,
     /// Valve positions of the loop.
@@ -106,6 +112,7 @@ impl Layout {
             longest_slice: BLOCK,
             watched: vec![0; count],
             feeds_of: vec![Vec::new(); count],
+            places: declarations.iter().map(SeriesDeclaration::place).collect(),
             ..Self::default()
         };
         layout.place_groups(groups, in_force);
@@ -182,11 +189,28 @@ impl Layout {
     }
 
     fn place_racks(&mut self, declarations: &[SeriesDeclaration], index: &SeriesIndex<'_>) {
-        for (number, declaration) in (0..).zip(declarations) {
-            let Some(rack) = &declaration.identity.place.rack else { continue };
-            let place = Place { node: None, device: None, ..declaration.place() };
-            let series = self.racks.entry(rack.clone()).or_insert_with(|| RackSeries::new(&place, index));
-            series.all.push(number);
+        let mut in_order: Vec<u32> = (0..).take(declarations.len()).collect();
+        in_order.sort_by_key(|number| {
+            let SeriesDeclaration { identity, .. } = &declarations[*number as usize];
+            (&identity.signal, &self.places[*number as usize], &identity.sensor)
+        });
+        for number in &in_order {
+            let place = &self.places[*number as usize];
+            let Some(rack) = &place.rack else {
+                self.of_loop.push(*number);
+                continue;
+            };
+            let whole = Place { node: None, device: None, ..place.clone() };
+            let series = self.racks.entry(rack.clone()).or_insert_with(|| RackSeries::new(&whole, index));
+            series.all.push(*number);
+        }
+        for number in in_order {
+            for (rack, series) in &mut self.racks {
+                let place = &self.places[number as usize];
+                if place.rack.is_none() || place.rack.as_ref() == Some(rack) {
+                    series.with_loop.push(number);
+                }
+            }
         }
     }
 
@@ -231,6 +255,7 @@ impl RackSeries {
         }
         Self {
             all: Vec::new(),
+            with_loop: Vec::new(),
             power: PlannedMember { place: place.clone(), operands, is_bit_mask: false },
             recovery,
             supply_and_return: ["coolant_supply_temperature", "coolant_return_temperature"]

@@ -22,7 +22,7 @@ use crate::block::BLOCK;
 use crate::configuration::InForce;
 use crate::detectors::residual::{Baseline, ResidualState};
 use crate::detectors::steady::ValveTravel;
-use crate::effect::{Counter, Effects};
+use crate::effect::{Counter, Effect, Effects};
 use crate::finding::Findings;
 use crate::group::Group;
 use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
@@ -31,6 +31,9 @@ use crate::rack::{Maintenance, RackState};
 use crate::run::{Run, Runs};
 use crate::series::{Series, SeriesEvent};
 use crate::slice::Scratch;
+
+/// Facts in which nothing has changed but the time are published this often, in event time.
+const PUBLISH_EVERY: Microseconds = Microseconds::from_seconds(30);
 
 /// What a partition needs to know of the rest.
 #[derive(Clone, Copy)]
@@ -392,6 +395,7 @@ impl Partition {
             self.position = self.begin(watermark, environment.runs);
         }
         let Some(mut position) = self.position else { return };
+        let (begin, told) = (position, effects.list.len());
         let mut is_judged = false;
         loop {
             let boundary = position.window_start(self.layout.step) + self.layout.step;
@@ -417,7 +421,12 @@ impl Partition {
         if let Some(tick) = environment.tick {
             self.look_for_skew(tick, effects);
         }
-        if is_judged {
+        let is_news = effects.list[told..].iter().any(|effect| match effect {
+            Effect::Status(_) | Effect::Finding(_) | Effect::Alert(_) => true,
+            Effect::Block(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => false,
+        });
+        let is_time = begin.window_start(PUBLISH_EVERY) != position.window_start(PUBLISH_EVERY);
+        if is_news || (is_judged && is_time) {
             self.publish_all(environment, effects);
         }
     }

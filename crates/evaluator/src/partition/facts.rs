@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use telemetry::facts::{Coverage, Finding, ObjectiveStatus, RackFacts, RunFacts, SensorTrust, Trust};
+use telemetry::facts::{
+    Coverage, Finding, ObjectiveStatus, Observation, Outcome, RackFacts, RunFacts, SensorTrust, Trust,
+};
 use telemetry::place::Place;
 use telemetry::{EventTime, Name};
 
@@ -10,8 +12,11 @@ use super::judging::objective_of;
 use super::{Environment, Partition};
 use crate::detectors::{DETECTORS, Rule};
 use crate::effect::{Effect, Effects};
+use crate::group::Group;
+use crate::objective::{Objective, Promise};
 use crate::rack::RackState;
 use crate::run::Run;
+use crate::series::Series;
 use crate::status::Account;
 
 impl Partition {
@@ -34,22 +39,18 @@ impl Partition {
     /// The facts of all racks in order of their names, then those of the loop.
     pub(crate) fn facts(&self, environment: Environment<'_>) -> Vec<Arc<RackFacts>> {
         let of_loop = self.statuses(None, environment);
-        let coverage_of_loop: Vec<Coverage> = self.coverage(None);
         let racks = self.racks.iter().map(|(name, state)| {
             let mut objectives = self.statuses(Some(name), environment);
             objectives.extend(of_loop.iter().cloned());
-            let mut coverage = self.coverage(Some(name));
-            coverage.extend(coverage_of_loop.iter().cloned());
-            self.facts_of(state.place.clone(), Some((name, state)), objectives, coverage, environment)
+            let series = self.layout.racks.get(name).map_or(&[][..], |series| &series.with_loop);
+            self.facts_of(state.place.clone(), Some((name, state)), objectives, series, environment)
         });
         let mut facts: Vec<Arc<RackFacts>> = racks.map(Arc::new).collect();
-        let place = self.declarations.iter().map(|declaration| declaration.place()).find_map(|place| {
-            let cooling_loop = place.cooling_loop?;
-            Some(Place { site: place.site, cooling_loop: Some(cooling_loop), ..Place::default() })
-        });
+        let place = self.layout.places.iter().find(|place| place.cooling_loop.is_some());
         if let Some(place) = place {
-            let facts_of_loop = self.facts_of(place, None, of_loop, coverage_of_loop, environment);
-            facts.push(Arc::new(facts_of_loop));
+            let place = Place { rack: None, node: None, device: None, ..place.clone() };
+            let series = &self.layout.of_loop;
+            facts.push(Arc::new(self.facts_of(place, None, of_loop, series, environment)));
         }
         facts
     }
@@ -59,7 +60,7 @@ impl Partition {
         place: Place,
         rack: Option<(&Name, &RackState)>,
         mut objectives: Vec<ObjectiveStatus>,
-        mut coverage: Vec<Coverage>,
+        series: &[u32],
         environment: Environment<'_>,
     ) -> RackFacts {
         objectives.sort_by(|one, other| {
@@ -67,11 +68,12 @@ impl Partition {
                 |status: &ObjectiveStatus| (status.objective.clone(), status.place.clone(), status.scope);
             key(one).cmp(&key(other)).then_with(|| one.run.cmp(&other.run))
         });
-        coverage.sort_by(|one, other| {
-            (&one.signal, &one.place, &one.sensor).cmp(&(&other.signal, &other.place, &other.sensor))
-        });
         let name = rack.map(|(name, _)| name);
-        let numbers = || self.series_of(name);
+        let own: &[u32] = match name {
+            Some(name) => self.layout.racks.get(name).map_or(&[], |series| &series.all),
+            None => series,
+        };
+        let numbers = || own.iter().map(|number| &self.series[*number as usize]);
         let run = |id: Option<&Name>| -> Option<RunFacts> {
             environment.runs.get(id?).map(|run| run.facts.clone())
         };
@@ -85,12 +87,12 @@ impl Partition {
             configuration: environment.in_force.hash.clone(),
             sequence: environment.sequence,
             watermark: environment.watermark.unwrap_or(position),
-            first_sample: numbers().filter_map(|number| self.series[number as usize].first).min(),
-            last_sample: numbers().filter_map(|number| self.series[number as usize].newest()).max(),
+            first_sample: numbers().filter_map(|series| series.first).min(),
+            last_sample: numbers().filter_map(Series::newest).max(),
             objectives,
             findings: self.findings_of(name),
-            coverage,
-            sensors: self.sensors(name),
+            coverage: self.coverage(series),
+            sensors: self.sensors(name, series),
             measures: rack.map_or_else(Vec::new, |(_, state)| {
                 state.measures.iter().map(|(need, measure)| measure.facts(need)).collect()
             }),
@@ -105,27 +107,46 @@ impl Partition {
         }
     }
 
-    /// Series of a rack, or those of the loop alone.
-    fn series_of(&self, rack: Option<&Name>) -> impl Iterator<Item = u32> {
-        (0..).zip(&self.declarations).filter_map(move |(number, declaration)| {
-            (declaration.identity.place.rack.as_ref() == rack).then_some(number)
-        })
-    }
-
     fn statuses(&self, rack: Option<&Name>, environment: Environment<'_>) -> Vec<ObjectiveStatus> {
         let position = self.position.unwrap_or(EventTime::MINIMUM);
         let mut statuses = Vec::new();
         for group in self.groups.iter().filter(|group| group.place.rack.as_ref() == rack) {
             let Some(objective) = objective_of(group, environment) else { continue };
-            statuses.push(self.status_of(group, objective, Account::Rolling, environment, position));
+            statuses.push(self.status_on_arrival(group, objective, Account::Rolling, environment, position));
             for run in &group.runs {
                 statuses.push(match &run.final_status {
                     Some(status) => (**status).clone(),
-                    None => self.status_of(group, objective, Account::Run(run), environment, position),
+                    None => {
+                        self.status_on_arrival(group, objective, Account::Run(run), environment, position)
+                    }
                 });
             }
         }
         statuses
+    }
+
+    /// The status as gates see it: a reading that breaks a hard limit counts when it arrives, as it does for the
+    /// alert. Rows of `slo_status` wait for the slice, so that they do not depend on the order of arrival.
+    fn status_on_arrival(
+        &self,
+        group: &Group,
+        objective: &Objective,
+        account: Account<'_>,
+        environment: Environment<'_>,
+        position: EventTime,
+    ) -> ObjectiveStatus {
+        let mut status = self.status_of(group, objective, account, environment, position);
+        let breach = group.breach_on_arrival().filter(|(_, latch)| status.since <= latch.bad_at);
+        if let (Promise::HardLimit(_), Some((place, latch))) = (&objective.promise, breach)
+            && status.outcome != Outcome::NotOk
+        {
+            let seen = Observation { value: latch.value, time: latch.bad_at, place: place.clone() };
+            status.outcome = Outcome::NotOk;
+            status.unknown_reason = None;
+            status.cause = self.cause_of(group, environment);
+            (status.last, status.worst) = (Some(seen.clone()), Some(seen));
+        }
+        status
     }
 
     /// Open findings of a rack and of its loop.
@@ -135,15 +156,17 @@ impl Partition {
         self.findings.iter().filter(concerns).cloned().collect()
     }
 
-    fn coverage(&self, rack: Option<&Name>) -> Vec<Coverage> {
-        let coverage = self.series_of(rack).filter_map(|number| {
-            let (declaration, series) = (&self.declarations[number as usize], &self.series[number as usize]);
-            let first = series.first?;
+    fn coverage(&self, series: &[u32]) -> Vec<Coverage> {
+        let mut coverage = Vec::with_capacity(series.len());
+        for number in series {
+            let (declaration, series) =
+                (&self.declarations[*number as usize], &self.series[*number as usize]);
+            let Some(first) = series.first else { continue };
             let to = series.integrated.unwrap_or(first);
             let (hour, run) = (series.known.last_hour(first, to), series.known.of_run(to));
-            Some(Coverage {
+            coverage.push(Coverage {
                 signal: declaration.identity.signal.clone(),
-                place: declaration.place(),
+                place: self.layout.places[*number as usize].clone(),
                 sensor: declaration.identity.sensor.clone(),
                 known: hour.known,
                 asked: hour.asked,
@@ -152,28 +175,27 @@ impl Partition {
                 last_value: series.latest.map(|latest| latest.value),
                 unit: declaration.unit.clone(),
                 last_time: series.latest.map(|latest| latest.time),
-            })
-        });
-        coverage.collect()
+            });
+        }
+        coverage
     }
 
     /// Sensors that are not simply trusted: those that a detector calls broken, and those that a heat balance doubts.
-    fn sensors(&self, rack: Option<&Name>) -> Vec<SensorTrust> {
+    fn sensors(&self, rack: Option<&Name>, series: &[u32]) -> Vec<SensorTrust> {
         let mut sensors: Vec<SensorTrust> = Vec::new();
         let mut add = |number: u32, trust: Trust, reason: String| {
             let declaration = &self.declarations[number as usize];
             sensors.push(SensorTrust {
                 signal: declaration.identity.signal.clone(),
-                place: declaration.place(),
+                place: self.layout.places[number as usize].clone(),
                 sensor: declaration.identity.sensor.clone(),
                 trust,
                 reason,
             });
         };
-        let of_loop = rack.map(|_| self.series_of(None)).into_iter().flatten();
-        for number in self.series_of(rack).chain(of_loop) {
-            if let Some(reason) = self.series[number as usize].fault {
-                add(number, Trust::Distrusted, reason.name().to_owned());
+        for number in series {
+            if let Some(reason) = self.series[*number as usize].fault {
+                add(*number, Trust::Distrusted, reason.name().to_owned());
             }
         }
         for component in &self.layout.components {

@@ -98,11 +98,12 @@ impl Partition {
                 .copied()
                 .filter(|number| left.contains(number))
                 .collect();
-            if of_feed.is_empty() || !self.is_mostly_silent(feed, gaps, now) {
+            let (silent, all) = self.silent_of(feed, gaps, now);
+            if of_feed.is_empty() || all < 2 || silent * 100 <= all * MOST_PERCENT {
                 continue;
             }
             left.retain(|number| !of_feed.contains(number));
-            self.tell_feed_gap(feed, &of_feed, gaps, effects);
+            self.tell_feed_gap(feed, &of_feed, format!("{silent} of {all}"), gaps, effects);
         }
         for number in left {
             self.tell_series_gap(number, gaps[&number], effects);
@@ -112,8 +113,8 @@ impl Partition {
         }
     }
 
-    /// Whether most of a feed's series have missed a report at least, one of them for good.
-    fn is_mostly_silent(&self, feed: usize, gaps: &BTreeMap<u32, Silence>, now: EventTime) -> bool {
+    /// How many series of a feed have missed a report at least, and how many there are.
+    fn silent_of(&self, feed: usize, gaps: &BTreeMap<u32, Silence>, now: EventTime) -> (usize, usize) {
         let (mut all, mut overdue) = (0, 0);
         for number in &self.layout.feeds[feed].series {
             let series = &self.series[*number as usize];
@@ -123,17 +124,18 @@ impl Partition {
             let is_overdue = series.silent || gaps.contains_key(number) || half < now - latest.time;
             overdue += usize::from(is_overdue);
         }
-        all > 1 && overdue * 100 > all * MOST_PERCENT
+        (overdue, all)
     }
 
     fn tell_feed_gap(
         &mut self,
         feed: usize,
         numbers: &[u32],
+        affected: String,
         gaps: &BTreeMap<u32, Silence>,
         effects: &mut Effects,
     ) {
-        let Feed { place, source, series } = &self.layout.feeds[feed];
+        let Feed { place, source, .. } = &self.layout.feeds[feed];
         let (place, source) = (place.clone(), source.clone());
         let silences = || numbers.iter().map(|number| gaps[number]);
         let last = silences().map(|silence| silence.last).max().unwrap_or(EventTime::MINIMUM);
@@ -146,7 +148,7 @@ impl Partition {
         let evidence = Labels::from([
             ("class".into(), "source".into()),
             ("source".into(), source.clone()),
-            ("series".into(), format!("{} of {}", numbers.len(), series.len()).into()),
+            ("series".into(), affected.into()),
             ("last_sample".into(), last.to_string().into()),
         ]);
         let key = FindingKey::of_place(detector, place.clone());

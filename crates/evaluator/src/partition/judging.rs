@@ -287,10 +287,13 @@ impl Partition {
         report: Option<&BurnReport>,
         effects: &mut Effects,
     ) {
+        // Most of the time there is nothing to say: then nothing is put into words.
+        if condition != Condition::Fires && self.alerts.is_empty() {
+            return;
+        }
         let group = &self.groups[number];
         let alertname = format!("{}{suffix}", camel_case(&objective.name));
         let labels = alert::labels(&alertname, tier.name(), &group.place, ("objective", &objective.name));
-        // Most of the time there is nothing to say: then nothing is put into words.
         if condition != Condition::Fires && !self.alerts.is_active(&labels) {
             return;
         }

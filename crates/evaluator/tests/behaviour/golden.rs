@@ -85,6 +85,33 @@ fn a_leak_pages_on_arrival_and_stays_until_five_minutes_of_ok() {
     ");
 }
 
+/// The alert and the gate must not contradict each other while the slice is still open.
+#[test]
+fn gates_hear_of_a_leak_when_its_reading_arrives() {
+    let leak =
+        evaluator::default_documents().into_iter().find(|document| document.name.contains("leak")).unwrap();
+    let story = story(
+        &[leak],
+        "
+        feed 10s
+        r1 leak_state 0m..10m 0
+        r1 leak_state 10m..11m 2
+        until 11m
+        ",
+    );
+    let effects = effects_of(&story.records);
+    let paged = effects.iter().position(|effect| matches!(effect, Effect::Alert(_))).expect("it pages");
+    let facts = effects[paged..].iter().find_map(|effect| match effect {
+        Effect::Publish(facts) => Some(facts),
+        _ => None,
+    });
+    let facts = facts.expect("the facts follow the alert");
+    let status = facts.objectives.iter().find(|status| &*status.objective == "leak").unwrap();
+    assert_eq!(status.outcome, Outcome::NotOk);
+    assert_eq!(status.time.bad.get(), 0, "no slice of it has been judged");
+    assert_eq!(status.last.as_ref().map(|last| last.value), Some(2.0));
+}
+
 #[test]
 fn a_pump_that_trips_is_known_at_the_second_reading() {
     let told = replay(
@@ -172,9 +199,7 @@ fn a_run_asks_from_its_start_although_nothing_came_yet() {
         until 10m
         ",
     );
-    assert_snapshot!(told, @r"
-    9:00 final supply r1 Unknown: good 5m bad 0s unknown 2m of 7m episodes 0 longest 0s
-    ");
+    assert_snapshot!(told, @"9:00 final supply r1 Unknown: good 5m bad 0s unknown 2m of 7m episodes 0 longest 0s");
 }
 
 #[test]

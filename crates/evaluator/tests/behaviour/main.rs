@@ -2,6 +2,8 @@
 
 mod script; // text in, records; effects, text out
 
+mod drills; // simulated loops and racks with faults
 mod golden; // stories
 mod laws; // what holds for every stream
+mod recorded; // recorded data with known figures
 mod reference; // burn rates against an independent integrator

@@ -1,0 +1,299 @@
+//! Simulated loops and racks with faults: what is found, when, and what is not.
+
+use std::collections::BTreeMap;
+
+use evaluator::{Effect, Effects, Evaluator};
+use simulator::{Scenario, Simulation};
+use telemetry::facts::{Finding, ObjectiveStatus, Outcome, RackFacts, Trust, UnknownReason};
+use telemetry::place::{PartitionKey, Place, SeriesIdentity};
+use telemetry::record::{
+    Body, Configuration, Document, Feed, Flag, PartitionId, Record, SampleBatch, SeriesDeclaration, SeriesId,
+    Temporality,
+};
+use telemetry::{EventTime, Labels, Microseconds, Name};
+
+use crate::script::LATENESS;
+
+/// A scenario that has been played to its end.
+struct Played {
+    effects: Vec<Effect>,
+    facts: BTreeMap<String, RackFacts>,
+    truth: Vec<simulator::TruthLabel>,
+}
+
+impl Played {
+    /// All findings as they were when they were detected.
+    fn findings(&self) -> Vec<&Finding> {
+        let findings = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Finding(finding) if finding.ended.is_none() => Some(&**finding),
+            _ => None,
+        });
+        findings.collect()
+    }
+
+    /// Detectors that spoke, each once, sorted.
+    fn detectors(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.findings().iter().map(|finding| &*finding.detector).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn finding(&self, detector: &str) -> &Finding {
+        let found = self.findings().into_iter().find(|finding| &*finding.detector == detector);
+        found.unwrap_or_else(|| panic!("no finding of {detector}, only {:?}", self.detectors()))
+    }
+
+    /// Delay of a finding after the fault began, s.
+    fn delay(&self, detector: &str) -> f64 {
+        (self.finding(detector).detected - self.truth[0].onset).as_seconds()
+    }
+
+    fn outcome(&self, rack: &str, objective: &str) -> (Outcome, Option<UnknownReason>) {
+        let is_meant = |status: &&ObjectiveStatus| {
+            &*status.objective == objective && status.place.rack.as_deref() == Some(rack)
+        };
+        let status = self.facts[rack].objectives.iter().find(is_meant);
+        let status = status.unwrap_or_else(|| panic!("{objective} is not judged on {rack}"));
+        (status.outcome, status.unknown_reason)
+    }
+
+    /// Names of alerts that fired.
+    fn fired(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Alert(alert) if alert.to.is_active() => Some(&*alert.alertname),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Sends a scenario through the evaluator, in the order of its arrival, with a tick every second.
+fn play(scenario: &Scenario) -> Played {
+    let mut simulation = Simulation::new(scenario);
+    let truth = simulation.labels();
+    let mut evaluator = Evaluator::new();
+    let mut effects = Effects::default();
+    let mut sequence = 0;
+    let mut apply = |record: &Record| {
+        sequence += 1;
+        effects.fates.clear();
+        evaluator.apply(sequence, record, &mut effects);
+    };
+    let stream = |body| Record { partition: PartitionId::STREAM, body };
+    apply(&stream(Body::Configuration(Box::new(Configuration {
+        hash: "c1".to_owned(),
+        site: None,
+        mappings: Vec::new(),
+        objectives: evaluator::default_documents(),
+        policies: Vec::new(),
+        needs: Vec::new(),
+        allowed_lateness: LATENESS,
+    }))));
+    let mut known: BTreeMap<(Place, Name, Option<Name>), (PartitionId, SeriesId)> = BTreeMap::new();
+    let mut partitions: BTreeMap<PartitionKey, (PartitionId, u32)> = BTreeMap::new();
+    let mut readings = Vec::new();
+    let mut now = scenario.start;
+    while let Some(instant) = simulation.step(&mut readings) {
+        while now < instant {
+            apply(&stream(Body::Tick(now)));
+            now = now + Microseconds::from_seconds(1);
+        }
+        let mut batches: BTreeMap<PartitionId, SampleBatch> = BTreeMap::new();
+        for reading in &readings {
+            let key = (reading.place.clone(), reading.signal.clone(), reading.sensor.clone());
+            let (partition, id) = *known.entry(key).or_insert_with(|| {
+                let declaration = declare(reading, &mut partitions);
+                let (partition, _) = partitions[&declaration.partition];
+                let id = declaration.id;
+                apply(&Record { partition, body: Body::Series(declaration) });
+                (partition, id)
+            });
+            let batch = batches.entry(partition).or_default();
+            batch.series.push(id);
+            batch.time.push(reading.time);
+            batch.value.push(reading.value);
+            batch.flag.push(Flag::Ok);
+        }
+        for (partition, batch) in batches {
+            apply(&Record { partition, body: Body::Samples(batch) });
+        }
+    }
+    let end = scenario.start + scenario.duration + LATENESS;
+    while now <= end {
+        apply(&stream(Body::Tick(now)));
+        now = now + Microseconds::from_seconds(1);
+    }
+    let facts = evaluator.rack_facts().into_iter();
+    let facts = facts
+        .map(|facts| {
+            let name = facts.place.rack.as_ref().or(facts.place.cooling_loop.as_ref());
+            (name.unwrap().to_string(), (*facts).clone())
+        })
+        .collect();
+    Played { effects: effects.list, facts, truth }
+}
+
+fn declare(
+    reading: &simulator::Reading,
+    partitions: &mut BTreeMap<PartitionKey, (PartitionId, u32)>,
+) -> SeriesDeclaration {
+    let key = PartitionKey::of(&reading.place);
+    let next = PartitionId(partitions.len() as u32 + 1);
+    let (_, count) = partitions.entry(key.clone()).or_insert((next, 0));
+    let id = SeriesId(*count);
+    *count += 1;
+    let unit: Name =
+        telemetry::signal::find(&reading.signal).map_or("1", |signal| signal.unit.symbol()).into();
+    SeriesDeclaration {
+        partition: key,
+        id,
+        identity: SeriesIdentity::new(reading.place.clone(), reading.signal.clone(), reading.sensor.clone()),
+        cooling_loop: reading.place.cooling_loop.clone(),
+        declared: true,
+        unit: unit.clone(),
+        source: "simulator".into(),
+        source_name: reading.signal.clone(),
+        source_unit: unit,
+        temporality: Temporality::Gauge,
+        feed: Feed::Unsaid,
+        labels: Labels::new(),
+    }
+}
+
+fn fixture(name: &str) -> Scenario {
+    let path = format!("{}/../../fixtures/scenarios/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Scenario::read(&Document { name: path, text }).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What was found, for the message of a test that fails.
+fn story(played: &Played) -> String {
+    let origin = played.truth.first().map_or(EventTime::MINIMUM, |label| label.onset);
+    let told = played.findings().into_iter().map(|finding| {
+        let after = (finding.detected - origin).as_seconds() / 60.0;
+        format!(
+            "{after:8.1} min {} {} {:?} {:?}",
+            finding.detector, finding.place, finding.signal, finding.evidence
+        )
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn nothing_is_found_on_a_healthy_loop() {
+    let played = play(&fixture("healthy"));
+    assert!(played.findings().is_empty(), "{}", story(&played));
+    assert!(played.fired().is_empty(), "{:?}", played.fired());
+    for facts in played.facts.values() {
+        for status in &facts.objectives {
+            assert_ne!(status.outcome, Outcome::NotOk, "{status:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pump_that_loses_its_head_is_found_by_its_head_before_anything_is_too_warm() {
+    let played = play(&fixture("pump_head_loss"));
+    println!("{}", story(&played));
+    assert!(played.delay("pump") < 20.0 * 60.0, "{}", story(&played));
+    assert_eq!(played.findings()[0].detector.as_ref(), "pump", "{}", story(&played));
+}
+
+#[test]
+fn a_pump_that_trips_is_found_within_two_readings() {
+    let played = play(&fixture("pump_trip"));
+    assert!(played.delay("pump_trip") <= 30.0, "{}", story(&played));
+    assert!(played.fired().contains(&"PumpTrip"));
+}
+
+#[test]
+fn stuck_sensors_are_found_and_their_objectives_become_unknown() {
+    let played = play(&fixture("stuck_sensor"));
+    let stuck = played.findings().into_iter().filter(|finding| &*finding.detector == "stuck");
+    let mut found: Vec<(&str, &str)> = stuck
+        .map(|finding| {
+            assert!((finding.detected - finding.onset).as_seconds() <= 10.0 * 60.0, "{}", story(&played));
+            (finding.place.rack.as_deref().unwrap_or_default(), finding.signal.as_deref().unwrap_or_default())
+        })
+        .collect();
+    found.sort_unstable();
+    let expected = [("a1", "coolant_supply_temperature"), ("a2", "coolant_flow"), ("a3", "rack_power")];
+    assert_eq!(found, expected, "{}", story(&played));
+    let others: Vec<&str> =
+        played.detectors().into_iter().filter(|name| !["stuck", "coverage_low"].contains(name)).collect();
+    assert!(others.is_empty(), "{}", story(&played));
+    let is_distrusted = played.facts["a1"]
+        .sensors
+        .iter()
+        .any(|sensor| &*sensor.signal == "coolant_supply_temperature" && sensor.trust == Trust::Distrusted);
+    assert!(is_distrusted);
+    assert_eq!(played.outcome("a1", "coolant-dt"), (Outcome::Unknown, Some(UnknownReason::SensorFault)));
+}
+
+#[test]
+fn a_rack_that_falls_silent_is_one_gap_and_its_objectives_are_unknown() {
+    // Of rack a1 nothing comes, of a2 the flow is missing, a3 sends its last reading again and again.
+    let played = play(&fixture("silent_feed"));
+    let of_feeds = played.findings().into_iter().filter(|finding| &*finding.detector != "coverage_low");
+    let found: Vec<(&str, &str, Option<&str>)> = of_feeds
+        .map(|finding| {
+            let rack = finding.place.rack.as_deref().unwrap_or_default();
+            (&*finding.detector, rack, finding.signal.as_deref())
+        })
+        .collect();
+    let expected = [("gap", "a1", None), ("stale", "a3", None), ("gap", "a2", Some("coolant_flow"))];
+    assert_eq!(found, expected, "{}", story(&played));
+    for rack in ["a1", "a3"] {
+        let unknown = (Outcome::Unknown, Some(UnknownReason::Stale));
+        assert_eq!(played.outcome(rack, "coolant-supply-temperature"), unknown, "{rack}");
+    }
+}
+
+#[test]
+fn a_leak_pages_and_loses_coolant() {
+    let played = play(&fixture("leak"));
+    assert!(played.fired().contains(&"LeakCritical"), "{:?}", played.fired());
+    assert!(played.delay("leak") < 15.0 * 60.0, "{}", story(&played));
+}
+
+#[test]
+fn a_sensor_that_drifts_is_found_by_the_heat_balance() {
+    let played = play(&fixture("sensor_drift"));
+    assert!(played.detectors().contains(&"hb"), "{}", story(&played));
+}
+
+#[test]
+fn throttling_is_counted_in_episodes() {
+    let played = play(&fixture("throttling"));
+    for rack in ["a1", "b1"] {
+        let statuses = &played.facts[rack].objectives;
+        let status = statuses.iter().find(|status| &*status.objective == "gpu-thermal-throttle").unwrap();
+        let events = status.events.as_ref().unwrap();
+        assert!(events.count >= 1 && events.duration > Microseconds::ZERO, "{rack}: {events:?}");
+    }
+}
+
+#[test]
+fn the_demonstration_shows_what_it_promises() {
+    let played = play(&Scenario::demo(1));
+    println!("{}", story(&played));
+    println!("{:?}", played.fired());
+    for objective in &played.facts["a1"].objectives {
+        if objective.place.rack.as_deref() == Some("a1") && &*objective.objective != "gpu-thermal-throttle" {
+            assert_eq!(objective.outcome, Outcome::Ok, "{objective:?}");
+        }
+    }
+    assert_eq!(played.outcome("a2", "coolant-dt").0, Outcome::Unknown);
+    assert_eq!(played.outcome("a3", "coolant-dt").0, Outcome::Unknown);
+    for rack in ["b1", "b2", "b3"] {
+        assert_eq!(played.outcome(rack, "coolant-dt").0, Outcome::NotOk);
+    }
+    assert!(played.findings().iter().any(|finding| &*finding.detector == "pump"));
+}
