@@ -13,14 +13,43 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("history", &["telemetry", "wire"]),
     ("alerts", &["telemetry"]),
     ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts"]),
-    ("cli", &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service"]),
-    ("tests", &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service", "cli"]),
+    (
+        "cli",
+        &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service"],
+    ),
+    (
+        "tests",
+        &[
+            "telemetry",
+            "evaluator",
+            "gate",
+            "simulator",
+            "wire",
+            "ingest",
+            "history",
+            "alerts",
+            "service",
+            "cli",
+        ],
+    ),
 ];
 
 /// Crates that stay free of I/O, threads and clocks, and the direct dependencies that would break that.
 const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator"];
-const IMPURE: &[&str] =
-    &["tokio", "tonic", "axum", "reqwest", "object_store", "datafusion", "deltalake-core", "chrono", "jiff", "rand", "uuid", "tracing"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "tonic",
+    "axum",
+    "reqwest",
+    "object_store",
+    "datafusion",
+    "deltalake-core",
+    "chrono",
+    "jiff",
+    "rand",
+    "uuid",
+    "tracing",
+];
 
 fn workspace() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
@@ -46,15 +75,21 @@ fn crates_depend_only_on_what_the_data_flow_allows() {
     let workspace = workspace();
     let packages = workspace["packages"].as_array().expect("packages");
     let ours: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
-    assert_eq!(ours.len(), ALLOWED.len(), "each crate has a row in ALLOWED and in the README's map: {ours:?}");
+    assert_eq!(
+        ours.len(),
+        ALLOWED.len(),
+        "each crate has a row in ALLOWED and in the README's map: {ours:?}"
+    );
     for package in packages {
         let name = package["name"].as_str().expect("a name");
-        let (_, allowed) = ALLOWED
-            .iter()
-            .find(|(known, _)| *known == name)
-            .unwrap_or_else(|| panic!("crate `{name}` has no row in ALLOWED: add one, and one in the README's map"));
+        let (_, allowed) = ALLOWED.iter().find(|(known, _)| *known == name).unwrap_or_else(|| {
+            panic!("crate `{name}` has no row in ALLOWED: add one, and one in the README's map")
+        });
         for dependency in dependencies(package).filter(|dependency| ours.contains(dependency)) {
-            assert!(allowed.contains(&dependency), "`{name}` may not depend on `{dependency}`: the flow is {ALLOWED:?}");
+            assert!(
+                allowed.contains(&dependency),
+                "`{name}` may not depend on `{dependency}`: the flow is {ALLOWED:?}"
+            );
         }
     }
 }
@@ -66,7 +101,10 @@ fn pure_crates_have_no_clock_no_network_and_no_randomness() {
         let name = package["name"].as_str().expect("a name");
         if PURE.contains(&name) {
             for dependency in dependencies(package) {
-                assert!(!IMPURE.contains(&dependency), "`{name}` is pure and may not depend on `{dependency}`");
+                assert!(
+                    !IMPURE.contains(&dependency),
+                    "`{name}` is pure and may not depend on `{dependency}`"
+                );
             }
         }
     }
@@ -100,7 +138,12 @@ fn pure_crates_call_nothing_that_differs_between_runs_or_hosts() {
             for (number, line) in product.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
                 for (word, instead) in FORBIDDEN {
-                    assert!(!code.contains(word), "{}:{}: {word} in a pure crate: {instead}", path.display(), number + 1);
+                    assert!(
+                        !code.contains(word),
+                        "{}:{}: {word} in a pure crate: {instead}",
+                        path.display(),
+                        number + 1
+                    );
                 }
             }
         }

@@ -39,7 +39,11 @@ fn every_setting_in_deploy_exists_and_takes_its_value() {
             if word.contains('=') && starts.iter().any(|start| word.starts_with(start)) {
                 settings += 1;
                 let loaded = Settings::load(None, std::iter::empty(), &[word.to_owned()]);
-                assert!(loaded.is_ok(), "{path}: {word}: {}", loaded.err().map_or_else(String::new, |error| error.to_string()));
+                assert!(
+                    loaded.is_ok(),
+                    "{path}: {word}: {}",
+                    loaded.err().map_or_else(String::new, |error| error.to_string())
+                );
             }
         }
     }
@@ -50,19 +54,28 @@ fn every_setting_in_deploy_exists_and_takes_its_value() {
 fn every_flag_for_thermogate_in_deploy_exists() {
     let command = cli::Arguments::command();
     let serve = command.find_subcommand("serve").expect("thermogate serve");
-    let known: Vec<String> = serve.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
+    let known: Vec<String> =
+        serve.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
     let files = deploy_files();
-    let ours = files.iter().filter(|(path, _)| ["Dockerfile", "compose.yaml", "thermogate.yaml"].iter().any(|name| path.ends_with(name)));
+    let ours = files.iter().filter(|(path, _)| {
+        ["Dockerfile", "compose.yaml", "thermogate.yaml"].iter().any(|name| path.ends_with(name))
+    });
     let mut flags = 0;
     for (path, text) in ours {
         for word in words(text).filter(|word| word.starts_with("--")) {
             let flag = word.split('=').next().unwrap_or_default();
             // The build's own flags stand in the Dockerfile beside ours.
-            if ["--release", "--bin", "--from", "--system", "--uid", "--home-dir", "--create-home"].iter().any(|other| flag == *other) {
+            if ["--release", "--bin", "--from", "--system", "--uid", "--home-dir", "--create-home"]
+                .iter()
+                .any(|other| flag == *other)
+            {
                 continue;
             }
             flags += 1;
-            assert!(known.iter().any(|known| known == flag), "{path}: {flag} is no flag of `thermogate serve`: {known:?}");
+            assert!(
+                known.iter().any(|known| known == flag),
+                "{path}: {flag} is no flag of `thermogate serve`: {known:?}"
+            );
         }
     }
     assert!(flags >= 10, "flags were found: {flags}");
@@ -79,8 +92,11 @@ fn every_path_and_port_in_deploy_is_served() {
                 assert!(service::http::PATHS.contains(&probe), "{path}: {probe} is not served");
             }
         }
-        for (_, port) in text.match_indices("containerPort: ").map(|(at, word)| (at, &text[at + word.len()..])) {
-            let port: u16 = port.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a port");
+        for (_, port) in
+            text.match_indices("containerPort: ").map(|(at, word)| (at, &text[at + word.len()..]))
+        {
+            let port: u16 =
+                port.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a port");
             assert!(ports.contains(&port), "{path}: nothing listens at {port}");
         }
     }
@@ -90,6 +106,11 @@ fn every_path_and_port_in_deploy_is_served() {
 fn the_watchdog_that_alertmanager_routes_is_the_one_that_is_sent() {
     let defaults = Settings::load(None, std::iter::empty(), &[]).expect("the defaults are valid");
     let files = deploy_files();
-    let (_, text) = files.iter().find(|(path, _)| path.ends_with("alertmanager.yml")).expect("its configuration");
-    assert!(text.contains(&format!("alertname=\"{}\"", defaults.alerts.watchdog)), "{}", defaults.alerts.watchdog);
+    let (_, text) =
+        files.iter().find(|(path, _)| path.ends_with("alertmanager.yml")).expect("its configuration");
+    assert!(
+        text.contains(&format!("alertname=\"{}\"", defaults.alerts.watchdog)),
+        "{}",
+        defaults.alerts.watchdog
+    );
 }

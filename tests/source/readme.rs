@@ -26,7 +26,11 @@ fn every_table_of_the_history_is_told() {
 #[test]
 fn every_view_is_told() {
     let names: Vec<String> = VIEWS.iter().map(|view| format!("`{}`", view.name)).collect();
-    assert!(readme().contains(&format!("Views: {}.", names.join(", "))), "write: Views: {}.", names.join(", "));
+    assert!(
+        readme().contains(&format!("Views: {}.", names.join(", "))),
+        "write: Views: {}.",
+        names.join(", ")
+    );
 }
 
 #[test]
@@ -53,7 +57,8 @@ fn every_detector_that_is_built_is_told() {
 #[test]
 fn every_crate_is_on_the_map() {
     let readme = readme();
-    let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")).expect("the crates are there");
+    let crates =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")).expect("the crates are there");
     for entry in crates.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(readme.contains(&format!("| `{name}` | ")), "the map of the source lacks `{name}`");
