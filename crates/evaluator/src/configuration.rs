@@ -34,6 +34,8 @@ pub(crate) struct InForce {
     pub needs_from: usize,
     /// Power to be measured, by name of the need.
     pub power: Vec<(Name, PowerLimit)>,
+    /// Signals that have a meaning.
+    pub known: KnownSignals,
     /// Racks, loops, limits.
     pub site: Site,
     /// Distance of the watermark from the tick.
@@ -47,6 +49,7 @@ impl Default for InForce {
             objectives: Vec::new(),
             needs_from: 0,
             power: Vec::new(),
+            known: KnownSignals::canonical(),
             site: Site::default(),
             allowed_lateness: ALLOWED_LATENESS,
         }
@@ -77,6 +80,7 @@ pub(crate) fn parse(configuration: &Configuration) -> Result<Parsed, String> {
         needs_from: loaded.objectives.len(),
         objectives: loaded.objectives,
         power: Vec::new(),
+        known: KnownSignals::default(),
         site,
         allowed_lateness: configuration.allowed_lateness,
     };
@@ -90,6 +94,7 @@ pub(crate) fn parse(configuration: &Configuration) -> Result<Parsed, String> {
             },
         }
     }
+    in_force.known = known;
     in_force.power.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(Parsed { in_force, refused_needs })
 }

@@ -32,6 +32,10 @@ impl Effects {
         self.list.push(effect);
     }
 
+    pub(crate) fn extend(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        self.list.extend(effects);
+    }
+
     /// Counts, unless there is nothing to count.
     pub(crate) fn count(&mut self, counter: Counter, by: u64) {
         if by > 0 {

@@ -1,11 +1,12 @@
 //! The evaluator itself: one record after the other in, effects out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::alert::AlertTransition;
 use telemetry::facts::{RackFacts, RunFacts};
+use telemetry::place::SeriesIdentity;
 use telemetry::record::{
     Body, Configuration, Fate, MaintenanceEvent, PartitionId, Record, RunChange, RunEvent, RunState,
     SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
@@ -16,7 +17,7 @@ use crate::configuration::{self, InForce};
 use crate::effect::{Counter, Effect, Effects};
 use crate::partition::{Environment, Partition};
 use crate::rack::Maintenance;
-use crate::rows;
+use crate::rows::{self, Ticks};
 use crate::run::{self, Changed, Runs};
 use crate::snapshot::{self, SnapshotError};
 
@@ -28,9 +29,15 @@ pub struct Evaluator {
     sequence: Sequence,
     partitions: BTreeMap<PartitionId, Partition>,
     runs: Runs,
+    ticks: Ticks,
+    /// The site has changed since series were declared: one that is declared may be known in another partition.
+    is_regrouping: bool,
     /// The configuration, parsed.
     #[serde(skip)]
     in_force: InForce,
+    /// Where each series is, while the site is being regrouped.
+    #[serde(skip)]
+    homes: Option<BTreeMap<SeriesIdentity, (PartitionId, u32)>>,
 }
 
 impl Evaluator {
@@ -43,11 +50,7 @@ impl Evaluator {
     pub fn apply(&mut self, sequence: Sequence, record: &Record, effects: &mut Effects) {
         self.sequence = sequence;
         match &record.body {
-            Body::Series(declaration) => {
-                let id = record.partition;
-                self.partitions.entry(id).or_insert_with(|| Partition::new(id)).declare(declaration);
-                effects.push(rows::log("series", self.last_tick, declaration));
-            }
+            Body::Series(declaration) => self.take_series(record.partition, declaration, effects),
             Body::Samples(batch) => self.take_samples(record.partition, batch, effects),
             Body::Tick(time) => self.take_tick(*time, effects),
             Body::Configuration(configuration) => self.take_configuration(configuration, effects),
@@ -69,7 +72,52 @@ impl Evaluator {
         }
     }
 
+    fn take_series(
+        &mut self,
+        partition: PartitionId,
+        declaration: &SeriesDeclaration,
+        effects: &mut Effects,
+    ) {
+        self.partitions.entry(partition).or_insert_with(|| Partition::new(partition)).declare(declaration);
+        effects.push(rows::log("series", self.last_tick, declaration));
+        if self.is_regrouping {
+            self.bring_home(partition, declaration.id.0, effects);
+        }
+    }
+
+    /// A series belongs to this partition from here on: what another one remembers of it moves here.
+    fn bring_home(&mut self, home: PartitionId, number: u32, effects: &mut Effects) {
+        let time = self.watermark().unwrap_or(EventTime::MINIMUM);
+        let Self { partitions, homes, .. } = self;
+        let homes = homes.get_or_insert_with(|| {
+            let of = |(id, partition): (&PartitionId, &Partition)| {
+                let id = *id;
+                let present =
+                    partition.present().map(move |(identity, number)| (identity.clone(), (id, number)));
+                present.filter(|(_, home_of)| *home_of != (home, number)).collect::<Vec<_>>()
+            };
+            partitions.iter().flat_map(of).collect()
+        });
+        let declaration =
+            partitions.get(&home).and_then(|partition| partition.declarations.get(number as usize));
+        let Some(identity) = declaration.map(|declaration| declaration.identity.clone()) else { return };
+        let before = homes.insert(identity, (home, number)).filter(|(before, _)| *before != home);
+        let moving = before
+            .and_then(|(before, number)| Some(partitions.get_mut(&before)?.give_up(number, time, effects)));
+        if let (Some(moving), Some(partition)) = (moving, partitions.get_mut(&home)) {
+            partition.take_over(number, moving);
+        }
+    }
+
     fn take_samples(&mut self, partition: PartitionId, batch: &SampleBatch, effects: &mut Effects) {
+        // A rack that comes back to its old loop has its series there already.
+        if let Some(home) = self.partitions.get(&partition).filter(|home| home.has_gone()) {
+            let back: BTreeSet<u32> =
+                batch.series.iter().map(|number| number.0).filter(|number| home.is_gone(*number)).collect();
+            for number in back {
+                self.bring_home(partition, number, effects);
+            }
+        }
         let Self { in_force, runs, partitions, .. } = self;
         let watermark = self.last_tick.map(|tick| tick - in_force.allowed_lateness);
         let environment =
@@ -88,6 +136,7 @@ impl Evaluator {
             effects.count(Counter::TickBack, u64::from(self.last_tick > Some(time)));
             return;
         }
+        effects.extend(self.ticks.take(time));
         self.last_tick = Some(time);
         self.abandon_runs(time, effects);
         self.each_partition(effects, |partition, environment, effects| {
@@ -136,8 +185,10 @@ impl Evaluator {
         effects.push(rows::log("configuration", self.last_tick, configuration));
         match configuration::parse(configuration) {
             Ok(parsed) => {
+                let before = self.configuration.replace(configuration.clone());
+                let is_other_site = before.is_some_and(|before| before.site != configuration.site);
+                self.is_regrouping |= is_other_site && !self.partitions.is_empty();
                 self.in_force = parsed.in_force;
-                self.configuration = Some(configuration.clone());
                 effects.count(Counter::ObjectiveRefused, parsed.refused_needs);
                 self.each_partition(effects, |partition, environment, effects| {
                     partition.reconfigure(environment, effects);
@@ -170,6 +221,18 @@ impl Evaluator {
                 self.each_partition(effects, |partition, environment, effects| {
                     partition.begin_run(&run, environment, effects);
                 });
+                let dropped: BTreeSet<String> =
+                    self.partitions.values().flat_map(|partition| partition.dropped_pairs(&run)).collect();
+                if !dropped.is_empty() {
+                    let pairs = dropped.into_iter().collect::<Vec<_>>().join(", ");
+                    let note = format!("burn-rate windows too short for this run, not judged: {pairs}");
+                    effects.push(Effect::Row(Box::new(run::row(
+                        &run.facts,
+                        run.facts.start,
+                        Some(&note),
+                        None,
+                    ))));
+                }
             }
             Changed::Ended(end) => {
                 effects.push(Effect::Row(Box::new(run::row(&run.facts, end, None, None))));

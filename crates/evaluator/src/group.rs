@@ -226,7 +226,7 @@ impl Group {
         let can_share = start == from && self.has_seen_all(from);
         let mut closed = Closed::default();
         for number in 0..self.runs.len() {
-            let Some(part) = self.runs[number].part(from, to) else { continue };
+            let Some(part) = self.runs[number].part(from.max(self.asked_from), to) else { continue };
             if part != (from, to) || !can_share {
                 closed = closed.and(self.judge_run(number, objective, part, surroundings, scratch));
             }

@@ -2,7 +2,7 @@
 //!
 //! declared series, plan → **layout** → partition
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use telemetry::place::Place;
 use telemetry::record::SeriesDeclaration;
@@ -104,8 +104,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(declarations: &[SeriesDeclaration], groups: &[Group], in_force: &InForce) -> Self {
-        let index = SeriesIndex::new(declarations);
+    pub(crate) fn new(
+        declarations: &[SeriesDeclaration],
+        gone: &BTreeSet<u32>,
+        groups: &[Group],
+        in_force: &InForce,
+    ) -> Self {
+        let index = SeriesIndex::new(declarations, gone);
         let count = declarations.len();
         let mut layout = Self {
             step: BLOCK,
@@ -116,9 +121,9 @@ impl Layout {
             ..Self::default()
         };
         layout.place_groups(groups, in_force);
-        layout.place_feeds(declarations);
+        layout.place_feeds(declarations, gone);
         layout.place_components(&index);
-        layout.place_racks(declarations, &index);
+        layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
         layout
     }
@@ -152,9 +157,9 @@ impl Layout {
         }
     }
 
-    fn place_feeds(&mut self, declarations: &[SeriesDeclaration]) {
+    fn place_feeds(&mut self, declarations: &[SeriesDeclaration], gone: &BTreeSet<u32>) {
         let mut feeds: BTreeMap<(bool, Place, &Name), Vec<u32>> = BTreeMap::new();
-        for (number, declaration) in (0..).zip(declarations) {
+        for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number)) {
             let node = Place { device: None, ..declaration.place() };
             let whole = Place { node: None, ..node.clone() };
             let source = &declaration.source;
@@ -188,8 +193,14 @@ impl Layout {
         }
     }
 
-    fn place_racks(&mut self, declarations: &[SeriesDeclaration], index: &SeriesIndex<'_>) {
-        let mut in_order: Vec<u32> = (0..).take(declarations.len()).collect();
+    fn place_racks(
+        &mut self,
+        declarations: &[SeriesDeclaration],
+        gone: &BTreeSet<u32>,
+        index: &SeriesIndex<'_>,
+    ) {
+        let mut in_order: Vec<u32> =
+            (0..).take(declarations.len()).filter(|number| !gone.contains(number)).collect();
         in_order.sort_by_key(|number| {
             let SeriesDeclaration { identity, .. } = &declarations[*number as usize];
             (&identity.signal, &self.places[*number as usize], &identity.sensor)

@@ -7,13 +7,14 @@ mod blocks; // at the end of a block: detectors, recovery, measures
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
 mod judging; // at the end of a slice: groups, statuses, alerts
+mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use telemetry::place::Place;
-use telemetry::record::{Calibration, Fate, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
+use telemetry::record::{Calibration, Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use self::pump_trip::Flow;
@@ -25,6 +26,7 @@ use crate::detectors::steady::ValveTravel;
 use crate::effect::{Counter, Effect, Effects};
 use crate::finding::Findings;
 use crate::group::Group;
+use crate::hold::Hold;
 use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
 use crate::plan::{SeriesIndex, plan};
 use crate::rack::{Maintenance, RackState};
@@ -59,6 +61,8 @@ pub(crate) struct Partition {
     /// By number of the series.
     pub declarations: Vec<SeriesDeclaration>,
     series: Vec<Series>,
+    /// Series that have moved to another partition.
+    gone: BTreeSet<u32>,
     /// All slices that end up to here are judged.
     position: Option<EventTime>,
     groups: Vec<Group>,
@@ -95,6 +99,7 @@ impl Partition {
             is_planned: false,
             declarations: Vec::new(),
             series: Vec::new(),
+            gone: BTreeSet::new(),
             position: None,
             groups: Vec::new(),
             alerts: Alerts::default(),
@@ -120,7 +125,12 @@ impl Partition {
         let number = declaration.id.0 as usize;
         self.is_planned = false;
         match self.declarations.get_mut(number) {
-            Some(known) => *known = declaration.clone(),
+            Some(known) => {
+                if known.feed != declaration.feed {
+                    self.series[number].hold = Hold::of(declaration.feed);
+                }
+                *known = declaration.clone();
+            }
             None => {
                 debug_assert_eq!(number, self.declarations.len(), "numbers of series are dense");
                 self.declarations.push(declaration.clone());
@@ -167,8 +177,13 @@ impl Partition {
                         self.look_at_arrival(number.0, *time, *value, environment, effects);
                     }
                 }
-                Fate::Stored(telemetry::record::Flag::Late) => counts[1] += 1,
-                Fate::Stored(_) => counts[4] += 1,
+                Fate::Stored(Flag::Late) => counts[1] += 1,
+                Fate::Stored(flag) => {
+                    counts[4] += 1;
+                    if flag == Flag::Future && self.ahead.is_none_or(|(ahead, _)| ahead < *time) {
+                        self.ahead = Some((*time, number.0));
+                    }
+                }
                 Fate::Duplicate => counts[2] += 1,
                 Fate::Conflict => counts[3] += 1,
             }
@@ -212,7 +227,7 @@ impl Partition {
         self.is_planned = true;
         let Environment { in_force, runs, .. } = environment;
         let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
-        let planned = plan(&in_force.objectives, &SeriesIndex::new(&self.declarations));
+        let planned = plan(&in_force.objectives, &SeriesIndex::new(&self.declarations, &self.gone));
         let mut known: BTreeMap<(Name, Place), Group> = std::mem::take(&mut self.groups)
             .into_iter()
             .map(|group| ((group.objective.clone(), group.place.clone()), group))
@@ -227,7 +242,10 @@ impl Partition {
             group.follow(planned);
             self.groups.push(group);
         }
-        self.layout = Layout::new(&self.declarations, &self.groups, in_force);
+        self.layout = Layout::new(&self.declarations, &self.gone, &self.groups, in_force);
+        for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
+            series.is_known_signal = in_force.known.get(&declaration.identity.signal).is_some();
+        }
         let kept: BTreeSet<&Name> = self.groups.iter().map(|group| &group.objective).collect();
         let time = environment.watermark.or(self.position).unwrap_or(EventTime::MINIMUM);
         let is_gone = |labels: &Labels| labels.get("objective").is_some_and(|name| !kept.contains(name));
@@ -331,6 +349,22 @@ impl Partition {
             (None, None) => {}
         }
         true
+    }
+
+    /// Burn-rate windows that are too short for a run of its length, as `objective long/short`.
+    pub(crate) fn dropped_pairs(&self, run: &Run) -> BTreeSet<String> {
+        let budgets = self.groups.iter().flat_map(|group| {
+            group
+                .runs
+                .iter()
+                .filter(|known| known.run == run.facts.run)
+                .map(|known| (&group.objective, known))
+        });
+        budgets
+            .flat_map(|(objective, known)| {
+                known.budget.dropped.iter().map(move |pair| format!("{objective} {pair}"))
+            })
+            .collect()
     }
 
     /// Baselines of a run's racks and their loop, by detector and place, for its row.
@@ -440,9 +474,15 @@ impl Partition {
     }
 
     /// Whether people work on a place in a span of time.
-    fn maintained(racks: &BTreeMap<Name, RackState>, place: &Place, from: EventTime, to: EventTime) -> bool {
-        let rack = place.rack.as_ref().and_then(|rack| racks.get(rack));
-        rack.and_then(|rack| rack.maintenance).is_some_and(|work| work.touches(from, to))
+    fn maintained(
+        racks: &BTreeMap<Name, RackState>,
+    ) -> impl Fn(&Place, EventTime, EventTime) -> bool + use<'_> {
+        // Asked for every place of every slice, and nearly always there is nothing to look up.
+        let is_any = racks.values().any(|rack| rack.maintenance.is_some());
+        move |place, from, to| {
+            let rack = place.rack.as_ref().filter(|_| is_any).and_then(|rack| racks.get(rack));
+            rack.and_then(|rack| rack.maintenance).is_some_and(|work| work.touches(from, to))
+        }
     }
 
     /// Why nobody is told of alerts about a place.

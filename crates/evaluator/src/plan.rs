@@ -2,7 +2,7 @@
 //!
 //! objectives, declared series → **plan** → groups
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use telemetry::Name;
 use telemetry::expression::{Expression, Reduction};
@@ -51,9 +51,10 @@ pub(crate) struct SeriesIndex<'a> {
 }
 
 impl<'a> SeriesIndex<'a> {
-    pub(crate) fn new(declarations: &'a [SeriesDeclaration]) -> Self {
+    /// All series but those that are `gone`.
+    pub(crate) fn new(declarations: &'a [SeriesDeclaration], gone: &BTreeSet<u32>) -> Self {
         let mut by_signal: BTreeMap<&str, BTreeMap<Place, Vec<u32>>> = BTreeMap::new();
-        for (number, declaration) in (0..).zip(declarations) {
+        for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number)) {
             by_signal
                 .entry(&declaration.identity.signal)
                 .or_default()

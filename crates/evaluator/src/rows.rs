@@ -2,11 +2,11 @@
 //!
 //! log → **rows** → history
 
-use serde::Serialize;
-use telemetry::EventTime;
+use serde::{Deserialize, Serialize};
 use telemetry::canonical_json;
 use telemetry::record::{Calibration, MaintenanceEvent, Override, PlaceEvent, VerdictRecord};
 use telemetry::table::{Cell, Row, Table};
+use telemetry::{EventTime, Microseconds};
 
 use crate::effect::Effect;
 
@@ -18,6 +18,34 @@ fn row(table: Table, cells: Vec<Cell>) -> Effect {
 pub(crate) fn log<T: Serialize>(kind: &str, tick: Option<EventTime>, body: &T) -> Effect {
     let time = tick.unwrap_or(EventTime::from_unix_micros(0));
     row(Table::Log, vec![Cell::from(kind), Cell::Time(time), Cell::Text(canonical_json(body).into())])
+}
+
+/// Ticks that follow each other at equal steps, as one row of table `log`.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ticks {
+    /// First, last, and the step between two of them.
+    run: Option<(EventTime, EventTime, Microseconds)>,
+}
+
+/// A row tells of no longer time, so that a crash of the whole machine loses little of it.
+const TICKS_LONGEST: Microseconds = Microseconds::from_minutes(10);
+
+impl Ticks {
+    /// Takes the next tick. Returns the row of those before, when it does not go on from them or they are many.
+    pub(crate) fn take(&mut self, tick: EventTime) -> Option<Effect> {
+        let Some((first, last, step)) = self.run else {
+            self.run = Some((tick, tick, Microseconds::ZERO));
+            return None;
+        };
+        let goes_on = step == Microseconds::ZERO || tick - last == step;
+        if goes_on && tick - first < TICKS_LONGEST {
+            self.run = Some((first, tick, tick - last));
+            return None;
+        }
+        self.run = Some((tick, tick, Microseconds::ZERO));
+        let body = serde_json::json!({"first": first, "last": last, "step": step});
+        Some(row(Table::Log, vec![Cell::from("tick"), Cell::Time(last), Cell::Text(body.to_string().into())]))
+    }
 }
 
 pub(crate) fn calibration(calibration: &Calibration) -> Effect {

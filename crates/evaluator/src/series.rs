@@ -102,6 +102,9 @@ pub(crate) struct Series {
     offset: Option<(EventTime, f64)>,
     /// Sum of all deltas, of a series of deltas.
     total: Option<f64>,
+    /// Its signal is canonical or declared: gaps of what merely passes by are nobody's trouble.
+    #[serde(skip)]
+    pub is_known_signal: bool,
     /// Codes above 2 are no readings.
     is_state_code: bool,
     /// Integrated up to here.
@@ -130,6 +133,7 @@ impl Series {
             fault: None,
             offset: None,
             total: (declaration.temporality == Temporality::Delta).then_some(0.0),
+            is_known_signal: false,
             is_state_code: &*declaration.identity.signal == "leak_state",
             integrated: None,
             block: BlockInProgress::default(),

@@ -34,7 +34,6 @@ impl Partition {
     ) {
         self.settle(0..u32::try_from(self.series.len()).unwrap_or(u32::MAX), end);
         self.take_events(end, effects);
-        let keep_from = end.window_start(self.layout.longest_slice);
         for (number, series) in (0..).zip(&mut self.series) {
             series.integrate(end);
             if let Some(block) = series.close_block(end) {
@@ -50,7 +49,6 @@ impl Partition {
                     count: block.count,
                 }));
             }
-            series.forget_before(keep_from);
         }
         self.end_maintenance(end);
         self.note_load(end, environment);
@@ -61,6 +59,8 @@ impl Partition {
         if end.window_start(COVERAGE_EVERY) == end {
             self.look_for_low_coverage(end, effects);
         }
+        let keep_from = end.window_start(self.layout.longest_slice);
+        self.series.iter_mut().for_each(|series| series.forget_before(keep_from));
         let Self { findings, alerts, racks, .. } = self;
         let suppressed = |place: &Place| Self::suppressed(racks, place, end);
         findings.tell_again(end, &mut Outlet { alerts, effects, suppressed: &suppressed });

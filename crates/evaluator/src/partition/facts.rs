@@ -47,7 +47,8 @@ impl Partition {
         });
         let mut facts: Vec<Arc<RackFacts>> = racks.map(Arc::new).collect();
         let place = self.layout.places.iter().find(|place| place.cooling_loop.is_some());
-        if let Some(place) = place {
+        let is_empty = self.layout.of_loop.is_empty() && self.racks.is_empty();
+        if let Some(place) = place.filter(|_| !is_empty) {
             let place = Place { rack: None, node: None, device: None, ..place.clone() };
             let series = &self.layout.of_loop;
             facts.push(Arc::new(self.facts_of(place, None, of_loop, series, environment)));

@@ -88,7 +88,8 @@ impl Partition {
     /// Tells gaps: of a whole feed once, else one by one.
     fn tell_gaps(&mut self, gaps: &BTreeMap<u32, Silence>, now: EventTime, effects: &mut Effects) {
         effects.count(Counter::Gap, gaps.len() as u64);
-        let mut left: BTreeSet<u32> = gaps.keys().copied().collect();
+        let is_known = |number: &u32| self.series[*number as usize].is_known_signal;
+        let mut left: BTreeSet<u32> = gaps.keys().copied().filter(is_known).collect();
         let feeds: BTreeSet<usize> =
             left.iter().flat_map(|number| self.layout.feeds_of[*number as usize].iter().copied()).collect();
         for feed in feeds {
@@ -247,6 +248,9 @@ impl Partition {
             .iter()
             .map(|series| {
                 let first = series.first.filter(|first| COVERAGE_AFTER <= end - *first)?;
+                if !series.is_known_signal {
+                    return None;
+                }
                 let share = series.known.last_hour(first, end);
                 Some((severity_of_coverage(share)?, share))
             })

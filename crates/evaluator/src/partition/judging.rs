@@ -51,12 +51,13 @@ impl Partition {
         environment: Environment<'_>,
         effects: &mut Effects,
     ) {
-        let Self { groups, series, racks, scratch, .. } = self;
-        let Some(objective) = objective_of(&groups[number], environment) else { return };
-        let is_maintained =
-            |place: &_, from: EventTime, to: EventTime| Self::maintained(racks, place, from, to);
-        let surroundings = Surroundings { series, is_maintained: &is_maintained };
-        let closed = groups[number].judge_slice(objective, end, &surroundings, scratch);
+        let Some(objective) = objective_of(&self.groups[number], environment) else { return };
+        let closed = {
+            let Self { groups, series, racks, scratch, .. } = self;
+            let is_maintained = Self::maintained(racks);
+            let surroundings = Surroundings { series, is_maintained: &is_maintained };
+            groups[number].judge_slice(objective, end, &surroundings, scratch)
+        };
         if closed.unit {
             self.tell_statuses(number, objective, end, environment, effects);
         }
@@ -368,11 +369,12 @@ impl Partition {
                 continue;
             };
             let Some(objective) = objective_of(&self.groups[number], environment) else { continue };
-            let Self { groups, series, racks, scratch, .. } = self;
-            let is_maintained =
-                |place: &_, from: EventTime, to: EventTime| Self::maintained(racks, place, from, to);
-            let surroundings = Surroundings { series, is_maintained: &is_maintained };
-            groups[number].finish_run(run, objective, &surroundings, scratch);
+            {
+                let Self { groups, series, racks, scratch, .. } = self;
+                let is_maintained = Self::maintained(racks);
+                let surroundings = Surroundings { series, is_maintained: &is_maintained };
+                groups[number].finish_run(run, objective, &surroundings, scratch);
+            }
             let group = &self.groups[number];
             let account = Account::Run(&group.runs[which]);
             let status = self.status_of(group, objective, account, environment, end);

@@ -2,6 +2,7 @@
 
 mod script; // text in, records; effects, text out
 
+mod changes; // what happens when series, sites and objectives change
 mod drills; // simulated loops and racks with faults
 mod golden; // stories
 mod laws; // what holds for every stream

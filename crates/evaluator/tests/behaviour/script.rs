@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use evaluator::{Effect, Effects, Evaluator};
+use telemetry::facts::Need;
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
     Body, Configuration, Document, Feed, Flag, MaintenanceEvent, PartitionId, Record, RunChange, RunEvent,
@@ -46,6 +47,10 @@ pub struct Story {
     partitions: BTreeMap<String, (PartitionId, u32)>,
     series: BTreeMap<(String, String), SeriesId>,
     pub feed: Option<Feed>,
+    /// Racks are on this loop from here on.
+    cooling_loop: Option<Name>,
+    /// What gate policies ask for.
+    pub needs: Vec<Need>,
 }
 
 impl Story {
@@ -56,15 +61,29 @@ impl Story {
         story
     }
 
+    /// Puts all racks on a loop, which the site file says from here on.
+    pub fn move_to(&mut self, cooling_loop: &str, objectives: &[Document]) {
+        self.cooling_loop = Some(cooling_loop.into());
+        self.series.clear();
+        self.configure(objectives, cooling_loop);
+    }
+
     /// Changes the objectives.
     pub fn configure(&mut self, objectives: &[Document], hash: &str) {
+        let site = self.cooling_loop.as_ref().map(|name| Document {
+            name: "site.yaml".to_owned(),
+            text: format!(
+                "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {{name: s1}}\n\
+                 loops: [{{name: {name}}}]\nracks: [{{name: r1, loop: {name}, nominalPower: 100 kW}}]\n"
+            ),
+        });
         self.stream(Body::Configuration(Box::new(Configuration {
             hash: hash.to_owned(),
-            site: None,
+            site,
             mappings: Vec::new(),
             objectives: objectives.to_vec(),
             policies: Vec::new(),
-            needs: Vec::new(),
+            needs: self.needs.clone(),
             allowed_lateness: LATENESS,
         })));
     }
@@ -82,7 +101,8 @@ impl Story {
     /// The number of a series, which is declared when it is new.
     fn series_of(&mut self, rack: &str, signal: &str) -> (PartitionId, SeriesId) {
         let next = PartitionId(self.partitions.len() as u32 + 1);
-        let (partition, count) = self.partitions.entry(rack.to_owned()).or_insert((next, 0));
+        let name = self.cooling_loop.as_deref().unwrap_or(rack).to_owned();
+        let (partition, count) = self.partitions.entry(name).or_insert((next, 0));
         let partition = *partition;
         let key = (rack.to_owned(), signal.to_owned());
         if let Some(id) = self.series.get(&key) {
@@ -95,6 +115,7 @@ impl Story {
             signal.split_once('@').map_or((signal, None), |(signal, device)| (signal, Some(device)));
         let place = Place {
             site: "s1".into(),
+            cooling_loop: self.cooling_loop.clone(),
             rack: Some(rack.into()),
             device: device.map(Name::from),
             ..Place::default()
@@ -104,7 +125,7 @@ impl Story {
             partition: PartitionKey::of(&place),
             id,
             identity: SeriesIdentity::new(place, signal.into(), None),
-            cooling_loop: None,
+            cooling_loop: self.cooling_loop.clone(),
             declared: true,
             unit: unit.into(),
             source: "test".into(),
