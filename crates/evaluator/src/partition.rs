@@ -3,25 +3,27 @@
 //!
 //! records → **partition** → effects
 
+mod alerting; // alerts of objectives
 mod blocks; // at the end of a block: detectors, recovery, measures
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
-mod judging; // at the end of a slice: groups, statuses, alerts
+mod judging; // at the end of a slice: groups and their statuses
 mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
+mod runs; // runs, maintenance and calibrations
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use telemetry::place::Place;
-use telemetry::record::{Calibration, Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
+use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use self::pump_trip::Flow;
 use crate::alert::Alerts;
 use crate::block::BLOCK;
 use crate::configuration::InForce;
-use crate::detectors::residual::{Baseline, ResidualState};
+use crate::detectors::residual::ResidualState;
 use crate::detectors::steady::ValveTravel;
 use crate::effect::{Counter, Effect, Effects};
 use crate::finding::Findings;
@@ -29,8 +31,8 @@ use crate::group::Group;
 use crate::hold::Hold;
 use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
 use crate::plan::{SeriesIndex, plan};
-use crate::rack::{Maintenance, RackState};
-use crate::run::{Run, Runs};
+use crate::rack::RackState;
+use crate::run::Runs;
 use crate::series::{Series, SeriesEvent};
 use crate::slice::Scratch;
 
@@ -255,12 +257,6 @@ impl Partition {
         }
     }
 
-    /// A run begins.
-    pub(crate) fn begin_run(&mut self, run: &Run, environment: Environment<'_>, effects: &mut Effects) {
-        self.follow(environment, effects);
-        self.join_run(run, environment);
-    }
-
     /// Plans anew after a restart what was planned before. Changes nothing that is kept, and tells nothing.
     pub(crate) fn restore(&mut self, environment: Environment<'_>) {
         if std::mem::take(&mut self.is_planned) {
@@ -272,139 +268,6 @@ impl Partition {
     pub(crate) fn reconfigure(&mut self, environment: Environment<'_>, effects: &mut Effects) {
         self.is_planned = false;
         self.follow(environment, effects);
-    }
-
-    /// Whether a run concerns a rack of this partition.
-    pub(crate) fn is_in(&self, run: &Run) -> bool {
-        run.facts.racks.iter().any(|rack| self.racks.contains_key(rack))
-    }
-
-    /// Takes part in a run, with all racks, series and groups that do not yet.
-    fn join_run(&mut self, run: &Run, environment: Environment<'_>) {
-        if !self.is_in(run) || !run.is_active() {
-            return;
-        }
-        let facts = &run.facts;
-        for rack in &facts.racks {
-            let Some(state) = self.racks.get_mut(rack) else { continue };
-            if state.run.as_ref() != Some(&facts.run) {
-                state.begin_run(&facts.run, facts.start);
-            }
-            for number in self.layout.racks.get(rack).iter().flat_map(|series| &series.all) {
-                self.series[*number as usize].known.begin_run(facts.start);
-            }
-        }
-        let position = self.position.unwrap_or(EventTime::MINIMUM);
-        let Environment { in_force, runs, .. } = environment;
-        // Final statuses stay until their racks have another run.
-        let is_replaced = |other: &str| {
-            runs.get(other).is_none_or(|other| {
-                !other.is_active() && other.facts.racks.iter().any(|rack| facts.racks.contains(rack))
-            })
-        };
-        for group in &mut self.groups {
-            let is_concerned = group.place.rack.as_ref().is_none_or(|rack| facts.racks.contains(rack));
-            if !is_concerned || group.runs.iter().any(|known| known.run == facts.run) {
-                continue;
-            }
-            group.runs.retain(|known| !(known.is_final && is_replaced(&known.run)));
-            let Some(planned) = &group.planned else { continue };
-            let objective = &in_force.objectives[planned.objective];
-            group.begin_run(objective, &facts.run, facts.start, run.planned(), position);
-        }
-    }
-
-    /// A run has ended: its data is awaited up to `end`.
-    pub(crate) fn end_run(&mut self, run: &Run, end: EventTime) {
-        if !self.is_in(run) {
-            return;
-        }
-        self.ending.insert(run.facts.run.clone(), end);
-        for group in &mut self.groups {
-            for budget in group.runs.iter_mut().filter(|budget| budget.run == run.facts.run) {
-                budget.to = Some(end);
-            }
-        }
-        for rack in &run.facts.racks {
-            if let Some(state) = self.racks.get_mut(rack) {
-                state.end_run(&run.facts.run, end);
-            }
-            for number in self.layout.racks.get(rack).iter().flat_map(|series| &series.all) {
-                self.series[*number as usize].known.end_run(end);
-            }
-        }
-    }
-
-    /// Whether a run's last data is still awaited here.
-    pub(crate) fn awaits(&self, run: &str) -> bool {
-        self.ending.contains_key(run)
-    }
-
-    /// Work on a rack begins, or ends at `time` when there is none. Says whether the rack is of this partition.
-    pub(crate) fn maintain(&mut self, rack: &str, work: Option<Maintenance>, time: EventTime) -> bool {
-        let Some(state) = self.racks.get_mut(rack) else { return false };
-        match (work, &mut state.maintenance) {
-            (Some(work), _) => state.maintenance = Some(work),
-            (None, Some(known)) => known.until = known.until.min(time),
-            (None, None) => {}
-        }
-        true
-    }
-
-    /// Burn-rate windows that are too short for a run of its length, as `objective long/short`.
-    pub(crate) fn dropped_pairs(&self, run: &Run) -> BTreeSet<String> {
-        let budgets = self.groups.iter().flat_map(|group| {
-            group
-                .runs
-                .iter()
-                .filter(|known| known.run == run.facts.run)
-                .map(|known| (&group.objective, known))
-        });
-        budgets
-            .flat_map(|(objective, known)| {
-                known.budget.dropped.iter().map(move |pair| format!("{objective} {pair}"))
-            })
-            .collect()
-    }
-
-    /// Baselines of a run's racks and their loop, by detector and place, for its row.
-    pub(crate) fn baselines(&self, run: &Run) -> BTreeMap<String, Baseline> {
-        let is_concerned =
-            |place: &Place| place.rack.as_ref().is_none_or(|rack| run.facts.racks.contains(rack));
-        let baselines = self.residuals.iter().filter(|((_, place), _)| is_concerned(place));
-        baselines
-            .filter_map(|((detector, place), state)| {
-                Some((format!("{detector} of {place}"), state.baseline?))
-            })
-            .collect()
-    }
-
-    /// A sensor was calibrated, or baselines are to be taken anew.
-    pub(crate) fn calibrate(&mut self, calibration: &Calibration) {
-        let identity = &calibration.identity;
-        match (&*calibration.kind, calibration.value) {
-            ("offset", Some(offset)) => {
-                for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
-                    if declaration.identity == *identity {
-                        series.calibrate(calibration.time, offset);
-                    }
-                }
-            }
-            _ => self.forget_baselines(&identity.place),
-        }
-    }
-
-    /// Baselines at a place, below it, and of the loop that it is a part of, are taken anew.
-    fn forget_baselines(&mut self, place: &Place) {
-        let touches = |other: &Place| {
-            let rack = (&place.rack, &other.rack);
-            place.site == other.site
-                && match rack {
-                    (Some(one), Some(other)) => one == other,
-                    (None, _) | (_, None) => true,
-                }
-        };
-        self.residuals.retain(|(_, component), _| !touches(component));
     }
 
     /// Where judging begins: at the minute of the first reading, or of a run that began before, once the watermark
