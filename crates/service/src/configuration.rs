@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use evaluator::objective::Objective;
-use evaluator::objective_document::Remark;
+use evaluator::objective_document::{Remark, RemarkLevel};
 use gate::Policy;
 use gate::references::{Known, check_references};
 use telemetry::document::DocumentError;
@@ -100,11 +100,17 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     let names: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.name).collect();
     let signals: Vec<&str> = mapping.signal_names().collect();
     let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
-    let mut warnings: Vec<String> = loaded.remarks.iter().map(ToString::to_string).collect();
+    let mut remarks = loaded.remarks;
     if policies_offered {
         policies.retain(|policy| {
             let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next() else { return true };
-            warnings.push(format!("the compiled-in gate policy {} is left out: {error}; write one of your own and name it in documents.policies", policy.name));
+            remarks.push(Remark {
+                level: RemarkLevel::Warning,
+                document: policy.document().into(),
+                line: error.line.unwrap_or(1),
+                subject: format!("gate policy {}", policy.name),
+                message: format!("is left out: {}; write one of your own and name it in documents.policies", error.message),
+            });
             policy_documents.retain(|document| document.name != policy.document());
             false
         });
@@ -127,7 +133,7 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     let policy_hashes: Vec<&str> = policies.iter().map(|policy| &**policy.hash()).collect();
     let identity = (&configuration.mappings, site.hash(), hashes, policy_hashes, configuration.allowed_lateness, env!("CARGO_PKG_VERSION"));
     configuration.hash = sha256_hex(&canonical_json(&identity));
-    Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), remarks: loaded.remarks })
+    Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), remarks })
 }
 
 /// Objectives that a policy waits for and that cannot pass before its deadline.
@@ -207,7 +213,7 @@ spec:
         let documents = parse(own_objective(Vec::new()), &settings).map_err(|error| error.to_string()).expect("they fit");
         assert!(documents.policies.is_empty(), "all compiled-in policies name objectives that are not there");
         assert!(documents.configuration.policies.is_empty(), "what is not in force is not kept as if it were");
-        assert!(documents.warnings.iter().any(|warning| warning.contains("gate policy default is left out")), "{:?}", documents.warnings);
+        assert!(documents.remarks.iter().any(|remark| remark.to_string().contains("gate policy default: is left out")), "{:?}", documents.remarks);
     }
 
     #[test]
