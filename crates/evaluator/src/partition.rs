@@ -74,6 +74,8 @@ pub(crate) struct Partition {
     racks: BTreeMap<Name, RackState>,
     /// Runs that have ended and wait for their last data, by id.
     ending: BTreeMap<Name, EventTime>,
+    /// Runs are judged up to here, to the microsecond.
+    finished: Option<EventTime>,
     residuals: BTreeMap<(Name, Place), ResidualState>,
     valve: ValveTravel,
     flows: BTreeMap<u32, Flow>,
@@ -108,6 +110,7 @@ impl Partition {
             findings: Findings::default(),
             racks: BTreeMap::new(),
             ending: BTreeMap::new(),
+            finished: None,
             residuals: BTreeMap::new(),
             valve: ValveTravel::default(),
             flows: BTreeMap::new(),

@@ -87,7 +87,12 @@ impl Partition {
             },
             configuration: environment.in_force.hash.clone(),
             sequence: environment.sequence,
-            watermark: environment.watermark.unwrap_or(position),
+            // Slices that are still open are no part of these facts.
+            watermark: self
+                .position
+                .max(self.finished)
+                .or(environment.watermark)
+                .unwrap_or(EventTime::MINIMUM),
             first_sample: numbers().filter_map(|series| series.first).min(),
             last_sample: numbers().filter_map(Series::newest).max(),
             objectives,

@@ -164,6 +164,7 @@ impl Partition {
         effects: &mut Effects,
     ) {
         self.ending.remove(run);
+        self.finished = self.finished.max(Some(end));
         let all = 0..u32::try_from(self.series.len()).unwrap_or(u32::MAX);
         self.settle(all, end);
         self.take_events(end, effects);
