@@ -62,7 +62,7 @@ fn every_flag_for_thermogate_in_deploy_exists() {
     });
     let mut flags = 0;
     for (path, text) in ours {
-        for word in words(text).filter(|word| word.starts_with("--")) {
+        for word in words(text).filter(|word| word.starts_with("--") && *word != "---") {
             let flag = word.split('=').next().unwrap_or_default();
             // The build's own flags stand in the Dockerfile beside ours.
             if ["--release", "--bin", "--from", "--system", "--uid", "--home-dir", "--create-home"]
