@@ -1,5 +1,6 @@
 //! Connections to a running service.
 
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use tonic::codegen::InterceptedService;
@@ -84,7 +85,8 @@ pub async fn http(arguments: &HttpArguments, path: &str, body: Option<String>) -
         request = request.bearer_auth(token);
     }
     let response = request.send().await.map_err(|error| {
-        Failure::unreachable(format!("no service at {}: {error}; start one with `thermogate serve`, or say where it is with --http", arguments.http))
+        let reason = with_causes(&error);
+        Failure::unreachable(format!("no service at {}: {reason}; start one with `thermogate serve`, or say where it is with --http", arguments.http))
     })?;
     let status = response.status();
     let bytes = response.bytes().await.map_err(|error| Failure::unreachable(format!("{url}: the answer broke off: {error}")))?;
@@ -95,13 +97,21 @@ pub async fn http(arguments: &HttpArguments, path: &str, body: Option<String>) -
     if status.is_client_error() { Err(Failure::bad_input(message)) } else { Err(Failure::unreachable(message)) }
 }
 
-/// A runtime for one command.
+/// An error with its causes: what the system said, or what is wrong with a certificate, stands at their end.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A runtime for one command. It is left to the end of the process: the reader of Delta tables panics when its runtime
+/// is taken away under it, as after an error at a start, and the error would not be told any more.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub fn runtime() -> Result<ManuallyDrop<tokio::runtime::Runtime>, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
+        .map(ManuallyDrop::new)
         .map_err(|error| Failure::unreachable(format!("no runtime: {error}")))
 }

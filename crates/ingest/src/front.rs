@@ -145,6 +145,11 @@ impl Front {
         self.forget_routes();
     }
 
+    /// What names series and places now.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
     fn forget_routes(&mut self) {
         self.routes.clear();
         self.registry.forget_routes();

@@ -71,6 +71,7 @@ metrics! {
     AlertQueue Gauge "thermogate_alert_queue_alerts" ["peer"] "alerts that wait for an Alertmanager";
     AlertSent Gauge "thermogate_alert_sent" ["peer"] "alerts an Alertmanager has taken since the start";
     AlertFailed Gauge "thermogate_alert_failed" ["peer"] "posts to an Alertmanager that failed since the start";
+    AlertRefused Gauge "thermogate_alert_refused" ["peer"] "alerts an Alertmanager has refused by themselves since the start";
     Queries Counter "thermogate_query_total" ["result"] "SQL queries by result";
 }
 

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use history::History;
 use ingest::{DecodeError, Decoded, Front, Intake, IntakeError, Report, Ticket};
 use telemetry::record::{Body, Flag, PartitionId, Record, Sequence};
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, Name};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::board::Board;
@@ -90,6 +90,12 @@ impl Pipeline {
     /// Takes nothing more in; what is queued is still written.
     pub fn close(&self) {
         self.entries.write().expect("no panic under this lock").take();
+    }
+
+    /// The racks that the site file names, whether or not a reading of them ever came.
+    pub fn declared_racks(&self) -> Vec<Name> {
+        let front = self.front.lock().expect("no panic under this lock");
+        front.resolver().site().racks.keys().cloned().collect()
     }
 
     /// The log's queue; gone once the service ends.

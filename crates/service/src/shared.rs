@@ -58,6 +58,7 @@ impl Shared {
                 metrics.set(Id::AlertQueue, &[&peer.peer], peer.queued as i64);
                 metrics.set(Id::AlertSent, &[&peer.peer], peer.sent as i64);
                 metrics.set(Id::AlertFailed, &[&peer.peer], peer.failed as i64);
+                metrics.set(Id::AlertRefused, &[&peer.peer], peer.refused as i64);
             }
         }
     }

@@ -72,6 +72,8 @@ async fn answer(arguments: &SqlArguments, question: &Question) -> Result<Answer,
             offline::answer(folder, question, &settings).await.map_err(|error| Failure::bad_input(error.to_string()))
         }
         Some(Holder { address: Some(http), .. }) => {
+            // All addresses of this machine are no address to go to; the folder is here, and so is the service.
+            let http = http.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
             ask_service(&HttpArguments { http, token: arguments.service.token.clone() }, question).await
         }
         Some(Holder { pid, address: None }) => {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -13,6 +15,9 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -221,6 +226,7 @@ impl QueryEngine {
         let mut state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
+            .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
         for function in functions(self.clock.clone()) {
             let registered =
@@ -278,6 +284,33 @@ impl Prepared {
     /// As [`QueryEngine::run`].
     pub async fn run(self) -> Result<QueryResult, QueryError> {
         self.engine.run(self.state, self.plan).await
+    }
+}
+
+/// Has joins give way to others after some batches. DataFusion asks that of sources only; rows multiply in joins, and a
+/// query whose sources are read to their end would keep its thread and never come to its deadline.
+#[derive(Debug)]
+struct YieldingJoins;
+
+impl PhysicalOptimizerRule for YieldingJoins {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let yielding = plan.transform_up(|plan| match plan.name().ends_with("JoinExec") {
+            true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>)),
+            false => Ok(Transformed::no(plan)),
+        });
+        yielding.data()
+    }
+
+    fn name(&self) -> &str {
+        "yielding_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
     }
 }
 

@@ -109,7 +109,7 @@ impl Control {
         if planned <= Microseconds::ZERO {
             return Err(ControlError::Field { field: "planned", message: "give a length above 0".to_owned() });
         }
-        self.check_racks(&new.racks)?;
+        self.check_seen(&new.racks)?;
         let _turn = self.turn.lock().await;
         let mut racks = new.racks.clone();
         racks.sort();
@@ -205,7 +205,7 @@ impl Control {
         if until.is_some() {
             said("why", why)?;
         }
-        self.check_racks(racks)?;
+        self.check_seen(racks)?;
         let _turn = self.turn.lock().await;
         let progress = self.pipeline.board.progress();
         let time = time.or(progress.tick).unwrap_or(EventTime::MINIMUM).max(progress.watermark.unwrap_or(EventTime::MINIMUM));
@@ -254,18 +254,32 @@ impl Control {
         Ok(())
     }
 
-    /// Refuses racks that nobody knows.
+    /// Refuses racks that no reading ever came from: what happens on them cannot be followed yet.
+    fn check_seen(&self, racks: &[Name]) -> Result<(), ControlError> {
+        self.check_racks(racks)?;
+        match racks.iter().find(|rack| self.pipeline.board.rack(rack).is_none()) {
+            None => Ok(()),
+            Some(rack) => Err(ControlError::State {
+                subject: rack.to_string(),
+                message: format!("no reading of rack {:?} ever came: send its telemetry here first", &**rack),
+            }),
+        }
+    }
+
+    /// Refuses racks that nobody knows: neither has a reading of them come, nor does the site file name them.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] with the nearest known rack.
     pub fn check_racks(&self, racks: &[Name]) -> Result<(), ControlError> {
-        for rack in racks {
-            if self.pipeline.board.rack(rack).is_none() {
-                let known = self.pipeline.board.racks();
-                return Err(not_found("rack", rack, known.iter().filter_map(|facts| facts.place.rack.as_deref())));
-            }
+        let unseen: Vec<&Name> = racks.iter().filter(|rack| self.pipeline.board.rack(rack).is_none()).collect();
+        if unseen.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let declared = self.pipeline.declared_racks();
+        let Some(unknown) = unseen.into_iter().find(|rack| !declared.contains(rack)) else { return Ok(()) };
+        let seen = self.pipeline.board.racks();
+        let seen = seen.iter().filter_map(|facts| facts.place.rack.as_deref());
+        Err(not_found("rack", unknown, seen.chain(declared.iter().map(|rack| &**rack))))
     }
 
     fn active_runs(&self, racks: &[Name]) -> Vec<RunFacts> {
