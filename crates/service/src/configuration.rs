@@ -219,9 +219,9 @@ spec:
     #[test]
     fn a_policy_of_ones_own_must_name_what_there_is() {
         let settings = Settings::load(None, std::iter::empty(), &[]).expect("the defaults");
-        let policy = "apiVersion: thermogate.dev/v1alpha1\nkind: GatePolicy\nmetadata: {name: mine}\nspec:\n  checks:\n    - {objective: onw}\n";
+        let policy = "apiVersion: thermogate.dev/v1alpha1\nkind: GatePolicy\nmetadata: {name: mine}\nspec:\n  scope: {of: rack, combine: worst}\n  checks:\n    - {objective: onw}\n";
         let policies = vec![Document { name: "mine.yaml".to_owned(), text: policy.to_owned() }];
         let error = parse(own_objective(policies), &settings).err().expect("refused").to_string();
-        assert!(error.contains("mine.yaml:6") && error.contains("did you mean \"own\"?"), "{error}");
+        assert!(error.contains("mine.yaml:7") && error.contains("did you mean \"own\"?"), "{error}");
     }
 }

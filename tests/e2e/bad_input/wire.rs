@@ -325,11 +325,12 @@ fn one_senseless_reading_is_set_aside_and_never_harms_its_neighbours() {
         ))
     };
     assert_eq!((aside("sentinel"), aside("implausible"), aside("future")), (Some(1.0), Some(3.0), Some(1.0)));
-    let status = service.run(&["status"]).expect_success();
-    assert!(
-        status.contains("odd") && !status.contains("-3600"),
-        "a reading of the future moves no watermark: {status}"
-    );
+    // A rack is shown once its first slice is judged.
+    let status = wait_for("the rack", || {
+        let status = service.run(&["status"]).expect_success();
+        status.contains("odd").then_some(status)
+    });
+    assert!(!status.contains("-3600"), "a reading of the future moves no watermark: {status}");
 }
 
 #[test]
