@@ -76,14 +76,16 @@ fn explain(message: &str) -> String {
     near.map_or_else(|| message.to_owned(), |near| format!("{message}; did you mean `{near}`?"))
 }
 
-/// The known word that is most like `wrong`, if any is like it at all (Jaro-Winkler similarity of .7 or more).
+/// The known word that is most like `wrong`, if any is like it at all: a single slip of the keys away (Damerau and
+/// Levenshtein's distance; Jaro-Winkler does not see a transposition in a word of three letters), or of a
+/// Jaro-Winkler similarity of .7 or more.
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.7;
     known
-        .map(|word| (strsim::jaro_winkler(wrong, word), word))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, word)| word)
+        .map(|word| (strsim::osa_distance(wrong, word) == 1, strsim::jaro_winkler(wrong, word), word))
+        .filter(|(slip, likeness, _)| *slip || *likeness >= ALIKE)
+        .max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))
+        .map(|(_, _, word)| word)
 }
 
 #[cfg(test)]
@@ -96,6 +98,12 @@ mod tests {
     struct Window {
         window: String,
         target: f64,
+    }
+
+    #[test]
+    fn two_letters_changed_over_are_alike_in_the_shortest_word() {
+        assert_eq!(nearest("onw", ["own", "other"].into_iter()), Some("own"));
+        assert_eq!(nearest("zebra", ["own", "other"].into_iter()), None);
     }
 
     fn message(text: &str) -> String {
