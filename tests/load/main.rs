@@ -3,6 +3,7 @@
 //!
 //! model → payloads (remote write 1.0, 2.0, OTLP) → **send** → receiver
 
+mod gate; // questions to a gate meanwhile
 mod model; // racks and GPUs, and how their readings move
 mod payload; // a step of readings as requests
 mod protobuf; // the few fields that are written
@@ -10,10 +11,13 @@ mod send; // connections, pace, answers
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
 
+use gate::Asking;
 use model::Fleet;
 use payload::{Payloads, Protocol};
 use send::Target;
@@ -39,6 +43,7 @@ utime + stime of /proc/PID/stat before and after; memory: VmHWM in /proc/PID/sta
 Examples:
   load run --to 127.0.0.1:8080 --racks 100 --steps 60
   load run --to 127.0.0.1:8080 --protocol otlp --rate 300000 --steps 300
+  load run --to 127.0.0.1:8080 --rate 300000 --steps 600 --gate default
   load encode /tmp/load --racks 1000 --steps 20
   load send /tmp/load --to 127.0.0.1:8428 --connections 4";
 
@@ -124,6 +129,15 @@ struct How {
     /// Host and port of thermogate's metrics; that of --to when absent
     #[arg(long)]
     metrics: Option<String>,
+    /// Policy that thermogate's gate is asked by meanwhile
+    #[arg(long)]
+    gate: Option<String>,
+    /// Rack that it is asked about
+    #[arg(long, default_value = "rack-00000")]
+    gate_rack: String,
+    /// Questions a second
+    #[arg(long, default_value_t = 50.0)]
+    gate_rate: f64,
 }
 
 fn main() -> ExitCode {
@@ -166,8 +180,27 @@ fn send(payloads: Payloads, how: &How) -> Result<(), String> {
     let target = Target { address: how.to.clone(), path, headers: how.headers.clone() };
     let metrics = how.metrics.as_ref().unwrap_or(&how.to);
     let before = send::judged(metrics);
-    let sent = send::send(payloads, &target, how.connections, how.rate, how.lockstep)?;
+    let stop = AtomicBool::new(false);
+    let (sent, asked) = thread::scope(|scope| {
+        let asking = how.gate.as_ref().map(|gate| Asking {
+            address: metrics.clone(),
+            gate: gate.clone(),
+            rack: how.gate_rack.clone(),
+            rate: how.gate_rate,
+            headers: how.headers.clone(),
+        });
+        let stop = &stop;
+        let asked = asking.map(|asking| scope.spawn(move || gate::ask(&asking, stop)));
+        let sent = send::send(payloads, &target, how.connections, how.rate, how.lockstep);
+        stop.store(true, Relaxed);
+        let asked = asked.map(|asked| asked.join().unwrap_or_else(|_| Err("the asking thread ended".to_owned())));
+        (sent, asked)
+    });
+    let sent = sent?;
     print!("{sent}");
+    if let Some(asked) = asked.transpose()? {
+        print!("{asked}");
+    }
     if let (Some(before), Some(after)) = (before, send::judged_when_settled(metrics)) {
         println!("judged {} late {}", after.judged - before.judged, after.late - before.late);
     }

@@ -27,7 +27,7 @@ pub struct Sent {
     /// Answered with another status than 2xx.
     pub refused: u64,
     retries: u64,
-    acknowledgements: Vec<Duration>,
+    acknowledgements: Latencies,
     took: Duration,
     /// The first answer that was not 2xx.
     pub first_refusal: Option<String>,
@@ -35,24 +35,45 @@ pub struct Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sorted = self.acknowledgements.clone();
+        let seconds = self.took.as_secs_f64();
+        writeln!(
+            f,
+            "accepted {} refused {} retries {} seconds {seconds:.3} samples_per_second {:.0} acknowledged_ms {}",
+            self.accepted,
+            self.refused,
+            self.retries,
+            self.accepted as f64 / seconds,
+            self.acknowledgements,
+        )
+    }
+}
+
+/// Times from question to answer.
+#[derive(Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// One more.
+    pub fn add(&mut self, latency: Duration) {
+        self.0.push(latency);
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// `p50 1.71 p99 16.44 max 105.06`, in milliseconds.
+impl fmt::Display for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted = self.0.clone();
         sorted.sort();
         let quantile = |share: f64| {
             let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;
             sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
         };
-        let seconds = self.took.as_secs_f64();
-        writeln!(
-            f,
-            "accepted {} refused {} retries {} seconds {seconds:.3} samples_per_second {:.0} acknowledged_ms p50 {:.2} p99 {:.2} max {:.2}",
-            self.accepted,
-            self.refused,
-            self.retries,
-            self.accepted as f64 / seconds,
-            quantile(0.5),
-            quantile(0.99),
-            quantile(1.0),
-        )
+        write!(f, "p50 {:.2} p99 {:.2} max {:.2}", quantile(0.5), quantile(0.99), quantile(1.0))
     }
 }
 
@@ -91,7 +112,7 @@ pub fn send(
         sent.accepted += part.accepted;
         sent.refused += part.refused;
         sent.retries += part.retries;
-        sent.acknowledgements.extend(part.acknowledgements);
+        sent.acknowledgements.0.extend(part.acknowledgements.0);
         sent.first_refusal = sent.first_refusal.or(part.first_refusal);
     }
     sent.took = progress.started.elapsed();
@@ -140,7 +161,7 @@ fn post(connection: &mut Connection, payload: &Payload, sent: &mut Sent) -> Resu
             thread::sleep(Duration::from_millis(20));
             continue;
         }
-        sent.acknowledgements.push(begun.elapsed());
+        sent.acknowledgements.add(begun.elapsed());
         if answer.status < 300 {
             sent.accepted += u64::from(payload.samples);
         } else {
@@ -154,7 +175,7 @@ fn post(connection: &mut Connection, payload: &Payload, sent: &mut Sent) -> Resu
 const CLOSED: &str = "the receiver closed the connection before its answer was whole";
 
 /// A keep-alive connection.
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     address: String,
     /// Request line and headers, but for the length.
@@ -162,14 +183,17 @@ struct Connection {
     buffer: Vec<u8>,
 }
 
-struct Answer {
-    status: u16,
+/// What came back.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
     /// Its beginning.
-    text: String,
+    pub text: String,
 }
 
 impl Connection {
-    fn open(target: &Target, protocol_headers: &str) -> Result<Self, String> {
+    /// Connects; these headers and the target's go with every request.
+    pub fn open(target: &Target, protocol_headers: &str) -> Result<Self, String> {
         let more: String = target.headers.iter().map(|header| format!("{header}\r\n")).collect();
         let head =
             format!("POST {} HTTP/1.1\r\nHost: {}\r\n{protocol_headers}{more}", target.path, target.address);
@@ -177,7 +201,8 @@ impl Connection {
         Ok(Self { stream, address: target.address.clone(), head, buffer: vec![0; 16_384] })
     }
 
-    fn post(&mut self, body: &[u8]) -> Result<Answer, String> {
+    /// Posts a body and reads the whole answer.
+    pub fn post(&mut self, body: &[u8]) -> Result<Answer, String> {
         let failed = |error: std::io::Error| format!("the connection broke: {error}");
         let head = format!("{}Content-Length: {}\r\n\r\n", self.head, body.len());
         self.stream.write_all(head.as_bytes()).map_err(failed)?;

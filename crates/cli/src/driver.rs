@@ -7,7 +7,7 @@ use evaluator::{Effect, Effects, Evaluator};
 use ingest::Front;
 use service::configuration::Documents;
 use telemetry::facts::RackFacts;
-use telemetry::record::{Body, Configuration, PartitionId, Record, RunChange, RunEvent, RunState, Sequence};
+use telemetry::record::{Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use crate::arguments::FileArguments;
@@ -43,6 +43,7 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
         tick: None,
         spans,
         started: BTreeMap::new(),
+        late: 0,
         told: &mut told,
     };
     driver.configure(documents.configuration);
@@ -64,6 +65,7 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
         eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
     }
     driver.finish();
+    counts.late = driver.late;
     counts.facts = driver.evaluator.rack_facts();
     Ok(counts)
 }
@@ -91,6 +93,7 @@ struct Driver<'a> {
     spans: Microseconds,
     /// Racks whose run has begun.
     started: BTreeMap<Name, Name>,
+    late: u64,
     told: &'a mut dyn FnMut(&Effect),
 }
 
@@ -99,6 +102,8 @@ impl Driver<'_> {
         self.sequence += 1;
         self.effects.clear();
         self.evaluator.apply(self.sequence, record, &mut self.effects);
+        let is_late = |fate: &&Fate| matches!(fate, Fate::Stored(Flag::Late));
+        self.late += self.effects.fates.iter().filter(is_late).count() as u64;
         for effect in &self.effects.list {
             (self.told)(effect);
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use telemetry::alert::AlertTransition;
 use telemetry::facts::{RackFacts, RunFacts};
-use telemetry::place::SeriesIdentity;
+use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Configuration, Fate, MaintenanceEvent, PartitionId, Record, RunChange, RunEvent, RunState,
+    Body, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange, RunEvent, RunState,
     SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
 };
 use telemetry::{EventTime, Name};
@@ -30,6 +30,8 @@ pub struct Evaluator {
     partitions: BTreeMap<PartitionId, Partition>,
     runs: Runs,
     ticks: Ticks,
+    /// What was last told of each place, by place and name: workloads, versions.
+    told: BTreeMap<(Place, Name), PlaceEvent>,
     /// The site has changed since series were declared: one that is declared may be known in another partition.
     is_regrouping: bool,
     /// The configuration, parsed.
@@ -68,7 +70,10 @@ impl Evaluator {
                 effects.push(rows::log("override", self.last_tick, given));
             }
             Body::Verdict(verdict) => self.take_verdict(verdict, effects),
-            Body::Event(event) => effects.push(rows::event(event)),
+            Body::Event(event) => {
+                self.told.insert((event.place.clone(), event.name.clone()), event.clone());
+                effects.push(rows::event(event));
+            }
         }
     }
 
@@ -359,6 +364,11 @@ impl Evaluator {
         self.partitions
             .iter()
             .flat_map(|(id, partition)| partition.declarations.iter().map(|declaration| (*id, declaration)))
+    }
+
+    /// The latest event of each place and name, in their order: what an intake need not tell again.
+    pub fn told(&self) -> impl Iterator<Item = &PlaceEvent> {
+        self.told.values()
     }
 
     /// Facts of all racks and loops as of now.

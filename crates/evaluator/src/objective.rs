@@ -331,7 +331,16 @@ pub struct ScaledPairs {
     /// In the order of the policy, lengths rounded down to judged units.
     pub kept: Vec<BurnPair>,
     /// Too short to say anything; named in a note.
-    pub dropped: Vec<BurnPair>,
+    pub dropped: Vec<DroppedPair>,
+}
+
+/// A pair whose short window is too short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedPair {
+    /// As the policy has it: what people know it by.
+    pub written: BurnPair,
+    /// As it would be.
+    pub scaled: BurnPair,
 }
 
 impl BurnRatePolicy {
@@ -347,15 +356,16 @@ impl BurnRatePolicy {
         };
         let in_units = |length: Microseconds| Microseconds(length.0 - length.0.rem_euclid(judged_unit.0));
         let shortest = SHORT_WINDOW_UNITS_MINIMUM * judged_unit.0;
-        let (kept, dropped) = self
-            .pairs
-            .iter()
-            .map(|pair| BurnPair {
-                long: in_units(scaled(pair.long)),
-                short: in_units(scaled(pair.short)),
-                ..*pair
-            })
-            .partition(|pair| shortest <= pair.short.0);
-        ScaledPairs { kept, dropped }
+        let mut pairs = ScaledPairs { kept: Vec::new(), dropped: Vec::new() };
+        for written in &self.pairs {
+            let (long, short) = (in_units(scaled(written.long)), in_units(scaled(written.short)));
+            let scaled = BurnPair { long, short, ..*written };
+            if shortest <= short.0 {
+                pairs.kept.push(scaled);
+            } else {
+                pairs.dropped.push(DroppedPair { written: *written, scaled });
+            }
+        }
+        pairs
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Partition {
     pub alerts: Alerts,
     findings: Findings,
     racks: BTreeMap<Name, RackState>,
+    /// How many racks gates have been told of.
+    racks_told: usize,
     /// Runs that have ended and wait for their last data, by id.
     ending: BTreeMap<Name, EventTime>,
     /// Runs are judged up to here, to the microsecond.
@@ -109,6 +111,7 @@ impl Partition {
             alerts: Alerts::default(),
             findings: Findings::default(),
             racks: BTreeMap::new(),
+            racks_told: 0,
             ending: BTreeMap::new(),
             finished: None,
             residuals: BTreeMap::new(),
@@ -291,6 +294,10 @@ impl Partition {
     pub(crate) fn advance(&mut self, environment: Environment<'_>, effects: &mut Effects) {
         self.follow(environment, effects);
         let Some(watermark) = environment.watermark else { return };
+        if std::mem::replace(&mut self.racks_told, self.racks.len()) != self.racks.len() {
+            // A rack is shown as soon as it is known, as one of which nothing is judged yet.
+            self.publish_all(environment, effects);
+        }
         if self.position.is_none() {
             self.position = self.begin(watermark, environment.runs);
         }

@@ -20,7 +20,7 @@ pub enum SnapshotError {
     /// Written by an engine that this one does not read.
     #[error(
         "the checkpoint has format {found} and this engine reads {FORMAT}: \
-         run `thermogate rebuild --from-history`, or the engine that wrote it"
+         run the version that wrote it, or name another data.folder to begin anew"
     )]
     Format {
         /// The format that was found.
@@ -30,7 +30,7 @@ pub enum SnapshotError {
     #[error("the checkpoint is damaged (its checksum differs): an older one is needed")]
     Checksum,
     /// The checksum holds and the state cannot be read.
-    #[error("the checkpoint cannot be read ({0}): run `thermogate rebuild --from-history`")]
+    #[error("the checkpoint cannot be read ({0}): run the version that wrote it, or name another data.folder to begin anew")]
     Unreadable(String),
 }
 

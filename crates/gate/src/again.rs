@@ -54,13 +54,7 @@ pub fn judge_again(stored_facts_json: &str) -> Result<String, AgainError> {
     Ok(judge_as(&policy.sealed(), &question, &facts, &engine).to_json())
 }
 
-/// Reads JSON with exact numbers. `serde_json` without its feature `float_roundtrip` may read a number one unit in
-/// the last place off, which would change bytes; JSON is YAML, and that reader is exact.
+/// Reads JSON with exact numbers: `serde_json` does so with its feature `float_roundtrip`, which the workspace sets.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, AgainError> {
-    // The text is our own and bounded by the store: no budget against hostile documents.
-    let options = serde_saphyr::options! { budget: None };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let message = error.without_snippet().to_string();
-        AgainError(message.lines().next().unwrap_or_default().to_owned())
-    })
+    serde_json::from_str(text).map_err(|error| AgainError(error.to_string()))
 }

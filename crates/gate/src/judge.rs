@@ -184,6 +184,7 @@ fn never_seen(policy: &Policy, question: &Question, name: &Name) -> RackVerdict 
         first_sample: None,
         last_sample: None,
         objectives: Vec::new(),
+        unseen: Vec::new(),
         findings: Vec::new(),
         coverage: Vec::new(),
         sensors: Vec::new(),

@@ -61,7 +61,8 @@ pub enum FolderError {
     /// An older version wrote it.
     #[error(
         "data folder {} has format {found}, this version reads format {FOLDER_FORMAT}: \
-         run `thermogate rebuild --from-history` on it",
+         run the version that wrote it, or name another data.folder to begin anew; \
+         the tables in `store` stay readable by any engine that reads Delta",
         folder.display()
     )]
     Older {
@@ -329,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(FolderLock::take_or_make(folder.path()).unwrap());
         let cases = [
-            (r#"{"format":0,"engine":"0.0.1"}"#, "run `thermogate rebuild --from-history` on it"),
+            (r#"{"format":0,"engine":"0.0.1"}"#, "name another data.folder to begin anew"),
             (r#"{"format":9,"engine":"7.0.0"}"#, "written by thermogate 7.0.0"),
             (r#"{"format""#, "restore it from a copy of the folder"),
         ];

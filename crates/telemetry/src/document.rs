@@ -82,10 +82,15 @@ fn explain(message: &str) -> String {
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.7;
     known
-        .map(|word| (strsim::osa_distance(wrong, word) == 1, strsim::jaro_winkler(wrong, word), word))
+        .map(|word| (is_slip(wrong, word), strsim::jaro_winkler(wrong, word), word))
         .filter(|(slip, likeness, _)| *slip || *likeness >= ALIKE)
         .max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))
         .map(|(_, _, word)| word)
+}
+
+/// Whether a letter is missing, too many, wrong or changed over. In two letters that would be half of the word.
+fn is_slip(wrong: &str, word: &str) -> bool {
+    wrong.chars().count() > 2 && strsim::osa_distance(wrong, word) == 1
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct RackFacts {
     pub last_sample: Option<EventTime>,
     /// The objectives of the rack and of its loop, in order of (name, place, scope).
     pub objectives: Vec<ObjectiveStatus>,
+    /// The objectives in force that have no status here, in order of their names: none of their signals ever came.
+    pub unseen: Vec<UnseenObjective>,
     /// Findings that have not ended, in order of (onset, detector, place).
     pub findings: Vec<Finding>,
     /// How much of each signal's time is known, in order of (signal, place, sensor).
@@ -282,6 +284,23 @@ pub struct ObjectiveStatus {
     pub worst: Option<Observation>,
     /// Whose doing it is when it is not ok.
     pub cause: Cause,
+}
+
+/// What an objective asks where none of its signals ever came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnseenObjective {
+    /// Its name.
+    pub objective: Name,
+    /// Signal or expression, as written.
+    pub signal: Name,
+    /// Its unit, a UCUM symbol.
+    pub unit: Name,
+    /// How the value would be compared.
+    pub comparison: Comparison,
+    /// With what.
+    pub threshold: f64,
+    /// `28d` or `run`.
+    pub window: Name,
 }
 
 /// A pair of burn-rate windows.

@@ -121,6 +121,12 @@ fn an_address_that_is_none_is_refused_at_the_start() {
             "--set",
             "listen.http=127.0.0.1:0",
             "--set",
+            "listen.grpc=127.0.0.1:0",
+            "--set",
+            "listen.otlp_grpc=127.0.0.1:0",
+            "--set",
+            "listen.otlp_http=127.0.0.1:0",
+            "--set",
             &format!("alerts.alertmanagers={address}"),
         ]);
         assert!(finished.code == 2 && finished.stderr.contains(says), "{finished:?}");

@@ -258,7 +258,8 @@ impl Printer {
             }
             Self::Text(finals) => {
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "{} rows read, {} unreadable", counts.rows, counts.unreadable_rows)?;
+                let late = if counts.late == 0 { String::new() } else { format!(", {} readings late: stored, not judged", counts.late) };
+                writeln!(out, "{} rows read, {} unreadable{late}", counts.rows, counts.unreadable_rows)?;
                 let header = ["objective", "group", "state", "good", "bad", "unknown", "episodes", "longest", "coverage", "budget left"];
                 writeln!(out, "{}", drawn(&header, finals.into_iter()))?;
                 for verdict in verdicts {

@@ -64,8 +64,8 @@ fn burn_rates(objective: &Objective, promise: &TimeInBounds, findings: &mut Find
             "policy {:?}, {}: its short window of {} holds fewer than 3 judged units of {}, so one unit decides; \
              lengthen the window or shorten the units",
             burn.name,
-            named(pair),
-            pair.short,
+            named(&pair.scaled),
+            pair.scaled.short,
             objective.judged_unit
         ));
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use telemetry::facts::{
-    Coverage, Finding, ObjectiveStatus, Observation, Outcome, RackFacts, RunFacts, SensorTrust, Trust,
+    Coverage, Finding, ObjectiveStatus, Observation, Outcome, RackFacts, RunFacts, Scope, SensorTrust, Trust,
+    UnseenObjective,
 };
 use telemetry::place::Place;
 use telemetry::{EventTime, Name};
@@ -13,7 +14,7 @@ use super::{Environment, Partition};
 use crate::detectors::{DETECTORS, Rule};
 use crate::effect::{Effect, Effects};
 use crate::group::Group;
-use crate::objective::{Objective, Promise};
+use crate::objective::{AppliesTo, Objective, Promise};
 use crate::rack::RackState;
 use crate::run::Run;
 use crate::series::Series;
@@ -80,11 +81,12 @@ impl Partition {
         };
         let position = self.position.unwrap_or(EventTime::MINIMUM);
         let of_loop = Place { rack: None, ..place.clone() };
+        let declared = match rack {
+            Some((_, state)) => state.declared,
+            None => self.declarations.iter().any(|declaration| declaration.declared),
+        };
         RackFacts {
-            declared: match rack {
-                Some((_, state)) => state.declared,
-                None => self.declarations.iter().any(|declaration| declaration.declared),
-            },
+            declared,
             configuration: environment.in_force.hash.clone(),
             sequence: environment.sequence,
             // Slices that are still open are no part of these facts.
@@ -95,6 +97,7 @@ impl Partition {
                 .unwrap_or(EventTime::MINIMUM),
             first_sample: numbers().filter_map(|series| series.first).min(),
             last_sample: numbers().filter_map(Series::newest).max(),
+            unseen: unseen(declared, &objectives, environment),
             objectives,
             findings: self.findings_of(name),
             coverage: self.coverage(series),
@@ -222,4 +225,37 @@ impl Partition {
         }
         sensors
     }
+}
+
+/// The objectives that are about such a rack and have no status among these.
+fn unseen(
+    declared: bool,
+    statuses: &[ObjectiveStatus],
+    environment: Environment<'_>,
+) -> Vec<UnseenObjective> {
+    let is_asked = |objective: &&Objective| match objective.applies_to {
+        AppliesTo::All => true,
+        AppliesTo::Declared => declared,
+        AppliesTo::Undeclared => !declared,
+    };
+    // Statuses are in order of their objectives' names.
+    let is_unseen = |objective: &&Objective| {
+        statuses.binary_search_by(|status| status.objective.cmp(&objective.name)).is_err()
+    };
+    let objectives = environment.in_force.objectives.iter().filter(is_asked).filter(is_unseen);
+    let mut unseen: Vec<UnseenObjective> = objectives
+        .map(|objective| UnseenObjective {
+            objective: objective.name.clone(),
+            signal: objective.signal_text.clone(),
+            unit: objective.unit.clone(),
+            comparison: objective.comparison,
+            threshold: objective.threshold,
+            window: match objective.scope {
+                Scope::Rolling => objective.window.to_string().into(),
+                Scope::Run => "run".into(),
+            },
+        })
+        .collect();
+    unseen.sort_by(|one, other| one.objective.cmp(&other.objective));
+    unseen
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use evaluator::{Effect, Effects, Evaluator, StatusRow};
 use telemetry::facts::{Ask, Comparison, Need, ObjectiveStatus, Outcome, PowerLimit, RackFacts, Scope};
-use telemetry::record::{Body, Document, Fate, Feed, Flag, Record};
+use telemetry::place::Place;
+use telemetry::record::{Body, Document, Fate, Feed, Flag, PlaceEvent, Record};
 use telemetry::table::{Cell, Table};
 use telemetry::{EventTime, Microseconds};
 
@@ -297,4 +298,30 @@ fn the_watermark_is_the_last_tick_less_the_lateness_and_never_goes_back() {
     }
     assert_eq!(evaluator.watermark(), Some(at(50) - LATENESS));
     assert_eq!(evaluator.last_tick(), Some(EventTime::from_unix_micros(at(50).unix_micros())));
+}
+
+#[test]
+fn what_was_last_told_of_a_place_is_known_after_a_restart() {
+    let place = Place { site: "s".into(), rack: Some("r1".into()), ..Place::default() };
+    let told = |seconds, old: &str, new: &str| PlaceEvent {
+        place: place.clone(),
+        time: at(seconds),
+        name: "image".into(),
+        old: old.into(),
+        new: new.into(),
+        source_name: "test".into(),
+    };
+    let mut story = Story::with(&[supply("lte 45")]);
+    let partition = story.records[0].partition;
+    for event in [told(0, "", "a"), told(60, "a", "b")] {
+        story.records.push(Record { partition, body: Body::Event(event) });
+    }
+    let (mut evaluator, mut effects) = (Evaluator::new(), Effects::default());
+    for (sequence, record) in (1..).zip(&story.records) {
+        evaluator.apply(sequence, record, &mut effects);
+    }
+    let restored = Evaluator::restore(&evaluator.snapshot()).unwrap();
+    assert_eq!(restored.told().collect::<Vec<_>>(), [&told(60, "a", "b")]);
+    let rows = effects.list.iter().filter(|effect| effect.row().is_some_and(|row| row.table == Table::Events));
+    assert_eq!(rows.count(), 2);
 }

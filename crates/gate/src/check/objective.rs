@@ -38,11 +38,26 @@ pub fn missing(check: &Check, subject: &Subject, objective: &Name) -> Option<Dra
     {
         return None;
     }
-    let window = if subject.run().is_some() { "run" } else { "rolling" };
-    let said = format!("{said}, on {}", words::place(&subject.facts.place));
-    Some(
-        Draft::new(check, objective.clone(), &subject.facts.place, window).says(Found::Unknown(reason), said),
-    )
+    let place = &subject.facts.place;
+    let of_run = subject.run().map(|_| Name::from("run"));
+    let unseen = subject.facts.unseen.iter().find(|unseen| unseen.objective == *objective);
+    let Some(unseen) = unseen.filter(|_| reason == UnknownReason::NeverSeen) else {
+        let window = of_run.unwrap_or_else(|| "rolling".into());
+        let said = format!("{said}, on {}", words::place(place));
+        return Some(Draft::new(check, objective.clone(), place, window).says(Found::Unknown(reason), said));
+    };
+    let said = format!(
+        "{objective}: {} was never seen on {} (misspelt, renamed or not exported), {} {} is asked",
+        unseen.signal,
+        words::place(place),
+        unseen.comparison.sign(),
+        words::quantity(unseen.threshold, &unseen.unit)
+    );
+    let window = of_run.unwrap_or_else(|| unseen.window.clone());
+    let draft = Draft::new(check, unseen.signal.clone(), place, window)
+        .compares(None, unseen.comparison, unseen.threshold, &unseen.unit)
+        .says(Found::Unknown(reason), said);
+    Some(draft)
 }
 
 /// The objective's own promise.

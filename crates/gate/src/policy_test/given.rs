@@ -169,6 +169,7 @@ impl Given {
             None => None,
         };
         let builder = Builder { given: self, place: &place, run: run.as_ref(), first_sample };
+        let (objectives, unseen) = builder.objectives(policy)?;
         let facts = RackFacts {
             place: place.clone(),
             declared: !self.undeclared,
@@ -177,7 +178,8 @@ impl Given {
             watermark: WATERMARK,
             first_sample: Some(first_sample),
             last_sample: Some(WATERMARK),
-            objectives: builder.objectives(policy)?,
+            objectives,
+            unseen,
             findings: self.findings.iter().map(|given| builder.finding(given)).collect(),
             coverage: builder.coverage(policy),
             sensors: self.distrusted.iter().map(|signal| builder.distrusted(signal)).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use telemetry::facts::{
     Ask, BurnStatus, Cause, Comparison, Coverage, EventRateStatus, Finding, Measure, Need, ObjectiveKind,
     ObjectiveStatus, Observation, Outcome, PowerLimit, Recovery, RecoverySignal, RunFacts, Scope,
-    SensorTrust, TimeByState, TrendStatus, Trust, UnknownReason,
+    SensorTrust, TimeByState, TrendStatus, Trust, UnknownReason, UnseenObjective,
 };
 use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Microseconds, Name};
@@ -37,7 +37,11 @@ impl Builder<'_> {
         (start, (end - start).max(Microseconds::ZERO))
     }
 
-    pub fn objectives(&self, policy: &Policy) -> Result<Vec<ObjectiveStatus>, String> {
+    /// The statuses of the policy's objectives, and what those ask that never came.
+    pub fn objectives(
+        &self,
+        policy: &Policy,
+    ) -> Result<(Vec<ObjectiveStatus>, Vec<UnseenObjective>), String> {
         let mut kinds: BTreeMap<Name, (ObjectiveKind, Option<Need>)> = BTreeMap::new();
         for check in &policy.checks {
             match &check.kind {
@@ -61,11 +65,23 @@ impl Builder<'_> {
                 | CheckKind::Recovered { .. } => {}
             }
         }
-        kinds
-            .into_iter()
-            .filter(|(name, _)| !self.is_missing(name))
-            .map(|(name, (kind, inline))| self.status(&name, kind, inline.as_ref()))
-            .collect()
+        let (mut statuses, mut unseen) = (Vec::new(), Vec::new());
+        for (name, (kind, inline)) in kinds {
+            let status = self.status(&name, kind, inline.as_ref())?;
+            if self.is_missing(&name) {
+                unseen.push(UnseenObjective {
+                    objective: name,
+                    signal: status.signal,
+                    unit: status.unit,
+                    comparison: status.comparison,
+                    threshold: status.threshold,
+                    window: status.window,
+                });
+            } else {
+                statuses.push(status);
+            }
+        }
+        Ok((statuses, unseen))
     }
 
     fn status(

@@ -160,7 +160,12 @@ fn a_signal_that_never_came_is_inconclusive_with_its_name() {
     for check in ["renamed", "coverage"] {
         assert_eq!(row(&found, check).unknown_reason, Some(UnknownReason::NeverSeen));
     }
-    assert!(row(&found, "renamed").reason.contains("\"renamed\""));
+    let renamed = row(&found, "renamed");
+    assert_eq!(
+        renamed.reason,
+        "renamed: renamed was never seen on rack r1 (misspelt, renamed or not exported), <= 10 K is asked"
+    );
+    assert_eq!((renamed.observed, renamed.threshold), (None, Some(10.0)));
     assert!(row(&found, "coverage").reason.contains("pump_speed was never seen"));
 }
 

@@ -48,8 +48,8 @@ pub enum LogError {
     },
     /// The operator's: what is on the disk cannot be what was written.
     #[error(
-        "the log in {} is damaged before its end ({what}): restore the folder from a copy, or move it away and \
-         start from the history with `thermogate rebuild --from-history`",
+        "the log in {} is damaged before its end ({what}): restore the folder from a copy, or name another \
+         data.folder to begin anew; the tables in `store` stay readable by any engine that reads Delta",
         folder.display()
     )]
     Damaged {

@@ -103,6 +103,21 @@ async fn a_late_reading_that_came_before_is_shown_once_from_memory_files_and_bot
     assert_eq!(number(&history, "SELECT count(*) FROM samples_as_stored").await, 14.0);
 }
 
+/// A sender whose clock is ahead sends again: at once, and once its time has come.
+#[tokio::test]
+async fn a_reading_from_the_future_that_comes_again_is_shown_once() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for (sequence, flag) in [(1, Flag::Future), (2, Flag::Future), (3, Flag::Ok), (4, Flag::Late)] {
+        history.append_samples(sequence, PartitionId::FIRST, &readings(2, 10), &[Fate::Stored(flag); 2]);
+        assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0, "after {flag:?}");
+        assert_eq!(number(&history, "SELECT max(seq) FROM samples").await, 1.0, "the first stays");
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0, "in files");
+    assert_eq!(number(&history, "SELECT count(*) FROM samples_as_stored").await, 8.0);
+}
+
 #[tokio::test]
 async fn a_store_that_is_opened_again_skips_what_it_holds() {
     let (_folder, path) = folder();
