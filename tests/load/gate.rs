@@ -58,7 +58,8 @@ pub fn ask(asking: &Asking, stop: &AtomicBool) -> Result<Asked, String> {
         }
         let answer = connection.post(body.as_bytes())?;
         asked.latencies.add(started.elapsed().saturating_sub(due));
-        let verdict = answer.text.split("\"verdict\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        let parsed = serde_json::from_str::<serde_json::Value>(&answer.text).ok();
+        let verdict = parsed.as_ref().and_then(|answer| answer["verdict"].as_str());
         let verdict = verdict.map_or_else(|| format!("status {}", answer.status), str::to_owned);
         *asked.verdicts.entry(verdict).or_default() += 1;
     }

@@ -187,7 +187,7 @@ pub struct Connection {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Its beginning.
+    /// Its body.
     pub text: String,
 }
 
@@ -229,7 +229,7 @@ impl Connection {
             }
         }
         let status = headers.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let text = String::from_utf8_lossy(&self.buffer[..whole.min(600)]).into_owned();
+        let text = String::from_utf8_lossy(&self.buffer[end..whole]).into_owned();
         if headers.contains("connection: close") {
             self.stream = connect(&self.address)?;
         }

@@ -1,6 +1,6 @@
 //! What everybody may look at without waiting for the evaluator: facts, alerts, runs, and how far it has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
 
 use telemetry::alert::{AlertState, AlertTransition};
@@ -29,10 +29,48 @@ pub struct Board {
     progress: watch::Sender<Progress>,
 }
 
+/// Recent verdicts; older ones are in the history.
 #[derive(Default)]
 struct Verdicts {
     by_evaluation: BTreeMap<Name, Arc<VerdictRecord>>,
-    by_request: BTreeMap<String, Arc<VerdictRecord>>,
+    /// Evaluations by request id.
+    by_request: BTreeMap<String, Name>,
+    /// Evaluations with their request ids, the oldest first.
+    order: VecDeque<(Name, Option<String>)>,
+    /// Of answers and facts.
+    bytes: usize,
+}
+
+impl Verdicts {
+    /// Answers and facts that are remembered: of a rack of 300 series a verdict has some 100 kB.
+    const BYTES_MAX: usize = 64 << 20;
+
+    fn note(&mut self, verdict: &Arc<VerdictRecord>) {
+        let id = &verdict.evaluation;
+        if self.by_evaluation.contains_key(id) {
+            return;
+        }
+        let request = request_id(&verdict.facts);
+        if let Some(request) = &request {
+            self.by_request.insert(request.clone(), id.clone());
+        }
+        self.by_evaluation.insert(id.clone(), verdict.clone());
+        self.order.push_back((id.clone(), request));
+        self.bytes += size(verdict);
+        while Self::BYTES_MAX < self.bytes && 1 < self.order.len() {
+            let Some((oldest, request)) = self.order.pop_front() else { return };
+            if let Some(gone) = self.by_evaluation.remove(&oldest) {
+                self.bytes -= size(&gone);
+            }
+            if let Some(request) = request.filter(|request| self.by_request.get(request) == Some(&oldest)) {
+                self.by_request.remove(&request);
+            }
+        }
+    }
+}
+
+fn size(verdict: &VerdictRecord) -> usize {
+    verdict.answer.len() + verdict.facts.len()
 }
 
 impl Default for Board {
@@ -100,16 +138,7 @@ impl Board {
 
     /// Notes a verdict, so that it is found before the history shows it, and by its request id.
     pub fn note_verdict(&self, verdict: &Arc<VerdictRecord>) {
-        /// Verdicts that are remembered here; older ones are in the history.
-        const REMEMBERED: usize = 20_000;
-        let mut verdicts = self.verdicts.write().expect("no panic under this lock");
-        if verdicts.by_evaluation.len() >= REMEMBERED {
-            *verdicts = Verdicts::default();
-        }
-        if let Some(request_id) = request_id(&verdict.facts) {
-            verdicts.by_request.insert(request_id, verdict.clone());
-        }
-        verdicts.by_evaluation.insert(verdict.evaluation.clone(), verdict.clone());
+        self.verdicts.write().expect("no panic under this lock").note(verdict);
     }
 
     /// A recent verdict by its evaluation id.
@@ -117,8 +146,8 @@ impl Board {
         self.verdicts.read().expect("no panic under this lock").by_evaluation.get(evaluation).cloned()
     }
 
-    /// The verdict that answered this request id.
-    pub fn verdict_of_request(&self, request_id: &str) -> Option<Arc<VerdictRecord>> {
+    /// The evaluation that answered this request id.
+    pub fn verdict_of_request(&self, request_id: &str) -> Option<Name> {
         self.verdicts.read().expect("no panic under this lock").by_request.get(request_id).cloned()
     }
 

@@ -8,6 +8,7 @@ use gate::{Policy, Question, Verdict, VerdictKind};
 use telemetry::facts::RackFacts;
 use telemetry::record::{Document, VerdictRecord};
 use telemetry::{EventTime, Name, canonical_json};
+use tokio::runtime::Handle;
 
 use crate::lookup::{Lookup, StoredEvaluation};
 use crate::metrics::{Id, Metrics};
@@ -31,8 +32,9 @@ pub struct Asked {
     pub not_before: Option<EventTime>,
 }
 
-/// Answers gate questions.
+/// Answers gate questions, on threads of their own.
 pub struct Gates {
+    threads: Handle,
     pipeline: Arc<Pipeline>,
     control: Arc<Control>,
     lookup: Lookup,
@@ -44,22 +46,28 @@ pub struct Gates {
 
 impl Gates {
     /// With these policies in force.
-    pub fn new(pipeline: Arc<Pipeline>, control: Arc<Control>, lookup: Lookup, policies: Vec<Policy>) -> Self {
+    pub fn new(threads: Handle, pipeline: Arc<Pipeline>, control: Arc<Control>, lookup: Lookup, policies: Vec<Policy>) -> Self {
         let metrics = pipeline.metrics.clone();
         let policies = policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-        Self { pipeline, control, lookup, policies: RwLock::new(policies), first_asked: Mutex::default(), metrics }
+        Self { threads, pipeline, control, lookup, policies: RwLock::new(policies), first_asked: Mutex::default(), metrics }
     }
 
     /// Judges now, writes the verdict down, and gives it.
     ///
     /// # Errors
     /// [`ControlError`]: a verdict of any kind is none.
-    pub async fn evaluate(&self, asked: &Asked) -> Result<Verdict, ControlError> {
+    pub async fn evaluate(self: &Arc<Self>, asked: &Asked) -> Result<Verdict, ControlError> {
+        let (gates, asked) = (self.clone(), asked.clone());
+        let judged = self.threads.spawn(async move { gates.judge_and_record(&asked).await }).await;
+        judged.map_err(|error| ControlError::Internal { message: format!("the gate's thread ended: {error}") })?
+    }
+
+    async fn judge_and_record(&self, asked: &Asked) -> Result<Verdict, ControlError> {
         let started = Instant::now();
         if !asked.request_id.is_empty()
             && let Some(known) = self.pipeline.board.verdict_of_request(&asked.request_id)
         {
-            return Verdict::from_json(&known.answer).map_err(|error| ControlError::Internal { message: error.to_string() });
+            return Ok(self.stored(&known).await?.verdict);
         }
         let policy = self.policy(asked)?;
         let question = self.question(asked, &policy).await?;
@@ -76,7 +84,7 @@ impl Gates {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn wait(&self, asked: &Asked, patience: Duration, mut told: impl FnMut(&Verdict)) -> Result<Verdict, ControlError> {
+    pub async fn wait(self: &Arc<Self>, asked: &Asked, patience: Duration, mut told: impl FnMut(&Verdict)) -> Result<Verdict, ControlError> {
         let mut verdict = self.evaluate(asked).await?;
         told(&verdict);
         let ends = tokio::time::Instant::now() + patience;

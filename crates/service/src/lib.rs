@@ -23,6 +23,7 @@ pub mod metrics; // the service's own metrics
 pub mod net; // ports
 pub mod offline; // a data folder without a service
 pub mod shared; // what the servers share
+pub mod threads; // threads for one kind of work
 
 use history::HistorySettings;
 use history::query::Limits;

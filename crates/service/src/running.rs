@@ -34,6 +34,7 @@ use crate::pipeline::{Pipeline, Start};
 use crate::settings::{AlertSettings, Clock, Settings};
 use crate::shared::Shared;
 use crate::tell::Tell;
+use crate::threads::Threads;
 use crate::{grpc, http};
 
 /// Why a service does not start.
@@ -92,12 +93,18 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
+    /// Of gates, and of the store.
+    _threads_of_their_own: [Threads; 2],
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
 
 /// Synced groups that may wait for the evaluator; beyond, the log waits and senders are told to come again.
 const SYNCED_GROUPS: usize = 32;
+/// Threads that judge gate questions: a verdict takes some two milliseconds.
+const GATE_THREADS: usize = 1;
+/// Threads that write and merge files: one writes while another merges.
+const STORE_THREADS: usize = 2;
 
 impl Running {
     /// Starts everything, or nothing.
@@ -164,7 +171,11 @@ impl Running {
         let evaluating = Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
         let committer =
             Committer { history: history.clone(), log, checkpoints, work: work_out, metrics: metrics.clone() };
-        let committer = tokio::spawn(committer.run());
+        let own = |name, count| {
+            Threads::start(name, count).map_err(|error| StartError::System(format!("no threads for the {name}: {error}")))
+        };
+        let (gate_threads, store_threads) = (own("gate", GATE_THREADS)?, own("store", STORE_THREADS)?);
+        let committer = store_threads.handle().spawn(committer.run());
         let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
             front,
@@ -186,7 +197,7 @@ impl Running {
         let lookup = Lookup::new(queries.clone(), board);
         lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
-        let gates = Gates::new(pipeline.clone(), control.clone(), lookup.clone(), policies);
+        let gates = Arc::new(Gates::new(gate_threads.handle().clone(), pipeline.clone(), control.clone(), lookup.clone(), policies));
         let shared =
             Arc::new(Shared { pipeline: pipeline.clone(), control, gates, lookup, queries, ready: AtomicBool::new(true) });
         let (stop, stopping) = watch::channel(false);
@@ -215,7 +226,7 @@ impl Running {
             })
             .collect();
         let mut background = vec![
-            tokio::spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
+            store_threads.handle().spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
         if settings.clock.kind == Clock::Wall {
@@ -236,6 +247,7 @@ impl Running {
             background,
             threads,
             committer,
+            _threads_of_their_own: [gate_threads, store_threads],
             pipeline,
             _lock: lock,
         })

@@ -19,7 +19,7 @@ pub struct Shared {
     /// Runs, maintenance, overrides.
     pub control: Arc<Control>,
     /// Verdicts.
-    pub gates: Gates,
+    pub gates: Arc<Gates>,
     /// What the history remembers.
     pub lookup: Lookup,
     /// SQL.
