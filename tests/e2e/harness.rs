@@ -324,10 +324,3 @@ fn missing<T>(what: &str) -> Option<T> {
     }
     None
 }
-
-/// Reads a stream to its end as text.
-pub fn read_all(mut stream: impl Read) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("text");
-    text
-}

@@ -93,8 +93,7 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
-    /// Of gates, and of the store.
-    _threads_of_their_own: [Threads; 2],
+    _gate_threads: Threads,
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
@@ -103,8 +102,6 @@ pub struct Running {
 const SYNCED_GROUPS: usize = 32;
 /// Threads that judge gate questions: a verdict takes some two milliseconds.
 const GATE_THREADS: usize = 1;
-/// Threads that write and merge files: one writes while another merges.
-const STORE_THREADS: usize = 2;
 
 impl Running {
     /// Starts everything, or nothing.
@@ -171,11 +168,9 @@ impl Running {
         let evaluating = Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
         let committer =
             Committer { history: history.clone(), log, checkpoints, work: work_out, metrics: metrics.clone() };
-        let own = |name, count| {
-            Threads::start(name, count).map_err(|error| StartError::System(format!("no threads for the {name}: {error}")))
-        };
-        let (gate_threads, store_threads) = (own("gate", GATE_THREADS)?, own("store", STORE_THREADS)?);
-        let committer = store_threads.handle().spawn(committer.run());
+        let gate_threads = Threads::start("gate", GATE_THREADS)
+            .map_err(|error| StartError::System(format!("no threads for gates: {error}")))?;
+        let committer = tokio::spawn(committer.run());
         let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
             front,
@@ -226,7 +221,7 @@ impl Running {
             })
             .collect();
         let mut background = vec![
-            store_threads.handle().spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
+            tokio::spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
         if settings.clock.kind == Clock::Wall {
@@ -247,7 +242,7 @@ impl Running {
             background,
             threads,
             committer,
-            _threads_of_their_own: [gate_threads, store_threads],
+            _gate_threads: gate_threads,
             pipeline,
             _lock: lock,
         })

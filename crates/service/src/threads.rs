@@ -1,5 +1,5 @@
-//! Threads for one kind of work, so that the system shares the cores between kinds: a flush to the store or a burst of
-//! telemetry keeps no gate waiting.
+//! Threads for one kind of work, so that the system shares the cores between kinds: a burst of telemetry keeps no gate
+//! waiting.
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
