@@ -319,8 +319,10 @@ fn missing<T>(what: &str) -> Option<T> {
     if let Some(path) = std::env::var_os("SKIPPED_TESTS") {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{test}: {what}\n").as_bytes()))
-            .expect("the file that tests/run names can be written");
+        file.and_then(|mut file| {
+            std::io::Write::write_all(&mut file, format!("{test}: {what}\n").as_bytes())
+        })
+        .expect("the file that tests/run names can be written");
     }
     None
 }

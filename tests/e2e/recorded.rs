@@ -188,10 +188,8 @@ fn the_heat_balance_of_a_recorded_row_of_racks_closes_with_water() {
     // 145 series have values; set points are series of their own and enter no mean.
     let series = sql(
         &data,
-        &[
-            "select count(distinct name) as n from \
-             (select concat_ws('|', \"loop\", rack, node, device, signal, sensor) as name from samples)",
-        ],
+        &["select count(distinct name) as n from \
+             (select concat_ws('|', \"loop\", rack, node, device, signal, sensor) as name from samples)"],
     );
     assert_eq!(series[0]["n"], 145, "{series:?}");
 }
@@ -279,10 +277,8 @@ fn coverage_and_staleness_of_recorded_nodes_are_as_counted() {
 
     let figures = sql(
         &data,
-        &[
-            "select signal, min(value) as least, max(value) as most, avg(value) as mean, \
-             count(*) filter (where value >= 24) as high from samples group by signal order by signal",
-        ],
+        &["select signal, min(value) as least, max(value) as most, avg(value) as mean, \
+             count(*) filter (where value >= 24) as high from samples group by signal order by signal"],
     );
     let of = |signal: &str, column: &str| {
         figures.iter().find(|row| row["signal"] == signal).unwrap_or_else(|| panic!("no {signal}"))[column]

@@ -83,7 +83,10 @@ fn a_rack_has_one_run_at_a_time_and_a_second_start_names_the_first() {
     assert!(markers.iter().any(|marker| marker["text"] == "burst of load"), "{markers:?}");
     // Burn windows that 40 minutes are too short for are named as the policy has them.
     let note = markers[0]["text"].as_str().expect("text");
-    assert!(note.contains("too short for this run, not judged: ") && note.contains("coolant-dt 1h/5m"), "{note}");
+    assert!(
+        note.contains("too short for this run, not judged: ") && note.contains("coolant-dt 1h/5m"),
+        "{note}"
+    );
 }
 
 #[test]

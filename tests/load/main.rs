@@ -193,7 +193,8 @@ fn send(payloads: Payloads, how: &How) -> Result<(), String> {
         let asked = asking.map(|asking| scope.spawn(move || gate::ask(&asking, stop)));
         let sent = send::send(payloads, &target, how.connections, how.rate, how.lockstep);
         stop.store(true, Relaxed);
-        let asked = asked.map(|asked| asked.join().unwrap_or_else(|_| Err("the asking thread ended".to_owned())));
+        let asked =
+            asked.map(|asked| asked.join().unwrap_or_else(|_| Err("the asking thread ended".to_owned())));
         (sent, asked)
     });
     let sent = sent?;

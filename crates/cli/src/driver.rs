@@ -93,6 +93,7 @@ struct Driver<'a> {
     spans: Microseconds,
     /// Racks whose run has begun.
     started: BTreeMap<Name, Name>,
+    /// Readings that came too late to be judged.
     late: u64,
     told: &'a mut dyn FnMut(&Effect),
 }

@@ -106,7 +106,11 @@ impl Budget {
                 let unit = objective.judged_unit;
                 (
                     pairs.kept.iter().map(|pair| PairOfWindows::new(pair, unit)).collect(),
-                    pairs.dropped.iter().map(|pair| format!("{}/{}", pair.written.long, pair.written.short)).collect(),
+                    pairs
+                        .dropped
+                        .iter()
+                        .map(|pair| format!("{}/{}", pair.written.long, pair.written.short))
+                        .collect(),
                 )
             }
             Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) => (Vec::new(), Vec::new()),

@@ -8,8 +8,8 @@ use telemetry::alert::AlertTransition;
 use telemetry::facts::{RackFacts, RunFacts};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange, RunEvent, RunState,
-    SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
+    Body, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange, RunEvent,
+    RunState, SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
 };
 use telemetry::{EventTime, Name};
 

@@ -30,7 +30,9 @@ pub enum SnapshotError {
     #[error("the checkpoint is damaged (its checksum differs): an older one is needed")]
     Checksum,
     /// The checksum holds and the state cannot be read.
-    #[error("the checkpoint cannot be read ({0}): run the version that wrote it, or name another data.folder to begin anew")]
+    #[error(
+        "the checkpoint cannot be read ({0}): run the version that wrote it, or name another data.folder to begin anew"
+    )]
     Unreadable(String),
 }
 

@@ -164,7 +164,9 @@ impl FolderLock {
     /// [`FolderError`] says who has it, or what it is.
     pub fn take_for_reading(folder: &Path) -> Result<Self, FolderError> {
         match Self::take(folder) {
-            Err(FolderError::Unusable { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            Err(FolderError::Unusable { source, .. })
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
                 Self::share(folder)
             }
             taken => taken,
@@ -172,7 +174,8 @@ impl FolderLock {
     }
 
     fn share(folder: &Path) -> Result<Self, FolderError> {
-        let file = File::open(folder.join(LOCK_FILE)).map_err(|source| unusable("read the lock", folder, source))?;
+        let file =
+            File::open(folder.join(LOCK_FILE)).map_err(|source| unusable("read the lock", folder, source))?;
         match file.try_lock_shared() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), file }),
             Err(TryLockError::WouldBlock) => {

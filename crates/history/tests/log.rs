@@ -291,7 +291,8 @@ fn damage_before_the_end_is_reported_and_never_skipped() {
         RaftLog::open(folder.path(), &small_files(), Floors::new()).err().expect("the damage is noticed");
     let message = error.to_string();
     assert!(
-        message.contains("is damaged before its end") && message.contains("name another data.folder to begin anew"),
+        message.contains("is damaged before its end")
+            && message.contains("name another data.folder to begin anew"),
         "{message}"
     );
 }

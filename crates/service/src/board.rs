@@ -33,38 +33,37 @@ pub struct Board {
 #[derive(Default)]
 struct Verdicts {
     by_evaluation: BTreeMap<Name, Arc<VerdictRecord>>,
-    /// Evaluations by request id.
-    by_request: BTreeMap<String, Name>,
-    /// Evaluations with their request ids, the oldest first.
-    order: VecDeque<(Name, Option<String>)>,
-    /// Of answers and facts.
+    /// The same, the oldest first.
+    order: VecDeque<Name>,
+    /// Of their answers and facts.
     bytes: usize,
+    /// Evaluations by request id: they outlive their texts here.
+    by_request: BTreeMap<String, Name>,
 }
 
 impl Verdicts {
-    /// Answers and facts that are remembered: of a rack of 300 series a verdict has some 100 kB.
+    /// Answers and facts that are remembered.
     const BYTES_MAX: usize = 64 << 20;
+    /// Request ids that are remembered; beyond, a request that comes again is judged again.
+    const REQUESTS_MAX: usize = 100_000;
 
     fn note(&mut self, verdict: &Arc<VerdictRecord>) {
         let id = &verdict.evaluation;
         if self.by_evaluation.contains_key(id) {
             return;
         }
-        let request = request_id(&verdict.facts);
-        if let Some(request) = &request {
-            self.by_request.insert(request.clone(), id.clone());
+        if let Some(request) = request_id(&verdict.facts) {
+            if self.by_request.len() >= Self::REQUESTS_MAX {
+                self.by_request.clear();
+            }
+            self.by_request.insert(request, id.clone());
         }
         self.by_evaluation.insert(id.clone(), verdict.clone());
-        self.order.push_back((id.clone(), request));
+        self.order.push_back(id.clone());
         self.bytes += size(verdict);
         while Self::BYTES_MAX < self.bytes && 1 < self.order.len() {
-            let Some((oldest, request)) = self.order.pop_front() else { return };
-            if let Some(gone) = self.by_evaluation.remove(&oldest) {
-                self.bytes -= size(&gone);
-            }
-            if let Some(request) = request.filter(|request| self.by_request.get(request) == Some(&oldest)) {
-                self.by_request.remove(&request);
-            }
+            let oldest = self.order.pop_front().and_then(|oldest| self.by_evaluation.remove(&oldest));
+            self.bytes -= oldest.map_or(0, |oldest| size(&oldest));
         }
     }
 }
@@ -191,4 +190,41 @@ fn request_id(facts: &str) -> Option<String> {
     // All else is passed over without being built: the evaluator's thread waits meanwhile.
     let Facts { question } = serde_json::from_str(facts).ok()?;
     Some(question.request_id).filter(|id| !id.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(number: usize, bytes: usize) -> Arc<VerdictRecord> {
+        let facts = format!(r#"{{"facts":["{}"],"question":{{"request_id":"request-{number}"}}}}"#, "x".repeat(bytes));
+        Arc::new(VerdictRecord {
+            evaluation: format!("evaluation-{number}").into(),
+            policy: "default".into(),
+            policy_hash: "".into(),
+            racks: Vec::new(),
+            run: None,
+            verdict: "PASS".into(),
+            answer: String::new(),
+            facts,
+            watermark: EventTime::MINIMUM,
+            wait_until: None,
+            time: EventTime::MINIMUM,
+            engine: "".into(),
+        })
+    }
+
+    #[test]
+    fn the_oldest_texts_are_forgotten_and_no_request_is() {
+        let board = Board::default();
+        for number in 0..5 {
+            board.note_verdict(&verdict(number, Verdicts::BYTES_MAX / 3));
+        }
+        let known: Vec<usize> = (0..5).filter(|number| board.verdict(&format!("evaluation-{number}")).is_some()).collect();
+        assert_eq!(known, [3, 4]);
+        for number in 0..5 {
+            let evaluation = board.verdict_of_request(&format!("request-{number}"));
+            assert_eq!(evaluation.as_deref(), Some(&*format!("evaluation-{number}")));
+        }
+    }
 }

@@ -67,6 +67,7 @@ impl Gates {
         if !asked.request_id.is_empty()
             && let Some(known) = self.pipeline.board.verdict_of_request(&asked.request_id)
         {
+            // What was given for this request is in the history when the board has forgotten it.
             return Ok(self.stored(&known).await?.verdict);
         }
         let policy = self.policy(asked)?;

@@ -100,7 +100,7 @@ pub struct Running {
 
 /// Synced groups that may wait for the evaluator; beyond, the log waits and senders are told to come again.
 const SYNCED_GROUPS: usize = 32;
-/// Threads that judge gate questions: a verdict takes some two milliseconds.
+/// Threads that judge gate questions.
 const GATE_THREADS: usize = 1;
 
 impl Running {

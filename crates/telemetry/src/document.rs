@@ -127,7 +127,10 @@ mod tests {
     #[test]
     fn a_duplicate_key_is_refused_with_its_line() {
         let message = message("window: 5m\nwindow: 6m\ntarget: 1\n");
-        assert_eq!(message, "slo/a.yaml:2: duplicate key `window`: it is there above already, remove one of them");
+        assert_eq!(
+            message,
+            "slo/a.yaml:2: duplicate key `window`: it is there above already, remove one of them"
+        );
     }
 
     #[test]

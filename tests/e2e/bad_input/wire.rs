@@ -325,7 +325,7 @@ fn one_senseless_reading_is_set_aside_and_never_harms_its_neighbours() {
         ))
     };
     assert_eq!((aside("sentinel"), aside("implausible"), aside("future")), (Some(1.0), Some(3.0), Some(1.0)));
-    // A rack is shown once its first slice is judged.
+    // A rack is shown with the first tick after its first reading.
     let status = wait_for("the rack", || {
         let status = service.run(&["status"]).expect_success();
         status.contains("odd").then_some(status)

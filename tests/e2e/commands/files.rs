@@ -117,3 +117,18 @@ fn a_scenario_goes_to_a_file_or_to_a_port_not_to_both() {
         "{finished:?}"
     );
 }
+
+#[test]
+fn a_replay_says_how_many_readings_came_too_late_to_be_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = "time,rack,signal,value\n2026-01-05T08:00:00Z,r1,coolant_flow,150\n2026-01-05T08:10:00Z,r1,coolant_flow,150\n";
+    let late = "2026-01-05T08:05:00Z,r1,coolant_flow,150\n";
+    for (text, said) in [
+        (rows.to_owned(), "2 rows read, 0 unreadable\n"),
+        (rows.to_owned() + late, "3 rows read, 0 unreadable, 1 readings late: stored, not judged\n"),
+    ] {
+        std::fs::write(folder.path().join("rows.csv"), text).expect("a file");
+        let replayed = run_in(folder.path(), &["replay", "rows.csv"]).expect_success();
+        assert!(replayed.contains(said), "{replayed}");
+    }
+}

@@ -301,6 +301,16 @@ fn the_watermark_is_the_last_tick_less_the_lateness_and_never_goes_back() {
 }
 
 #[test]
+fn a_rack_is_shown_with_the_first_tick_after_its_first_reading() {
+    let mut story = Story::with(&[supply("lte 45")]);
+    story.samples(&[sample("coolant_supply_temperature", 0, 40.0)]);
+    assert!(!effects_of(&story.records).iter().any(|effect| matches!(effect, Effect::Publish(_))));
+    story.tick(at(1));
+    let facts = last_facts(&effects_of(&story.records), "r1");
+    assert_eq!(status_of(&facts, "supply").outcome, Outcome::Unknown, "nothing is judged yet");
+}
+
+#[test]
 fn what_was_last_told_of_a_place_is_known_after_a_restart() {
     let place = Place { site: "s".into(), rack: Some("r1".into()), ..Place::default() };
     let told = |seconds, old: &str, new: &str| PlaceEvent {
@@ -322,6 +332,7 @@ fn what_was_last_told_of_a_place_is_known_after_a_restart() {
     }
     let restored = Evaluator::restore(&evaluator.snapshot()).unwrap();
     assert_eq!(restored.told().collect::<Vec<_>>(), [&told(60, "a", "b")]);
-    let rows = effects.list.iter().filter(|effect| effect.row().is_some_and(|row| row.table == Table::Events));
+    let rows =
+        effects.list.iter().filter(|effect| effect.row().is_some_and(|row| row.table == Table::Events));
     assert_eq!(rows.count(), 2);
 }

@@ -20,8 +20,9 @@ const UNSEEN: [Flag; 2] = [Flag::Late, Flag::Future];
 /// Whether the cut may hold rows that nobody looked for repeats of.
 pub fn are_possible(cut: &Cut) -> bool {
     let unseen = UNSEEN.map(|flag| flag as u8);
-    let is_in_memory =
-        || cut.samples().iter().any(|(chunk, rows)| chunk.flag[..*rows].iter().any(|flag| unseen.contains(flag)));
+    let is_in_memory = || {
+        cut.samples().iter().any(|(chunk, rows)| chunk.flag[..*rows].iter().any(|flag| unseen.contains(flag)))
+    };
     let files = cut
         .version(Table::Samples)
         .snapshot
@@ -56,7 +57,9 @@ pub fn without(table: &str, stored: &str) -> String {
     let same = IDENTITY
         .map(|name| format!("AND coalesce(before.\"{name}\", '') = coalesce({table}.\"{name}\", '')"))
         .join(" ");
-    let same = format!("before.time = {table}.time AND before.signal = {table}.signal AND before.seq < {table}.seq {same}");
+    let same = format!(
+        "before.time = {table}.time AND before.signal = {table}.signal AND before.seq < {table}.seq {same}"
+    );
     format!(
         "SELECT {columns} FROM {stored} AS {table}
          WHERE flag NOT IN ({unseen}) AND NOT EXISTS (
