@@ -227,6 +227,11 @@ impl Decoded {
         &buffer[span.start as usize..span.end as usize]
     }
 
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.keys_bytes() + self.points.len() * size_of::<Point>() + self.series.len() * size_of::<SourceSeries>()
+    }
+
     /// Bytes of all keys together, at most.
     pub(crate) fn keys_bytes(&self) -> usize {
         self.body.len() + self.copies.len()

@@ -15,7 +15,7 @@ use history::History;
 use ingest::{DecodeError, Decoded, Front, Intake, IntakeError, Report, Ticket};
 use telemetry::record::{Body, Flag, PartitionId, Record, Sequence};
 use telemetry::{EventTime, Microseconds, Name};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::board::Board;
 use crate::metrics::{Id, Metrics};
@@ -31,8 +31,15 @@ pub struct Pipeline {
     /// Names series. A std mutex: held while one request is normalised and queued, never across an await, so that
     /// a series' declaration is queued before its samples.
     front: Mutex<Front>,
-    /// Taken away at the end, so that the log's thread runs dry.
-    entries: RwLock<Option<mpsc::Sender<Entry>>>,
+    /// The racks that the site file names, whether or not a reading of them ever came. Not asked of `front`: a gate
+    /// would wait behind everything that is taken in.
+    pub declared_racks: Vec<Name>,
+    /// Taken away at the end, so that the log's thread runs dry. What waits in it is bounded by `room`; people's acts
+    /// and verdicts always find room.
+    entries: RwLock<Option<mpsc::UnboundedSender<Entry>>>,
+    /// Bytes of telemetry that may be on its way from a sender to its judgement.
+    room: Arc<Semaphore>,
+    room_bytes: usize,
     clock: Clock,
     allowed_lateness: Microseconds,
     last_tick: AtomicI64,
@@ -59,7 +66,8 @@ pub struct Queued {
 #[allow(missing_docs)] // Each is a field of `Pipeline`.
 pub struct Start {
     pub front: Front,
-    pub entries: mpsc::Sender<Entry>,
+    pub entries: mpsc::UnboundedSender<Entry>,
+    pub room_bytes: usize,
     pub clock: Clock,
     pub allowed_lateness: Microseconds,
     pub last_tick: Option<EventTime>,
@@ -72,10 +80,13 @@ pub struct Start {
 impl Pipeline {
     /// Ready to take in.
     pub fn new(start: Start) -> Self {
-        let Start { front, entries, clock, allowed_lateness, last_tick, board, history, tell, metrics } = start;
+        let Start { front, entries, room_bytes, clock, allowed_lateness, last_tick, board, history, tell, metrics } = start;
         Self {
+            declared_racks: front.resolver().site().racks.keys().cloned().collect(),
             front: Mutex::new(front),
             entries: RwLock::new(Some(entries)),
+            room: Arc::new(Semaphore::new(room_bytes)),
+            room_bytes,
             clock,
             allowed_lateness,
             last_tick: AtomicI64::new(last_tick.map_or(i64::MIN, EventTime::unix_micros)),
@@ -92,53 +103,47 @@ impl Pipeline {
         self.entries.write().expect("no panic under this lock").take();
     }
 
-    /// The racks that the site file names, whether or not a reading of them ever came.
-    pub fn declared_racks(&self) -> Vec<Name> {
-        let front = self.front.lock().expect("no panic under this lock");
-        front.resolver().site().racks.keys().cloned().collect()
-    }
-
     /// The log's queue; gone once the service ends.
-    fn queue(&self) -> Option<mpsc::Sender<Entry>> {
+    fn queue(&self) -> Option<mpsc::UnboundedSender<Entry>> {
         self.entries.read().expect("no panic under this lock").clone()
     }
 
     /// Takes decoded telemetry in, and returns once it is synced.
     ///
     /// # Errors
-    /// [`IntakeError::Overloaded`] when the log is behind or refuses: a resend is safe.
+    /// [`IntakeError::Overloaded`] when judging is behind or the log refuses: a resend is safe.
     pub async fn take_in(&self, decoded: &Decoded) -> Result<Report, IntakeError> {
-        let queued = self.queue_up(decoded).await?;
+        let queued = tokio::time::timeout(RETRY_AFTER, self.queue_up(decoded)).await.map_err(|_| {
+            overloaded("more telemetry waits to be judged than `ingest.queue_bytes_max` has room for")
+        })??;
         self.synced(queued).await
     }
 
-    /// Takes decoded telemetry's place in the order of the log, and returns before it is synced: whoever reads a
-    /// file queues the next rows while these are written.
+    /// Waits for room, takes decoded telemetry's place in the order of the log, and returns before it is synced:
+    /// whoever reads a file queues the next rows while these are written.
     ///
     /// # Errors
-    /// [`IntakeError::Overloaded`] when the log is behind: a resend is safe.
+    /// When the telemetry is refused whole, or the service is ending.
     pub async fn queue_up(&self, decoded: &Decoded) -> Result<Queued, IntakeError> {
+        let room = self.room_for(decoded).await?;
         let queue = self.queue().ok_or_else(ending)?;
-        let permit = match queue.try_reserve() {
-            Ok(permit) => permit,
-            Err(mpsc::error::TrySendError::Full(())) => {
-                tokio::time::timeout(RETRY_AFTER, queue.reserve())
-                    .await
-                    .map_err(|_| overloaded("the log is behind: its queue (ingest.queue_requests) is full"))?
-                    .map_err(|_| ending())?
-            }
-            Err(mpsc::error::TrySendError::Closed(())) => return Err(ending()),
-        };
         let mut front = self.front.lock().expect("no panic under this lock");
         let taken = front.take_in(decoded, self.future_limit())?;
         let written = if taken.records.is_empty() {
             None
         } else {
             let (done, answer) = oneshot::channel();
-            permit.send(Entry { records: taken.records, latest: taken.latest, done });
+            let entry = Entry { records: taken.records, latest: taken.latest, room: Some(room), done };
+            queue.send(entry).map_err(|_| ending())?;
             Some((taken.ticket, answer))
         };
         Ok(Queued { source: decoded.source, report: taken.report, written })
+    }
+
+    /// Room for a request until it is judged. One that is larger than all room has all of it.
+    async fn room_for(&self, decoded: &Decoded) -> Result<OwnedSemaphorePermit, IntakeError> {
+        let bytes = u32::try_from(decoded.bytes().min(self.room_bytes)).unwrap_or(u32::MAX);
+        self.room.clone().acquire_many_owned(bytes).await.map_err(|_| ending())
     }
 
     /// Returns once what was queued is synced.
@@ -170,7 +175,7 @@ impl Pipeline {
         let ended = || Refused { message: "the service is ending".to_owned(), retryable: true };
         let (done, answer) = oneshot::channel();
         let queue = self.queue().ok_or_else(ended)?;
-        queue.send(Entry { records, latest: None, done }).await.map_err(|_| ended())?;
+        queue.send(Entry { records, latest: None, room: None, done }).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 

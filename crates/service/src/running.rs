@@ -29,7 +29,7 @@ use crate::pipeline::committer::Committer;
 use crate::pipeline::control::Control;
 use crate::pipeline::engine::{Loop, Outlets};
 use crate::pipeline::recovery::{Recovered, recover};
-use crate::pipeline::writer::{Synced, Writer};
+use crate::pipeline::writer::Writer;
 use crate::pipeline::{Pipeline, Start};
 use crate::settings::{AlertSettings, Clock, Settings};
 use crate::shared::Shared;
@@ -93,13 +93,11 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
-    _gate_threads: Threads,
+    _threads_of_kinds: [Threads; 2],
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
 
-/// Synced groups that may wait for the evaluator; beyond, the log waits and senders are told to come again.
-const SYNCED_GROUPS: usize = 32;
 /// Threads that judge gate questions.
 const GATE_THREADS: usize = 1;
 
@@ -153,8 +151,8 @@ impl Running {
         engine.evaluator.told().for_each(|event| front.restore_event(event));
         let in_force = engine.evaluator.configuration_hash() == configuration.hash;
         let last_tick = engine.evaluator.last_tick();
-        let (entries, waiting) = mpsc::channel(settings.ingest.queue_requests);
-        let (synced_in, synced_out) = std_mpsc::sync_channel::<Synced>(SYNCED_GROUPS);
+        let (entries, waiting) = mpsc::unbounded_channel();
+        let (synced_in, synced_out) = std_mpsc::channel();
         let (work_in, work_out) = mpsc::channel(1);
         let writer = Writer {
             log: log.clone(),
@@ -168,13 +166,17 @@ impl Running {
         let evaluating = Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
         let committer =
             Committer { history: history.clone(), log, checkpoints, work: work_out, metrics: metrics.clone() };
-        let gate_threads = Threads::start("gate", GATE_THREADS)
-            .map_err(|error| StartError::System(format!("no threads for gates: {error}")))?;
+        let start_threads = |kind, count| {
+            Threads::start(kind, count).map_err(|error| StartError::System(format!("no threads for {kind}: {error}")))
+        };
+        let gate_threads = start_threads("gate", GATE_THREADS)?;
+        let ingest_threads = start_threads("ingest", std::thread::available_parallelism().map_or(1, usize::from))?;
         let committer = tokio::spawn(committer.run());
         let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
             front,
             entries,
+            room_bytes: settings.ingest.queue_bytes_max,
             clock: settings.clock.kind,
             allowed_lateness: settings.clock.allowed_lateness.0,
             last_tick,
@@ -204,13 +206,13 @@ impl Running {
             request_bytes: settings.ingest.request_bytes_max,
             decompressed_bytes: settings.ingest.decompressed_bytes_max,
         };
+        let otlp_http_routes = ingest_threads.serve(ingest::otlp::http::router(pipeline.clone(), limits));
+        let remote_write_routes = ingest_threads.serve(ingest::remote_write::server::router(pipeline.clone(), limits));
         let routers: [Router; 4] = [
-            Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router(),
-            ingest::otlp::http::router(pipeline.clone(), limits),
+            ingest_threads.serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
+            otlp_http_routes.clone(),
             grpc::routes(shared.clone(), health_service).map_err(|error| StartError::System(error.to_string()))?,
-            http::router(shared.clone())
-                .merge(ingest::remote_write::server::router(pipeline.clone(), limits))
-                .merge(ingest::otlp::http::router(pipeline.clone(), limits)),
+            http::router(shared.clone()).merge(remote_write_routes).merge(otlp_http_routes),
         ];
         let serving = ports
             .into_iter()
@@ -242,7 +244,7 @@ impl Running {
             background,
             threads,
             committer,
-            _gate_threads: gate_threads,
+            _threads_of_kinds: [gate_threads, ingest_threads],
             pipeline,
             _lock: lock,
         })

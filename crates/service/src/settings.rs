@@ -118,7 +118,7 @@ section! {
 section! {
     /// `[ingest]`
     IngestSettings {
-        queue_requests: usize,
+        queue_bytes_max: usize,
         request_bytes_max: usize,
         decompressed_bytes_max: usize,
         labels_per_series_max: usize,
@@ -386,7 +386,7 @@ mod tests {
     fn a_value_that_cannot_be_is_refused_with_its_line() {
         for (text, expected) in [
             ("[query]\nrows_max = -1\n", ":2: `query.rows_max` is -1: give 1 or more, such as `1000000`"),
-            ("[ingest]\nqueue_requests = 0\n", ":2: `ingest.queue_requests` is 0: give 1 or more, such as `256`"),
+            ("[ingest]\nqueue_bytes_max = 0\n", ":2: `ingest.queue_bytes_max` is 0: give 1 or more, such as `67108864`"),
             ("[history]\nretention_log_days = -1\n", ":2: `history.retention_log_days` is -1: give 0 or more, such as `90`"),
             ("[clock]\nkind = \"moon\"\n", ":2: `clock.kind`: unknown variant `moon`, expected `wall` or `telemetry`; such as `\"wall\"`"),
             ("[listen]\nhttp = \"here\"\n", ":2: `listen.http`: invalid socket address syntax; such as `\"127.0.0.1:8080\"`"),

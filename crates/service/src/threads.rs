@@ -1,6 +1,11 @@
 //! Threads for one kind of work, so that the system shares the cores between kinds: a burst of telemetry keeps no gate
 //! waiting.
 
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// A runtime of its own, which ends with the value.
@@ -18,6 +23,20 @@ impl Threads {
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
+    }
+
+    /// Routes whose requests are worked on here; connections stay where they are served.
+    pub fn serve(&self, routes: Router) -> Router {
+        let threads = self.handle().clone();
+        routes.layer(from_fn(move |request: Request, next: Next| {
+            let answer = threads.spawn(next.run(request));
+            async move {
+                answer.await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "a request ended with a panic");
+                    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                })
+            }
+        }))
     }
 
     /// To give them work.

@@ -60,7 +60,7 @@ impl Imported {
 }
 
 async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Result<Imported, Failure> {
-    /// Groups of rows that wait for the log's sync at a time; fewer than its queue holds.
+    /// Groups of rows that wait for the log's sync at a time.
     const AHEAD: usize = 128;
     let pipeline = &running.shared.pipeline;
     let failed = |error: ingest::IntakeError| Failure::unreachable(error.to_string());

@@ -275,7 +275,7 @@ impl Control {
         if unseen.is_empty() {
             return Ok(());
         }
-        let declared = self.pipeline.declared_racks();
+        let declared = &self.pipeline.declared_racks;
         let Some(unknown) = unseen.into_iter().find(|rack| !declared.contains(rack)) else { return Ok(()) };
         let seen = self.pipeline.board.racks();
         let seen = seen.iter().filter_map(|facts| facts.place.rack.as_deref());

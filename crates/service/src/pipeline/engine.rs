@@ -167,13 +167,14 @@ impl Loop {
         let mut samples = 0_u64;
         loop {
             match self.synced.recv_timeout(IDLE) {
-                Ok(Synced { first, records }) => {
+                Ok(Synced { first, records, room }) => {
                     for (sequence, record) in (first..).zip(&records) {
                         if let Body::Samples(batch) = &record.body {
                             samples += batch.len() as u64;
                         }
                         self.engine.apply(sequence, record);
                     }
+                    drop(room);
                     self.engine.announce();
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -1,13 +1,13 @@
 //! The log's only writer: groups what waits, syncs once, answers the senders, hands on to the evaluator.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use history::log::{Log, LogError};
 use telemetry::record::{Body, PartitionId, Record, Sequence};
 use telemetry::{EventTime, Microseconds};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::metrics::{Id, Metrics};
 use crate::settings::Clock;
@@ -21,6 +21,8 @@ pub struct Entry {
     pub records: Vec<Record>,
     /// The greatest event time in them that is not in the future.
     pub latest: Option<EventTime>,
+    /// Given back once the records are judged.
+    pub room: Option<OwnedSemaphorePermit>,
     /// Told the position of the last record once all are synced.
     pub done: oneshot::Sender<Result<Sequence, Refused>>,
 }
@@ -41,6 +43,8 @@ pub struct Synced {
     pub first: Sequence,
     /// In order.
     pub records: Vec<Record>,
+    /// Given back once they are judged.
+    pub room: Vec<OwnedSemaphorePermit>,
 }
 
 /// The writer's thread.
@@ -48,9 +52,9 @@ pub struct Writer {
     /// Where to write.
     pub log: Arc<dyn Log>,
     /// What waits.
-    pub entries: mpsc::Receiver<Entry>,
-    /// Who reads.
-    pub synced: SyncSender<Synced>,
+    pub entries: mpsc::UnboundedReceiver<Entry>,
+    /// Who reads. Never full: whoever writes down a verdict must not wait until telemetry is judged.
+    pub synced: Sender<Synced>,
     /// What moves event time.
     pub clock: Clock,
     /// The last tick in the log.
@@ -82,10 +86,12 @@ impl Writer {
     fn write(&mut self, group: Vec<Entry>) -> bool {
         let mut records = Vec::with_capacity(group.iter().map(|entry| entry.records.len()).sum::<usize>() + 1);
         let mut waiting = Vec::with_capacity(group.len());
+        let mut room = Vec::with_capacity(group.len());
         let mut last_tick = self.last_tick;
         for entry in group {
             records.extend(entry.records);
             waiting.push((records.len() as u64, entry.done));
+            room.extend(entry.room);
             // After each entry, not after each synced write: how entries happen to be grouped changes no judgement.
             if let Some(tick) = self.tick_for(entry.latest, last_tick) {
                 last_tick = Some(tick);
@@ -105,7 +111,7 @@ impl Writer {
                     // A sender that went away has no use for its answer; the records stay.
                     let _ = done.send(Ok(first + end.saturating_sub(1)));
                 }
-                records.is_empty() || self.synced.send(Synced { first, records }).is_ok()
+                records.is_empty() || self.synced.send(Synced { first, records, room }).is_ok()
             }
             Err(error) => {
                 self.metrics.add(Id::LogErrors, &[], 1);
