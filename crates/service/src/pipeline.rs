@@ -276,3 +276,6 @@ impl Intake for Pipeline {
         tracing::warn!(source, %error, "a request was refused whole");
     }
 }
+
+#[cfg(test)]
+mod tests;
