@@ -81,6 +81,7 @@ impl Pipeline {
     /// Ready to take in.
     pub fn new(start: Start) -> Self {
         let Start { front, entries, room_bytes, clock, allowed_lateness, last_tick, board, history, tell, metrics } = start;
+        let room_bytes = room_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             declared_racks: front.resolver().site().racks.keys().cloned().collect(),
             front: Mutex::new(front),
