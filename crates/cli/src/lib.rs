@@ -7,6 +7,7 @@ mod documents; // files of objectives, policies, sites and mappings
 mod driver; // recorded files through front and evaluator
 mod failure; // what can go wrong, with its exit code
 mod files; // recorded files
+mod output; // standard output, which may be closed at any time
 mod terminal; // colour and tables for people, plain text for pipes
 
 use std::process::ExitCode;

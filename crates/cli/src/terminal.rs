@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 
+use crate::output::print_line;
+
 /// Whether standard output shows colour.
 pub fn has_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
@@ -22,7 +24,7 @@ pub fn judged(word: &str) -> String {
 
 /// Prints a table as wide as the terminal.
 pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    println!("{}", drawn(header, rows));
+    print_line!("{}", drawn(header, rows));
 }
 
 /// The same as text.

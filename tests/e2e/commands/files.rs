@@ -1,7 +1,7 @@
 //! `simulate`, `replay`, `import`: a scenario to files, files to verdicts, files to SQL.
 
 use super::{SCENARIO, rows, simulated};
-use crate::harness::run_in;
+use crate::harness::{run_in, thermogate};
 
 #[test]
 fn a_scenario_is_the_same_file_every_time_and_another_with_another_seed() {
@@ -131,4 +131,27 @@ fn a_replay_says_how_many_readings_came_too_late_to_be_judged() {
         let replayed = run_in(folder.path(), &["replay", "rows.csv"]).expect_success();
         assert!(replayed.contains(said), "{replayed}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_no_command_with_an_error() {
+    let defaults = ["check", "--print-defaults"];
+    let commands: [&[&str]; 5] =
+        [&["sql", "--list"], &["completions", "bash"], &["serve", "--print-settings"], &defaults, &["check", "slo"]];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let output = thermogate().args(arguments).current_dir(root).stdout(writer).output().expect("it starts");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = thermogate().args(["sql", "--list"]).stdout(full).output().expect("it starts");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{message}");
+    assert!(message.starts_with("thermogate: the output: No space left on device"), "{message}");
 }

@@ -14,6 +14,7 @@ use telemetry::record::Document;
 
 use crate::arguments::{CheckArguments, Output};
 use crate::failure::Failure;
+use crate::output::{print_line, print_out};
 use crate::{documents, terminal};
 
 /// Exit code when a unit test fails.
@@ -36,7 +37,7 @@ struct Checked {
 pub fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
     if arguments.print_defaults {
         for document in evaluator::default_documents().into_iter().chain(gate::default_documents()) {
-            println!("# {}\n{}", document.name, document.text);
+            print_line!("# {}\n{}", document.name, document.text);
         }
         return Ok(0);
     }
@@ -50,8 +51,8 @@ pub fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
     };
     match arguments.output {
         Output::Text => text(&checked),
-        Output::Json => checked.iter().for_each(|checked| println!("{}", serde_json::to_string(checked).unwrap_or_default())),
-        Output::Junit => print!("{}", junit(&checked)),
+        Output::Json => checked.iter().for_each(|checked| print_line!("{}", serde_json::to_string(checked).unwrap_or_default())),
+        Output::Junit => print_out!("{}", junit(&checked)),
         Output::Markdown => return Err(Failure::bad_input("`check` prints --output text, json or junit")),
     }
     Ok(code)
@@ -203,14 +204,14 @@ fn text(checked: &[Checked]) {
         let at = if checked.at.is_empty() { String::new() } else { format!("{}: ", checked.at) };
         match checked.outcome {
             "ok" | "note" | "warning" => {
-                println!("{} {at}{}: {}", terminal::judged(checked.outcome), checked.name, checked.message);
+                print_line!("{} {at}{}: {}", terminal::judged(checked.outcome), checked.name, checked.message);
             }
             // Refusals begin with file and line, so that editors find them.
             _ => eprintln!("{at}{} {}: {}", checked.outcome, checked.name, checked.message),
         }
     }
     let count = |outcome: &str| checked.iter().filter(|checked| checked.outcome == outcome).count();
-    println!("{} ok, {} warnings, {} failed, {} refused", count("ok"), count("warning"), count("failed"), count("refused"));
+    print_line!("{} ok, {} warnings, {} failed, {} refused", count("ok"), count("warning"), count("failed"), count("refused"));
 }
 
 fn junit(checked: &[Checked]) -> String {

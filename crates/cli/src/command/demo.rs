@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use super::serve::{abort_on_panic, asked_to_end, log_to_stderr};
 use crate::arguments::{DemoArguments, ServiceArguments};
 use crate::failure::Failure;
+use crate::output::print_line;
 use crate::{client, terminal};
 
 /// Says that a folder is a demo's and may be emptied by the next one.
@@ -37,7 +38,7 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
     let site = prepare(&arguments.data)?;
     let running = start(arguments, &site).await?;
     let addresses = running.addresses;
-    println!("thermogate demo: OTLP at {}, gates at {}, HTTP at {}, data in {}", addresses.otlp_grpc, addresses.grpc, addresses.http, arguments.data.display());
+    print_line!("thermogate demo: OTLP at {}, gates at {}, HTTP at {}, data in {}", addresses.otlp_grpc, addresses.grpc, addresses.http, arguments.data.display());
 
     let scenario = Scenario::demo(1);
     let racks: Vec<telemetry::Name> =
@@ -45,7 +46,7 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
     let events = running.shared.pipeline.tell.listen();
     let printer = tokio::spawn(print_events(events));
     let sent = play(&scenario, &running).await?;
-    println!(
+    print_line!(
         "played {} of telemetry, {} readings, in {:.1} s",
         scenario.duration,
         sent,
@@ -63,7 +64,7 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
         running.end().await;
         return Ok(0);
     }
-    println!("\nserving until Ctrl-C");
+    print_line!("\nserving until Ctrl-C");
     asked_to_end().await;
     running.end().await;
     Ok(0)
@@ -107,7 +108,7 @@ async fn start(arguments: &DemoArguments, site: &Path) -> Result<Running, Failur
     };
     let started = match Running::start(settings(arguments.free_ports)?).await {
         Err(StartError::Port(reason)) if !arguments.free_ports => {
-            println!("{reason}\nusing free ports instead");
+            print_line!("{reason}\nusing free ports instead");
             Running::start(settings(true)?).await
         }
         started => started,
@@ -151,8 +152,8 @@ async fn play(scenario: &Scenario, running: &Running) -> Result<u64, Failure> {
 async fn print_events(mut events: broadcast::Receiver<Event>) {
     loop {
         match events.recv().await {
-            Ok(event) => println!("{}", told(&event)),
-            Err(broadcast::error::RecvError::Lagged(missed)) => println!("… {missed} events were too fast to show"),
+            Ok(event) => print_line!("{}", told(&event)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => print_line!("… {missed} events were too fast to show"),
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }

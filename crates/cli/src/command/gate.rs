@@ -8,6 +8,7 @@ use wire::gate::v1::{EvaluateRequest, Evaluation, ExplainRequest, ListEvaluation
 use super::run::{duration, timestamp};
 use crate::arguments::{EvaluateArguments, ExplainArguments, GateCommand, InconclusiveAs, ListArguments, Output, OverrideArguments};
 use crate::failure::Failure;
+use crate::output::{print_line, print_out};
 use crate::{client, documents, terminal};
 
 /// Runs the command.
@@ -46,10 +47,10 @@ async fn evaluate(arguments: &EvaluateArguments) -> Result<u8, Failure> {
         InconclusiveAs::Keep => gate::verdict::InconclusiveAs::Keep,
     };
     match arguments.output {
-        Output::Text => print!("{}", coloured(&report::text(&verdict))),
-        Output::Json => println!("{}", verdict.to_json()),
-        Output::Junit => print!("{}", report::junit(&verdict, arguments.warn_as_fail, inconclusive_as)),
-        Output::Markdown => print!("{}", report::markdown(&verdict, None)),
+        Output::Text => print_out!("{}", coloured(&report::text(&verdict))),
+        Output::Json => print_line!("{}", verdict.to_json()),
+        Output::Junit => print_out!("{}", report::junit(&verdict, arguments.warn_as_fail, inconclusive_as)),
+        Output::Markdown => print_out!("{}", report::markdown(&verdict, None)),
     }
     Ok(exit_code(verdict.verdict, arguments.warn_as_fail, inconclusive_as))
 }
@@ -73,18 +74,18 @@ async fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
         Output::Json => {
             let facts: serde_json::Value = serde_json::from_str(&explained.facts_json).unwrap_or_default();
             let value = serde_json::json!({ "facts": facts, "judged_again": explained.judged_again_json, "identical": explained.identical });
-            println!("{value}");
+            print_line!("{value}");
         }
         Output::Text => {
             let verdict = verdict(explained.evaluation)?;
-            print!("{}", coloured(&report::text(&verdict)));
+            print_out!("{}", coloured(&report::text(&verdict)));
             for (name, text) in verdict.checks.iter().flat_map(|check| check.evidence.iter().map(move |evidence| (&check.check, evidence))) {
-                println!("  {name}: {} {}\n    {}", text.name, text.text, text.query);
+                print_line!("  {name}: {} {}\n    {}", text.name, text.text, text.query);
             }
             match explained.identical {
-                None => println!("facts: {} bytes (--output json shows them, --again judges them again)", explained.facts_json.len()),
-                Some(true) => println!("judged again from the stored facts: identical, to the byte"),
-                Some(false) => println!("judged again from the stored facts: DIFFERENT; was it given by another version?"),
+                None => print_line!("facts: {} bytes (--output json shows them, --again judges them again)", explained.facts_json.len()),
+                Some(true) => print_line!("judged again from the stored facts: identical, to the byte"),
+                Some(false) => print_line!("judged again from the stored facts: DIFFERENT; was it given by another version?"),
             }
         }
         Output::Junit | Output::Markdown => return Err(Failure::bad_input("`gate explain` prints --output text or json")),
@@ -102,7 +103,7 @@ async fn list(arguments: &ListArguments) -> Result<u8, Failure> {
     let answered = client::gates(&arguments.service).await?.list_evaluations(request).await?.into_inner();
     let verdicts = answered.evaluations.into_iter().map(|evaluation| verdict(Some(evaluation))).collect::<Result<Vec<_>, _>>()?;
     match arguments.output {
-        Output::Json => verdicts.iter().for_each(|verdict| println!("{}", verdict.to_json())),
+        Output::Json => verdicts.iter().for_each(|verdict| print_line!("{}", verdict.to_json())),
         Output::Text => terminal::table(
             &["evaluation", "time", "policy", "racks", "run", "verdict", "reason"],
             verdicts.iter().map(|verdict| {
@@ -132,7 +133,7 @@ async fn override_verdict(arguments: &OverrideArguments) -> Result<u8, Failure> 
     };
     let answered = client::gates(&arguments.service).await?.override_verdict(request).await?.into_inner();
     let verdict = verdict(answered.evaluation)?;
-    println!(
+    print_line!(
         "override of {} recorded, by {} until {}; its verdict stays {}",
         arguments.evaluation,
         arguments.by,

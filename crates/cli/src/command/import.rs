@@ -10,6 +10,7 @@ use telemetry::EventTime;
 use super::serve::{abort_on_panic, log_to_stderr};
 use crate::arguments::ImportArguments;
 use crate::failure::Failure;
+use crate::output::print_line;
 use crate::{client, files};
 
 /// Runs the command.
@@ -33,11 +34,11 @@ async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
     let imported = take_in(source, &running).await;
     running.end().await;
     let Imported { rows, readings, unreadable } = imported?;
-    println!("imported {readings} readings of {rows} rows into {}", arguments.data.display());
+    print_line!("imported {readings} readings of {rows} rows into {}", arguments.data.display());
     if unreadable > 0 {
-        println!("{unreadable} rows could not be read and were passed over");
+        print_line!("{unreadable} rows could not be read and were passed over");
     }
-    println!("ask with: thermogate sql --data {} 'select * from rack_now'", arguments.data.display());
+    print_line!("ask with: thermogate sql --data {} 'select * from rack_now'", arguments.data.display());
     Ok(0)
 }
 

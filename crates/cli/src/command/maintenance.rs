@@ -6,6 +6,7 @@ use super::run::{time, timestamp};
 use crate::arguments::MaintenanceCommand;
 use crate::client;
 use crate::failure::Failure;
+use crate::output::print_line;
 
 /// Runs the command.
 pub fn run(command: MaintenanceCommand) -> Result<u8, Failure> {
@@ -26,8 +27,8 @@ async fn answer(command: MaintenanceCommand) -> Result<u8, Failure> {
     };
     for work in works {
         match &work.end {
-            None => println!("rack {}: maintenance until {}", work.rack, time(work.until.as_ref())),
-            Some(end) => println!("rack {}: maintenance ended at {}", work.rack, time(Some(end))),
+            None => print_line!("rack {}: maintenance until {}", work.rack, time(work.until.as_ref())),
+            Some(end) => print_line!("rack {}: maintenance ended at {}", work.rack, time(Some(end))),
         }
     }
     Ok(0)

@@ -16,7 +16,7 @@ use telemetry::{EventTime, Name};
 use crate::arguments::{Output, ReplayArguments};
 use crate::failure::Failure;
 use crate::terminal::{drawn, judged};
-use crate::{documents, driver};
+use crate::{documents, driver, output};
 
 /// Runs the command.
 pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
@@ -44,12 +44,8 @@ pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
         counts.facts.iter().filter(|facts| facts.place.rack.is_some()).map(|facts| gate::judge(policy, &question(facts), &[facts.clone()]))
     });
     let verdicts: Vec<Verdict> = verdicts.collect();
-    match broken.map_or_else(|| printer.finish(&verdicts, &counts), Err) {
-        Ok(()) => Ok(0),
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(Failure::unreachable(format!("standard output: {error}"))),
-    }
+    output::settled(broken.map_or_else(|| printer.finish(&verdicts, &counts), Err))?;
+    Ok(0)
 }
 
 fn without_tests(documents: Vec<telemetry::record::Document>) -> Vec<telemetry::record::Document> {

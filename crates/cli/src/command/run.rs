@@ -6,6 +6,7 @@ use wire::run::v1::{EndRunRequest, ListRunsRequest, MarkEventRequest, Run, RunSt
 use crate::arguments::{Output, RunCommand};
 use crate::client;
 use crate::failure::Failure;
+use crate::output::print_line;
 use crate::terminal;
 
 /// Runs the command.
@@ -43,7 +44,7 @@ async fn answer(command: RunCommand) -> Result<u8, Failure> {
 
 fn print(what: &str, run: Option<Run>) {
     if let Some(run) = run {
-        println!("run {} {what}: {} on {}, from {}", run.run_id, run.stage, run.racks.join(", "), time(run.start.as_ref()));
+        print_line!("run {} {what}: {} on {}, from {}", run.run_id, run.stage, run.racks.join(", "), time(run.start.as_ref()));
     }
 }
 
@@ -69,7 +70,7 @@ fn list(runs: &[Run], output: Output) -> Result<(), Failure> {
                     "run": run.run_id, "state": state(run), "stage": run.stage, "racks": run.racks, "versions": run.versions,
                     "start": time(run.start.as_ref()), "planned_end": time(run.planned_end.as_ref()), "end": run.end.as_ref().map(|end| time(Some(end))),
                 });
-                println!("{value}");
+                print_line!("{value}");
             }
         }
         Output::Junit | Output::Markdown => return Err(Failure::bad_input("`run list` prints --output text or json")),

@@ -6,11 +6,12 @@ use service::settings::{DEFAULT, Settings};
 use crate::arguments::ServeArguments;
 use crate::client;
 use crate::failure::Failure;
+use crate::output::print_out;
 
 /// Runs the command.
 pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
     if arguments.print_settings {
-        print!("{DEFAULT}");
+        print_out!("{DEFAULT}");
         return Ok(0);
     }
     let mut flags = arguments.settings.set.clone();

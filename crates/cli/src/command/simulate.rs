@@ -11,8 +11,8 @@ use parquet::arrow::ArrowWriter;
 use simulator::{Reading, Scenario, Simulation};
 
 use crate::arguments::SimulateArguments;
-use crate::documents;
 use crate::failure::Failure;
+use crate::{documents, output};
 
 /// Runs the command.
 pub fn run(arguments: &SimulateArguments) -> Result<u8, Failure> {
@@ -60,11 +60,8 @@ fn csv(scenario: &Scenario, mut out: impl Write) -> Result<u8, Failure> {
         }
         out.flush()
     })();
-    match written {
-        Ok(()) => Ok(0),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(Failure::bad_input(format!("the output: {error}"))),
-    }
+    output::settled(written)?;
+    Ok(0)
 }
 
 /// The same as Parquet.

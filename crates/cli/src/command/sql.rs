@@ -16,6 +16,7 @@ use super::run::name_and_value;
 use crate::arguments::{HttpArguments, RowOutput, SqlArguments};
 use crate::client;
 use crate::failure::Failure;
+use crate::output::{self, print_line};
 
 /// Runs the command.
 pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
@@ -31,14 +32,14 @@ pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
 
 fn list() {
     for query in NamedQuery::all() {
-        println!("{}\n  {}", query.name, query.purpose);
+        print_line!("{}\n  {}", query.name, query.purpose);
         for parameter in &query.parameters {
-            println!("  --parameter {}={}  {}", parameter.name, parameter.default.as_deref().unwrap_or("…"), parameter.meaning);
+            print_line!("  --parameter {}={}  {}", parameter.name, parameter.default.as_deref().unwrap_or("…"), parameter.meaning);
         }
         for column in &query.columns {
-            println!("  {:<28} {}", column.name, column.meaning);
+            print_line!("  {:<28} {}", column.name, column.meaning);
         }
-        println!();
+        print_line!();
     }
 }
 
@@ -105,9 +106,6 @@ fn print(arguments: &SqlArguments, answer: &Answer) -> Result<(), Failure> {
     format::write_batches(&answer.schema, &answer.batches, format, &mut bytes).map_err(|error| Failure::unreachable(error.to_string()))?;
     match &arguments.file {
         Some(path) => std::fs::write(path, bytes).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display()))),
-        None => std::io::stdout().write_all(&bytes).or_else(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(Failure::bad_input(format!("standard output: {error}"))),
-        }),
+        None => output::settled(std::io::stdout().write_all(&bytes)),
     }
 }

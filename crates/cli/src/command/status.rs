@@ -1,12 +1,13 @@
 //! `thermogate status`: every rack in one table.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use service::status::{RackStatus, Status};
 
 use crate::arguments::{Output, StatusArguments};
 use crate::client;
 use crate::failure::Failure;
+use crate::output::{self, print_line, print_out};
 use crate::terminal::{drawn, judged};
 
 /// Runs the command.
@@ -27,14 +28,15 @@ async fn answer(arguments: &StatusArguments) -> Result<u8, Failure> {
             Output::Junit | Output::Markdown => return Err(Failure::bad_input("`status` prints --output text or json")),
         };
         if !arguments.watch {
-            println!("{text}");
+            print_line!("{text}");
             return Ok(0);
         }
         if std::io::stdout().is_terminal() {
-            print!("\u{1b}[2J\u{1b}[H");
+            print_out!("\u{1b}[2J\u{1b}[H");
         }
-        println!("{text}");
-        let _ = std::io::stdout().flush();
+        if !output::say(format_args!("{text}\n")) {
+            return Ok(0);
+        }
         tokio::select! {
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
             _ = tokio::signal::ctrl_c() => return Ok(0),

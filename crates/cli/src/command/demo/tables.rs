@@ -11,6 +11,7 @@ use wire::gate::v1::EvaluateRequest;
 use crate::arguments::ServiceArguments;
 use crate::client;
 use crate::failure::Failure;
+use crate::output::print_line;
 use crate::terminal::{judged, table};
 
 /// Asks the gate about every rack, as a pipeline would.
@@ -31,7 +32,7 @@ pub async fn verdicts(service: &ServiceArguments, racks: &[Name]) -> Result<(), 
             verdict.evaluation_id.to_string(),
         ]);
     }
-    println!("\nverdicts of the gate policy `default`");
+    print_line!("\nverdicts of the gate policy `default`");
     table(&["rack", "verdict", "cause", "reason", "evaluation"], rows.into_iter());
     Ok(())
 }
@@ -48,7 +49,7 @@ pub fn objectives(running: &Running, racks: &[Name]) {
         .collect();
     statuses.sort_by(|one, other| (&one.place, &one.objective).cmp(&(&other.place, &other.objective)));
     statuses.dedup_by(|one, other| one.place == other.place && one.objective == other.objective);
-    println!("\nobjectives");
+    print_line!("\nobjectives");
     let header =
         ["where", "objective", "promise", "state", "coverage", "bad", "budget left", "burn", "worst"];
     table(&header, statuses.into_iter().map(row));
@@ -101,12 +102,12 @@ fn shown(unit: &str) -> &str {
 pub fn further(data: &Path, site: &Path, racks: &[Name], running: &Running, once: bool) {
     let worst = racks.last().map_or("r1", |rack| rack);
     let service = data.join("service");
-    println!("\nlook further:");
-    println!("  thermogate sql --data {} --query thermal_margin_by_rack", service.display());
+    print_line!("\nlook further:");
+    print_line!("  thermogate sql --data {} --query thermal_margin_by_rack", service.display());
     if once {
-        println!("  thermogate sql --data {} --query budget_left", service.display());
+        print_line!("  thermogate sql --data {} --query budget_left", service.display());
     } else {
-        println!("  thermogate gate evaluate --grpc http://{} --rack {worst}", running.addresses.grpc);
+        print_line!("  thermogate gate evaluate --grpc http://{} --rack {worst}", running.addresses.grpc);
     }
-    println!("  thermogate check {}", site.display());
+    print_line!("  thermogate check {}", site.display());
 }
