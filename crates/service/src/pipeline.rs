@@ -26,6 +26,10 @@ use writer::{Entry, Refused};
 /// A sender that finds the queue full is told to come again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Acts, verdicts and ticks that may wait to be applied. The evaluator is behind by so many only when the store has
+/// refused its rows for long.
+const ACTS_WAITING_MAX: usize = 1_000;
+
 /// The running pipeline, shared by all servers.
 pub struct Pipeline {
     /// Names series. A std mutex: held while one request is normalised and queued, never across an await, so that
@@ -34,12 +38,14 @@ pub struct Pipeline {
     /// The racks that the site file names, whether or not a reading of them ever came. Not asked of `front`: a gate
     /// would wait behind everything that is taken in.
     pub declared_racks: Vec<Name>,
-    /// Taken away at the end, so that the log's thread runs dry. What waits in it is bounded by `room`; people's acts
-    /// and verdicts always find room.
+    /// Taken away at the end, so that the log's thread runs dry. What waits in it is bounded by `room` and `acts_room`.
     entries: RwLock<Option<mpsc::UnboundedSender<Entry>>>,
     /// Bytes of telemetry that may be on its way from a sender to its judgement.
     room: Arc<Semaphore>,
     room_bytes: usize,
+    /// People's acts, verdicts and ticks on the same way: they wait behind no telemetry, and are refused when they are
+    /// too many.
+    acts_room: Arc<Semaphore>,
     clock: Clock,
     allowed_lateness: Microseconds,
     last_tick: AtomicI64,
@@ -88,6 +94,7 @@ impl Pipeline {
             entries: RwLock::new(Some(entries)),
             room: Arc::new(Semaphore::new(room_bytes)),
             room_bytes,
+            acts_room: Arc::new(Semaphore::new(ACTS_WAITING_MAX)),
             clock,
             allowed_lateness,
             last_tick: AtomicI64::new(last_tick.map_or(i64::MIN, EventTime::unix_micros)),
@@ -134,7 +141,7 @@ impl Pipeline {
             None
         } else {
             let (done, answer) = oneshot::channel();
-            let entry = Entry { records: taken.records, latest: taken.latest, room: Some(room), done };
+            let entry = Entry { records: taken.records, latest: taken.latest, room, done };
             queue.send(entry).map_err(|_| ending())?;
             Some((taken.ticket, answer))
         };
@@ -171,12 +178,19 @@ impl Pipeline {
     /// Writes records of people's acts, and returns their position once they are synced.
     ///
     /// # Errors
-    /// When the log refuses.
+    /// When the log refuses, or too many acts wait to be applied.
     pub async fn append(&self, records: Vec<Record>) -> Result<Sequence, Refused> {
         let ended = || Refused { message: "the service is ending".to_owned(), retryable: true };
+        let room = self.acts_room.clone().try_acquire_owned().map_err(|_| Refused {
+            message: format!(
+                "{ACTS_WAITING_MAX} runs, verdicts and ticks wait to be applied: the evaluator is behind; see \
+                 whether the store takes its rows (thermogate_history_flush_errors_total), and come again"
+            ),
+            retryable: true,
+        })?;
         let (done, answer) = oneshot::channel();
         let queue = self.queue().ok_or_else(ended)?;
-        queue.send(Entry { records, latest: None, room: None, done }).map_err(|_| ended())?;
+        queue.send(Entry { records, latest: None, room, done }).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 

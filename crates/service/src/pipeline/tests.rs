@@ -60,7 +60,7 @@ async fn telemetry_waits_for_what_is_not_yet_judged_and_acts_do_not() {
     // The first request is larger than all room, and is taken all the same.
     let (pipeline, mut waiting) = pipeline(1).await;
     let first = pipeline.queue_up(&reading(1_767_607_200)).await.expect("there is room");
-    let mut entry = waiting.recv().await.expect("it is queued");
+    let entry = waiting.recv().await.expect("it is queued");
     entry.done.send(Ok(1)).expect("the sender waits");
     pipeline.synced(first).await.expect("synced");
 
@@ -80,6 +80,30 @@ async fn telemetry_waits_for_what_is_not_yet_judged_and_acts_do_not() {
     assert_eq!(act.await.expect("no panic").expect("written"), 2);
 
     // Judged.
-    drop(entry.room.take().expect("telemetry takes room"));
+    drop(entry.room);
     pipeline.queue_up(&reading(1_767_607_202)).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn acts_that_nobody_applies_are_refused_in_the_end() {
+    let (pipeline, mut waiting) = pipeline(1).await;
+    let act = || {
+        let pipeline = pipeline.clone();
+        let tick = Body::Tick(EventTime::from_unix_micros(0));
+        tokio::spawn(async move { pipeline.append(vec![Record { partition: PartitionId::STREAM, body: tick }]).await })
+    };
+    let mut synced = Vec::new();
+    for sequence in 0..ACTS_WAITING_MAX as u64 {
+        let acted = act();
+        let entry = waiting.recv().await.expect("it is queued");
+        entry.done.send(Ok(sequence)).expect("the caller waits");
+        assert_eq!(acted.await.expect("no panic").expect("written"), sequence);
+        synced.push(entry.room);
+    }
+    let refused = act().await.expect("no panic").expect_err("too many wait");
+    assert!(refused.retryable && refused.message.contains("the evaluator is behind"), "{refused}");
+
+    drop(synced.pop());
+    drop(act());
+    assert!(waiting.recv().await.is_some(), "one was applied, so the next is taken");
 }

@@ -21,8 +21,8 @@ pub struct Entry {
     pub records: Vec<Record>,
     /// The greatest event time in them that is not in the future.
     pub latest: Option<EventTime>,
-    /// Given back once the records are judged.
-    pub room: Option<OwnedSemaphorePermit>,
+    /// Given back once the records are applied.
+    pub room: OwnedSemaphorePermit,
     /// Told the position of the last record once all are synced.
     pub done: oneshot::Sender<Result<Sequence, Refused>>,
 }
@@ -43,7 +43,7 @@ pub struct Synced {
     pub first: Sequence,
     /// In order.
     pub records: Vec<Record>,
-    /// Given back once they are judged.
+    /// Given back once they are applied.
     pub room: Vec<OwnedSemaphorePermit>,
 }
 
@@ -91,7 +91,7 @@ impl Writer {
         for entry in group {
             records.extend(entry.records);
             waiting.push((records.len() as u64, entry.done));
-            room.extend(entry.room);
+            room.push(entry.room);
             // After each entry, not after each synced write: how entries happen to be grouped changes no judgement.
             if let Some(tick) = self.tick_for(entry.latest, last_tick) {
                 last_tick = Some(tick);
