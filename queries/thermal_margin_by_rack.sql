@@ -1,7 +1,8 @@
 -- Thermal margin by rack: how far is the hottest GPU from slowing down, and the coolant from its limit?
 --
 -- The margin of a GPU is the one that it reports, else its own slowdown temperature minus its temperature. Where
--- neither is reported it is null: not known, not fine. The racks with the least margin come first.
+-- neither is reported it is null: not known, not fine. The racks with the least margin come first. A rack that sent none
+-- of its readings in that time is not listed: `thermogate status` and query `telemetry_gaps` show it.
 --
 -- Parameters
 --   rack          text    NULL                           only this rack

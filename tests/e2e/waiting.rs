@@ -30,6 +30,7 @@ fn pending_says_until_when_and_whoever_waits_is_told() {
     let waited =
         service.run(&["gate", "evaluate", "--policy", "half-hour", "--run", "build-1", "--wait", "1s"]);
     assert_eq!(waited.code, 4, "{waited:?}");
+    assert!(waited.stderr.contains("no verdict yet; waiting for it up to 1s"), "{waited:?}");
     let evaluate = |wait: &str| json!({"gate": "half-hour", "runId": "build-1", "wait": wait});
     let deadline = json!({"method": "thermogate.gate.v1.GateService/Evaluate", "request": evaluate("60s"), "timeout": 1.5});
     if let Some(answers) = ask_python(&service.grpc, &[deadline]) {

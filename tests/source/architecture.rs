@@ -8,6 +8,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("evaluator", &["telemetry"]),
     ("gate", &["telemetry"]),
     ("simulator", &["telemetry"]),
+    ("drills", &["telemetry", "evaluator", "gate", "simulator"]),
     ("wire", &[]),
     ("ingest", &["telemetry", "wire"]),
     ("history", &["telemetry", "wire"]),
@@ -15,7 +16,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts"]),
     (
         "cli",
-        &["telemetry", "evaluator", "gate", "simulator", "wire", "ingest", "history", "alerts", "service"],
+        &[
+            "telemetry",
+            "evaluator",
+            "gate",
+            "simulator",
+            "drills",
+            "wire",
+            "ingest",
+            "history",
+            "alerts",
+            "service",
+        ],
     ),
     (
         "tests",
@@ -24,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "evaluator",
             "gate",
             "simulator",
+            "drills",
             "wire",
             "ingest",
             "history",
@@ -35,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that stay free of I/O, threads and clocks, and the direct dependencies that would break that.
-const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator"];
+const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator", "drills"];
 const IMPURE: &[&str] = &[
     "tokio",
     "tonic",

@@ -93,8 +93,9 @@ fn lower_mean(count: u64) -> f64 {
     }
 }
 
-/// The mean at which `count` or fewer events have probability α: χ²(1 − α; 2n + 2)/2.
-fn upper_mean(count: u64) -> f64 {
+/// The one-sided upper 95 % bound of a Poisson mean of which `count` events were seen, exact: the mean at which `count`
+/// or fewer have probability α = .05, χ²(1 − α; 2n + 2)/2. Garwood 1936.
+pub fn upper_mean(count: u64) -> f64 {
     if count == 0 {
         // By far the most common: P(N = 0) = exp(−mean).
         return -libm::log(ALPHA);

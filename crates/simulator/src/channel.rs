@@ -182,9 +182,20 @@ impl Channel {
         }
     }
 
-    /// What is sent at `time`, `seconds` after the start, when this is the truth. Draws the same random numbers
+    /// What is sent at `instant`, `seconds` after the start, when this is the truth. Draws the same random numbers
     /// whatever faults there are, so that a fault changes nothing but what it means to.
-    pub fn report(&mut self, time: EventTime, seconds: f64, truth: f64, lost_share: f64) -> Option<Sending> {
+    pub fn report(
+        &mut self,
+        instant: EventTime,
+        seconds: f64,
+        truth: f64,
+        lost_share: f64,
+        jitter: Microseconds,
+    ) -> Option<Sending> {
+        let time = match jitter {
+            Microseconds::ZERO => instant,
+            jitter => instant + Microseconds((jitter.get() as f64 * self.fate.between(-1.0, 1.0)) as i64),
+        };
         let lost = lost_share > 0.0 && self.fate.uniform() < lost_share;
         let mut value = self.instrument.measure(truth);
         let mut sending = Sending { time, value: 0.0, delay: Microseconds::ZERO, twice: false };

@@ -8,8 +8,8 @@ use crate::load::Load;
 use crate::noise::{Noise, Wander};
 use crate::rack::{Build, Rack};
 use crate::reference::{
-    CDU_CAPACITY, CDU_CONDUCTANCE, COOLANT_RATE, FACILITY_FLOW, FACILITY_FLOW_MAX, RACK_FLOW,
-    RACK_KILOPASCAL, ROOM_CELSIUS, WATER_RATE,
+    CDU_CAPACITY, CDU_CONDUCTANCE, COOLANT_RATE, EXCHANGER_EXPONENT, FACILITY_FLOW, FACILITY_FLOW_MAX,
+    RACK_FLOW, RACK_KILOPASCAL, ROOM_CELSIUS, WATER_RATE,
 };
 use crate::scenario::{FacilityWater, LoopScenario};
 
@@ -98,6 +98,7 @@ pub struct CoolingLoop {
     circuit: Circuit,
     /// Conductance of the clean exchanger, kW/K.
     conductance: f64,
+    exchanger_exponent: f64,
     pump: Controller,
     valve: Controller,
     facility_water: FacilityWater,
@@ -132,13 +133,17 @@ impl CoolingLoop {
         let racks = scenario.racks.iter().map(|rack| {
             let part = |part: &str| Noise::new(seed, &format!("{path}/{}/{part}", rack.name));
             let load = Load::new(rack.load.clone(), part("load"));
-            Rack::new(SUPPLY_SETPOINT_CELSIUS, build, load, rack.faults.clone(), part("rack"), part("trays"))
+            let plant = build.plant(seed, &format!("{path}/{}", rack.name));
+            let faults = rack.faults.clone();
+            Rack::new(SUPPLY_SETPOINT_CELSIUS, build, load, faults, part("rack"), part("trays"), plant)
         });
         let racks: Vec<Rack> = racks.collect();
         let water = scenario.facility_water.clone();
+        let mut plant = build.plant(seed, path);
         let mut built = Self {
-            circuit: Circuit::new(racks.len(), noise.spread(0.02 * build.unit_spread)),
-            conductance: CDU_CONDUCTANCE * racks.len() as f64 * noise.spread(0.05 * build.unit_spread),
+            circuit: Circuit::new(racks.len(), noise.spread(0.02 * build.unit_spread), &mut plant),
+            exchanger_exponent: plant(EXCHANGER_EXPONENT),
+            conductance: plant(CDU_CONDUCTANCE) * racks.len() as f64 * noise.spread(0.05 * build.unit_spread),
             facility_offset: 0.5 * build.unit_spread * noise.between(-1.0, 1.0),
             facility_wander: Wander::new(0.1 * build.noise, 1_800.0, &mut noise),
             racks,
@@ -227,9 +232,10 @@ impl CoolingLoop {
         self.facility_flow = self.valve_position * self.valve_position.sqrt() * FACILITY_FLOW_MAX * racks;
         let coolant_rate = COOLANT_RATE * self.operating_point.flow;
         let water_rate = WATER_RATE * self.facility_flow;
-        // Two films in series, each with flow^0.6 (Dittus & Boelter 0.8, plates less).
-        let coolant_film = libm::pow(self.operating_point.flow / (RACK_FLOW * racks), -0.6);
-        let water_film = libm::pow(self.facility_flow / (FACILITY_FLOW * racks), -0.6);
+        // Two films in series.
+        let exponent = -self.exchanger_exponent;
+        let coolant_film = libm::pow(self.operating_point.flow / (RACK_FLOW * racks), exponent);
+        let water_film = libm::pow(self.facility_flow / (FACILITY_FLOW * racks), exponent);
         let conductance =
             self.conductance * self.disturbance.conductance_factor * 2.0 / (coolant_film + water_film);
         let effectiveness = counter_flow(conductance, coolant_rate, water_rate);

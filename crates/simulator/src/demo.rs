@@ -45,6 +45,9 @@ impl Scenario {
             noise: 1.0,
             unit_spread: 1.0,
             lost_share: 0.001,
+            jitter: Microseconds::ZERO,
+            plant_error: 0.0,
+            unreported: Vec::new(),
             loops: vec![
                 LoopScenario {
                     name: "loop-a".into(),

@@ -190,7 +190,7 @@ impl Fault {
     }
 
     /// How bad it is at this time from the start, s; for a rate, what has come together so far.
-    pub(crate) fn severity_at(&self, seconds: f64) -> f64 {
+    pub fn severity_at(&self, seconds: f64) -> f64 {
         let scale = self.kind.severity();
         if !self.is_active(seconds) {
             return scale.none;

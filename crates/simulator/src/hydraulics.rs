@@ -50,15 +50,16 @@ impl OperatingPoint {
 }
 
 impl Circuit {
-    /// As built for `racks` racks, with a head of `head_factor` times the nominal.
-    pub fn new(racks: usize, head_factor: f64) -> Self {
+    /// As built for `racks` racks, with a head of `head_factor` times the nominal; `plant` says how far each parameter
+    /// is off.
+    pub fn new(racks: usize, head_factor: f64, mut plant: impl FnMut(f64) -> f64) -> Self {
         let flow = RACK_FLOW * racks as f64;
         let resistance = |kilopascal: f64| kilopascal / (flow * flow);
         Self {
-            head: PUMP_HEAD_KILOPASCAL * head_factor,
-            pump_resistance: resistance(PUMP_INNER_KILOPASCAL),
-            cdu_resistance: resistance(CDU_KILOPASCAL),
-            filter_resistance: resistance(FILTER_KILOPASCAL),
+            head: plant(PUMP_HEAD_KILOPASCAL) * head_factor,
+            pump_resistance: resistance(plant(PUMP_INNER_KILOPASCAL)),
+            cdu_resistance: resistance(plant(CDU_KILOPASCAL)),
+            filter_resistance: resistance(plant(FILTER_KILOPASCAL)),
         }
     }
 

@@ -6,19 +6,21 @@
 //! The model is lumped: one temperature per die, cold plate, pipe cell and exchanger; quantities are kW, kJ/K, K/kW,
 //! °C, kPa and L/min unless a name says otherwise.
 
-mod fault;
-mod scenario; // what is simulated, as a strict YAML document: read this first // what can go wrong, as a table of kinds, and the truth about it
+mod scenario; // what is simulated, as a strict YAML document: read this first
 
-mod control; // the PI loops of pump and valve
-mod cooling_loop;
-mod exchanger; // effectiveness of heat exchangers
-mod hydraulics; // flow through parallel branches
+mod fault; // what can go wrong, as a table of kinds, and the truth about it
 mod load; // how busy a rack is
 mod noise; // seeded randomness
-mod pipe; // transport of coolant
+
+mod cooling_loop; // a coolant distribution unit with its racks
 mod rack; // a rack: trays, pipes, air, rear door
+mod trays; // dies and cold plates of a rack
+
+mod control; // the PI loops of pump and valve
+mod exchanger; // effectiveness of heat exchangers
+mod hydraulics; // flow through parallel branches
+mod pipe; // transport of coolant
 mod reference; // the values of the reference rack
-mod trays; // dies and cold plates of a rack // a coolant distribution unit with its racks
 
 mod channel; // the signals that loops, racks and GPUs report
 mod sensor; // what an instrument makes of the truth
@@ -31,5 +33,6 @@ mod physics_tests;
 
 pub use fault::{Fault, FaultKind, Severity, Target, TruthLabel};
 pub use load::{LoadPlan, Step};
+pub use noise::Noise;
 pub use scenario::{FacilityWater, GpuReporting, LoopScenario, RackScenario, Scenario};
 pub use simulation::{Reading, Simulation};

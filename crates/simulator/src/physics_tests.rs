@@ -27,7 +27,7 @@ fn settled(racks: usize, load: LoadPlan, faults: Vec<Fault>, unit_spread: f64, s
         racks: (0..racks).map(rack).collect(),
     };
     // Noise belongs to the spread of real racks: without the one there is none of the other.
-    CoolingLoop::new(&scenario, Build { noise: unit_spread, unit_spread }, seed, 0)
+    CoolingLoop::new(&scenario, Build { noise: unit_spread, unit_spread, plant_error: 0.0 }, seed, 0)
 }
 
 fn run(cooling_loop: &mut CoolingLoop, seconds: std::ops::Range<i64>) {
@@ -256,7 +256,7 @@ proptest! {
     fn the_pump_follows_the_affinity_laws(speed in 0.2f64..0.99, factor in 0.5f64..1.0) {
         let unit = steady(0.5, None, 0);
         let conductance = unit.racks[0].trays.total_conductance();
-        let circuit = crate::hydraulics::Circuit::new(1, 1.0);
+        let circuit = crate::hydraulics::Circuit::new(1, 1.0, |parameter| parameter);
         let at = |speed: f64| circuit.solve(speed, 1.0, 1.0, conductance);
         let (fast, slow) = (at(speed), at(speed * factor));
         prop_assert!((slow.flow / fast.flow - factor).abs() < 1e-9);

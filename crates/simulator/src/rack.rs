@@ -51,6 +51,8 @@ pub struct Rack {
     /// Heat that the door takes, kW, and the most it could.
     pub door_kilowatts: f64,
     pub door_kilowatts_max: f64,
+    /// Conductance of the clean door, kW/K.
+    door_conductance: f64,
     /// Heat that the door can take per kelvin between its air and its water, kW/K.
     door_rate: f64,
 }
@@ -62,6 +64,17 @@ pub struct Build {
     pub noise: f64,
     /// See the scenario's `unit_spread`.
     pub unit_spread: f64,
+    /// See the scenario's `plant_error`.
+    pub plant_error: f64,
+}
+
+impl Build {
+    /// How far off the parameters of the part at `path` are: each call draws the factor of the next one. A source of
+    /// its own, so that the other draws stay the same with and without it.
+    pub fn plant(self, seed: u64, path: &str) -> impl FnMut(f64) -> f64 + use<> {
+        let mut noise = Noise::new(seed, &format!("{path}/plant"));
+        move |parameter| parameter * (1.0 + self.plant_error * noise.between(-1.0, 1.0))
+    }
 }
 
 impl Rack {
@@ -73,9 +86,11 @@ impl Rack {
         faults: Vec<Fault>,
         mut noise: Noise,
         trays: Noise,
+        mut plant: impl FnMut(f64) -> f64,
     ) -> Self {
+        let door_conductance = plant(DOOR_CONDUCTANCE);
         Self {
-            trays: Trays::new(celsius, build.noise, build.unit_spread, trays),
+            trays: Trays::new(celsius, build, trays, plant),
             load,
             wander: Wander::new(0.02 * build.noise, 600.0, &mut noise),
             noise,
@@ -95,7 +110,8 @@ impl Rack {
             door_water_celsius: DOOR_WATER_CELSIUS,
             door_kilowatts: 0.0,
             door_kilowatts_max: 0.0,
-            door_rate: door_rate(0.0),
+            door_conductance,
+            door_rate: door_rate(door_conductance),
         }
     }
 
@@ -119,7 +135,7 @@ impl Rack {
         let mut plate_factor = 1.0;
         let mut forced = [false; TRAYS];
         self.leak_flow = 0.0;
-        self.door_rate = door_rate(0.0);
+        self.door_rate = door_rate(self.door_conductance);
         self.door_water_celsius = DOOR_WATER_CELSIUS;
         for fault in self.faults.iter().filter(|fault| fault.is_active(seconds)) {
             let severity = fault.severity_at(seconds);
@@ -133,7 +149,7 @@ impl Rack {
                 FaultKind::ColdPlateFouling => plate_factor *= severity,
                 FaultKind::Leak => self.leak_flow += severity,
                 FaultKind::DoorFouling => {
-                    self.door_rate = door_rate(severity);
+                    self.door_rate = door_rate(self.door_conductance * (1.0 - severity));
                     self.door_water_celsius +=
                         FOULED_DOOR_WATER_KELVIN * severity / fault.full_severity().max(1e-9);
                 }
@@ -222,8 +238,7 @@ impl Rack {
     }
 }
 
-/// Heat that a rear door with this share of its conductance lost can take per kelvin between air and water, kW/K.
-fn door_rate(conductance_lost: f64) -> f64 {
-    let effectiveness = cross_flow(DOOR_CONDUCTANCE * (1.0 - conductance_lost), AIR_RATE, DOOR_WATER_RATE);
-    effectiveness * AIR_RATE.min(DOOR_WATER_RATE)
+/// Heat that a rear door of this conductance, kW/K, can take per kelvin between air and water, kW/K.
+fn door_rate(conductance: f64) -> f64 {
+    cross_flow(conductance, AIR_RATE, DOOR_WATER_RATE) * AIR_RATE.min(DOOR_WATER_RATE)
 }

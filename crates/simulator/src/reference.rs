@@ -11,6 +11,8 @@ pub const TRAYS: usize = 18;
 pub const RACK_KILOWATTS: f64 = 120.0;
 /// Share of the heat that goes into the coolant; the rest goes into the air.
 pub const LIQUID_SHARE: f64 = 0.85;
+/// No rack gives more of its heat to the coolant.
+pub const LIQUID_SHARE_MAX: f64 = 0.97;
 /// GPU equivalents of a tray: how many 1 kW dies carry its liquid heat.
 pub const GPU_EQUIVALENTS: f64 = RACK_KILOWATTS * LIQUID_SHARE / TRAYS as f64;
 /// Growth of power with die temperature by leakage current, 1/K.
@@ -51,8 +53,10 @@ pub const STAGNANT_FLOW_SHARE: f64 = 1e-3;
 
 /// Thermal resistance from die to cold plate, K/kW.
 pub const DIE_PLATE_RESISTANCE: f64 = 16.0;
-/// Thermal resistance from cold plate to coolant at nominal flow, K/kW; falls with the square root of flow.
+/// Thermal resistance from cold plate to coolant at nominal flow, K/kW.
 pub const PLATE_COOLANT_RESISTANCE: f64 = 20.0;
+/// The power of flow with which that falls.
+pub const FILM_EXPONENT: f64 = 0.5;
 /// Heat capacity of a die, kJ/K.
 pub const DIE_CAPACITY: f64 = 0.150;
 /// Heat capacity of a cold plate, kJ/K.
@@ -64,6 +68,8 @@ pub const PIPE_LITRES: f64 = 15.0;
 pub const CDU_CAPACITY: f64 = 30.0 * Coolant::Pg25.heat_capacity() + 30.0;
 /// Conductance of the distribution unit's exchanger, kW/K per rack.
 pub const CDU_CONDUCTANCE: f64 = 30.0;
+/// The power of flow with which either side of that exchanger conducts (Dittus & Boelter .8, plates less).
+pub const EXCHANGER_EXPONENT: f64 = 0.6;
 /// Facility water through an open valve, L/min per rack.
 pub const FACILITY_FLOW_MAX: f64 = 260.0;
 /// Facility water at which [`CDU_CONDUCTANCE`] holds, L/min per rack.

@@ -46,6 +46,16 @@ pub struct Scenario {
     /// Share of readings that get lost.
     #[serde(default = "lost_share")]
     pub lost_share: f64,
+    /// Readings are taken up to so much before or after their instant, evenly; by default exactly then.
+    #[serde(with = "length", default, skip_serializing_if = "is_zero")]
+    pub jitter: Microseconds,
+    /// By how much, as a share, the plant's parameters may be off those that the methods were made with: resistances,
+    /// conductances, heat capacities, the liquid's share, exponents of flow. Drawn evenly for each; 0 for none.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub plant_error: f64,
+    /// Signals that nobody reports here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreported: Vec<Name>,
     /// The coolant loops.
     pub loops: Vec<LoopScenario>,
 }
@@ -116,6 +126,14 @@ pub struct RackScenario {
     pub faults: Vec<Fault>,
 }
 
+fn is_zero(length: &Microseconds) -> bool {
+    *length == Microseconds::ZERO
+}
+
+fn is_none_of_it(share: &f64) -> bool {
+    *share == 0.0
+}
+
 fn five_seconds() -> Microseconds {
     Microseconds::from_seconds(5)
 }
@@ -180,9 +198,26 @@ impl Scenario {
             ("noise", self.noise, 10.0),
             ("unit_spread", self.unit_spread, 3.0),
             ("lost_share", self.lost_share, 0.99),
+            ("plant_error", self.plant_error, 0.5),
         ] {
             if !(0.0..=highest).contains(&value) {
                 return Err(format!("{name} {value}: give a number between 0 and {highest}"));
+            }
+        }
+        if self.jitter < Microseconds::ZERO || self.sample_every.get() <= 2 * self.jitter.get() {
+            return Err(format!(
+                "jitter {}: give less than half of sample_every {}",
+                self.jitter, self.sample_every
+            ));
+        }
+        let known: Vec<&str> = loop_signals().into_iter().chain(rack_signals()).collect();
+        for signal in &self.unreported {
+            if !known.contains(&&**signal) {
+                return Err(format!(
+                    "unreported: signal {signal:?} is not reported anyway{}",
+                    nearest(signal, known.iter().copied())
+                        .map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
+                ));
             }
         }
         if self.loops.is_empty() {

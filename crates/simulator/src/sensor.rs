@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_thermometer_lags_and_reports_tenths() {
-        let build = Build { noise: 1.0, unit_spread: 1.0 };
+        let build = Build { noise: 1.0, unit_spread: 1.0, plant_error: 0.0 };
         let mut sensor = Sensor::new(Instrument::THERMOMETER, build, Noise::new(1, "sensor"));
         sensor.follow(30.0);
         for _ in 0..7 {

@@ -134,13 +134,12 @@ impl Simulation {
 
     fn collect(&mut self, instant: EventTime, gpus_report: bool, readings: &mut Vec<Reading>) {
         let seconds = self.next as f64;
-        let lost_share = self.scenario.lost_share;
         let mut in_order = true;
         let reporting = self.channels.iter_mut().filter(|channel| gpus_report || !channel.source.is_gpu());
         for channel in reporting {
             let truth = channel.source.truth(&self.loops);
             let Some(Sending { time, value, delay, twice }) =
-                channel.report(instant, seconds, truth, lost_share)
+                channel.report(instant, seconds, truth, self.scenario.lost_share, self.scenario.jitter)
             else {
                 continue;
             };
@@ -182,7 +181,7 @@ impl Simulation {
 }
 
 fn build(scenario: &Scenario) -> Build {
-    Build { noise: scenario.noise, unit_spread: scenario.unit_spread }
+    Build { noise: scenario.noise, unit_spread: scenario.unit_spread, plant_error: scenario.plant_error }
 }
 
 /// Every channel of a scenario.
@@ -193,6 +192,9 @@ fn channels(scenario: &Scenario, loops: &[CoolingLoop]) -> Vec<Channel> {
                    instrument: Instrument,
                    source: Source,
                    faults: &[Fault]| {
+        if scenario.unreported.iter().any(|unreported| **unreported == *name) {
+            return;
+        }
         let doubled = scenario.redundant_supply_sensors && name == "coolant_supply_temperature";
         let sensors: &[Option<&str>] = if doubled { &[Some("a"), Some("b")] } else { &[None] };
         for sensor in sensors {

@@ -5,10 +5,12 @@
 
 use crate::hydraulics::tray_conductance;
 use crate::noise::{Noise, Wander};
+use crate::rack::Build;
 use crate::reference::{
-    COOLANT_RATE, DIE_CAPACITY, DIE_PLATE_RESISTANCE, GPU_EQUIVALENTS, LEAKAGE_PER_KELVIN,
-    LEAKAGE_REFERENCE_CELSIUS, LIQUID_SHARE, PLATE_CAPACITY, PLATE_COOLANT_RESISTANCE, RACK_KILOPASCAL,
-    RACK_KILOWATTS, SLOWDOWN_CELSIUS, SLOWDOWN_DELAY_SECONDS, SPEEDUP_CELSIUS, THROTTLED_SHARE, TRAYS,
+    COOLANT_RATE, DIE_CAPACITY, DIE_PLATE_RESISTANCE, FILM_EXPONENT, GPU_EQUIVALENTS, LEAKAGE_PER_KELVIN,
+    LEAKAGE_REFERENCE_CELSIUS, LIQUID_SHARE, LIQUID_SHARE_MAX, PLATE_CAPACITY, PLATE_COOLANT_RESISTANCE,
+    RACK_KILOPASCAL, RACK_KILOWATTS, SLOWDOWN_CELSIUS, SLOWDOWN_DELAY_SECONDS, SPEEDUP_CELSIUS,
+    THROTTLED_SHARE, TRAYS,
 };
 
 /// All trays of a rack; each quantity is an array, a tray an index.
@@ -20,6 +22,8 @@ pub struct Trays {
     power_factor: [f64; TRAYS],
     /// Share of the rack's heat that goes into the coolant.
     liquid_share: f64,
+    /// Power of flow that the resistance from plate to coolant falls with.
+    film_exponent: f64,
     /// Conductance from die to plate, kW/K.
     junction: [f64; TRAYS],
     /// Plate to coolant as built, at nominal flow, K/kW.
@@ -49,20 +53,25 @@ pub struct Trays {
 
 impl Trays {
     /// Trays at rest in coolant of this temperature.
-    pub fn new(celsius: f64, noise_scale: f64, unit_spread: f64, mut noise: Noise) -> Self {
+    pub fn new(celsius: f64, build: Build, mut noise: Noise, mut plant: impl FnMut(f64) -> f64) -> Self {
+        let Build { noise: noise_scale, unit_spread, .. } = build;
+        let (branch, junction_built, film_nominal) =
+            (plant(tray_conductance()), plant(DIE_PLATE_RESISTANCE), plant(PLATE_COOLANT_RESISTANCE));
+        let (share, film_exponent) = (plant(LIQUID_SHARE).min(LIQUID_SHARE_MAX), plant(FILM_EXPONENT));
         let mut units = |deviation: f64| [(); TRAYS].map(|()| noise.spread(deviation * unit_spread));
         let resistance = units(0.05);
-        let conductance_built = resistance.map(|factor: f64| tray_conductance() / factor.sqrt());
+        let conductance_built = resistance.map(|factor: f64| branch / factor.sqrt());
         let power_factor = units(0.02);
-        let junction = units(0.04).map(|factor| 1.0 / (DIE_PLATE_RESISTANCE * factor));
-        let film_built = units(0.05).map(|factor| PLATE_COOLANT_RESISTANCE * factor);
-        let liquid_share = LIQUID_SHARE + 0.01 * unit_spread * noise.between(-1.0, 1.0);
+        let junction = units(0.04).map(|factor| 1.0 / (junction_built * factor));
+        let film_built = units(0.05).map(|factor| film_nominal * factor);
+        let liquid_share = share + 0.01 * unit_spread * noise.between(-1.0, 1.0);
         let wander = (0..TRAYS).map(|_| Wander::new(0.03 * noise_scale, 120.0, &mut noise)).collect();
         let mut trays = Self {
             noise,
             wander,
             power_factor,
             liquid_share,
+            film_exponent,
             junction,
             film_built,
             conductance_built,
@@ -87,10 +96,14 @@ impl Trays {
         for tray in 0..TRAYS {
             let conductance = self.conductance_built[tray] / branch_factor[tray].sqrt();
             self.conductance[tray] = conductance;
-            self.film[tray] =
-                self.film_built[tray] * plate_factor / (conductance / tray_conductance()).sqrt();
+            self.film[tray] = self.film_built[tray] * plate_factor * self.film_at(conductance);
             self.half_rise[tray] = GPU_EQUIVALENTS / (2.0 * COOLANT_RATE * conductance);
         }
+    }
+
+    /// Resistance from plate to coolant of a branch of this conductance, as a multiple of a nominal one's.
+    fn film_at(&self, conductance: f64) -> f64 {
+        libm::pow(conductance / tray_conductance(), -self.film_exponent)
     }
 
     /// Makes trays throttle whatever their temperature.
@@ -111,7 +124,7 @@ impl Trays {
     pub fn step(&mut self, seconds: f64, kilopascal: f64, supply_celsius: f64) -> f64 {
         let root = kilopascal.sqrt();
         // The film's resistance goes with flow^-½, thus with pressure^-¼.
-        let film_scale = (RACK_KILOPASCAL.sqrt() / root).sqrt();
+        let film_scale = libm::pow(RACK_KILOPASCAL.sqrt() / root, self.film_exponent);
         let rise_scale = 1.0 / root;
         let die_gain = seconds / DIE_CAPACITY;
         let plate_gain = seconds / PLATE_CAPACITY;
@@ -178,7 +191,7 @@ impl Trays {
     /// Trays in order of how hot they run by their build, hottest first.
     pub fn hottest_by_build(&self) -> Vec<usize> {
         let rise = |tray: usize| {
-            let film = self.film_built[tray] / (self.conductance_built[tray] / tray_conductance()).sqrt();
+            let film = self.film_built[tray] * self.film_at(self.conductance_built[tray]);
             self.power_factor[tray] * (1.0 / self.junction[tray] + film)
         };
         let mut order: Vec<usize> = (0..TRAYS).collect();

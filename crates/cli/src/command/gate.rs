@@ -1,6 +1,7 @@
 //! `thermogate gate`: verdicts, their reasons, and responsibility taken in spite of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use gate::{Verdict, VerdictKind, exit_code, report};
 use wire::gate::v1::{EvaluateRequest, Evaluation, ExplainRequest, ListEvaluationsRequest, OverrideVerdictRequest};
@@ -10,6 +11,9 @@ use crate::arguments::{EvaluateArguments, ExplainArguments, GateCommand, Inconcl
 use crate::failure::Failure;
 use crate::output::{print_line, print_out};
 use crate::{client, documents, terminal};
+
+/// An answer that is not waited for comes within this.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub fn run(command: GateCommand) -> Result<u8, Failure> {
@@ -39,7 +43,8 @@ async fn evaluate(arguments: &EvaluateArguments) -> Result<u8, Failure> {
         not_before: arguments.not_before.as_deref().map(|text| timestamp("--not-before", text)).transpose()?,
         wait: arguments.wait.as_deref().map(|text| duration("--wait", text)).transpose()?,
     };
-    let answered = client::gates(&arguments.service).await?.evaluate(request).await?.into_inner();
+    let mut gates = client::gates(&arguments.service).await?;
+    let answered = said_while(arguments.wait.as_deref(), gates.evaluate(request)).await?.into_inner();
     let verdict = verdict(answered.evaluation)?;
     let inconclusive_as = match arguments.inconclusive_as {
         InconclusiveAs::Pass => gate::verdict::InconclusiveAs::Pass,
@@ -53,6 +58,19 @@ async fn evaluate(arguments: &EvaluateArguments) -> Result<u8, Failure> {
         Output::Markdown => print_out!("{}", report::markdown(&verdict, None)),
     }
     Ok(exit_code(verdict.verdict, arguments.warn_as_fail, inconclusive_as))
+}
+
+/// Waits for an answer, and says so on standard error once it takes longer than an answer that is there at once.
+async fn said_while<T>(wait: Option<&str>, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    let Some(wait) = wait else { return answer.await };
+    match tokio::time::timeout(AT_ONCE, &mut answer).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            eprintln!("thermogate: no verdict yet; waiting for it up to {wait}");
+            answer.await
+        }
+    }
 }
 
 /// The stored answer, whose bytes are the same everywhere.

@@ -114,7 +114,7 @@ pub enum NamedQueryError {
         known: Vec<String>,
     },
     /// A parameter without default was not given.
-    #[error("query {query} needs parameter {name:?} ({meaning}): write {name}=…")]
+    #[error("query {query} needs parameter {name:?} ({meaning}): give it a value, on the command line with --parameter {name}=…")]
     MissingParameter {
         /// The query.
         query: &'static str,
@@ -413,7 +413,7 @@ mod tests {
             ),
             (
                 refused("what_changed_between_two_runs", &[("before", "a")]),
-                "query what_changed_between_two_runs needs parameter \"after\" (id of the later run): write after=…",
+                "query what_changed_between_two_runs needs parameter \"after\" (id of the later run): give it a value, on the command line with --parameter after=…",
             ),
             (
                 refused("heat_balance", &[("heat_capacity", "water")]),
