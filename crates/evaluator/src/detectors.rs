@@ -3,11 +3,18 @@
 //!
 //! series, blocks → **detectors** → findings
 
+mod table; // every detector: read this first
+
+pub(crate) mod motion; // how a valve moves
+pub(crate) mod oscillation; // control loops that swing
 pub(crate) mod residual; // baseline, CUSUM, relevance, latch
 pub(crate) mod steady; // when a rack is steady enough for a heat balance
+pub(crate) mod valve; // a valve that does not answer
+pub(crate) mod warming; // facility water that warms
 
 use telemetry::facts::{Cause, Severity};
-use telemetry::formula::expected_delta_t;
+
+pub use self::table::DETECTORS;
 
 /// A detector.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub struct Detector {
     pub cause: Cause,
     /// How grave; `coverage_low` becomes critical below 80 %.
     pub severity: Severity,
+    /// Detectors whose findings, while they last at the same place or its loop, explain this one's.
+    pub explained_by: &'static [&'static str],
     /// What it looks at.
     pub rule: Rule,
 }
@@ -39,16 +48,17 @@ pub enum Rule {
     Arrival,
     /// A residual of block means.
     Residual(ResidualRule),
+    /// Block means or held values of a control loop, with a state of its own.
+    Control,
 }
 
 /// A residual, which is near its baseline while all is well.
 #[derive(Debug)]
 pub struct ResidualRule {
-    /// Signals that it is made of. It is watched at each place that has the first; the others are found there or at
-    /// the nearest place above. Where one offers a choice, the first that exists is taken.
-    pub inputs: &'static [&'static [&'static str]],
-    /// The residual of one block.
-    pub residual: fn(&Inputs<'_>) -> Option<Residual>,
+    /// What it is made of.
+    pub source: Source,
+    /// In which direction a shift is a fault.
+    pub side: Side,
     /// The smallest standard deviation that a baseline may claim, in the residual's unit.
     pub floor: f64,
     /// The smallest shift that may alarm, in the residual's unit.
@@ -57,6 +67,36 @@ pub struct ResidualRule {
     pub gate: Gate,
     /// Its unit; empty for a logarithm of a ratio.
     pub unit: &'static str,
+}
+
+/// What a residual is made of.
+#[derive(Debug)]
+pub enum Source {
+    /// Block means of signals.
+    Signals {
+        /// It is watched at each place that has the first; the others are found there or at the nearest place above.
+        /// Where one offers a choice, the first that exists is taken.
+        inputs: &'static [&'static [&'static str]],
+        /// The residual of one block.
+        residual: fn(&Inputs<'_>) -> Option<Residual>,
+    },
+    /// The difference of the first two sensors of a signal at one place.
+    Pair(&'static str),
+    /// ln of the median thermal resistance of a rack's GPUs: (GPU − supply temperature) / power of the GPU.
+    RackResistance,
+    /// ln of a tray's, minus the median of the other trays'.
+    TrayResistance,
+}
+
+/// In which direction a shift is a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Both.
+    Both,
+    /// Only a rise.
+    Up,
+    /// Only a fall.
+    Down,
 }
 
 /// Block means of a residual's inputs, in their order.
@@ -82,158 +122,11 @@ pub struct Residual {
 pub enum Gate {
     /// Always.
     Always,
-    /// While the rack's power rests and its loop is settled.
+    /// While the power of the rack (of a loop: of all its racks) rests and the loop is settled.
     Steady,
+    /// The same, and only above 60 % of the nominal power: below, too little heat says anything of an exchanger.
+    SteadyAndBusy,
 }
-
-/// All detectors, in the order of their reports. Figures: residual table of the methods (floor, relevance, gate).
-pub const DETECTORS: &[Detector] = &[
-    Detector {
-        name: "gap",
-        alertname: "TelemetryGap",
-        meaning: "no reading for longer than its feed allows",
-        suggestion: "the exporter, its network path and its host",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Feed,
-    },
-    Detector {
-        name: "stale",
-        alertname: "TelemetryStale",
-        meaning: "the source sends the same old reading again and again",
-        suggestion: "the exporter's connection to the device",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Feed,
-    },
-    Detector {
-        name: "skew",
-        alertname: "TelemetryClockSkew",
-        meaning: "readings come from the future",
-        suggestion: "the clock of the source",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Feed,
-    },
-    Detector {
-        name: "coverage_low",
-        alertname: "TelemetryCoverageLow",
-        meaning: "too little of the last hour is known",
-        suggestion: "the feed of this place",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Feed,
-    },
-    Detector {
-        name: "stuck",
-        alertname: "SensorStuck",
-        meaning: "the value has rested much longer than it ever did",
-        suggestion: "the sensor and its gateway",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Sensor,
-    },
-    Detector {
-        name: "pump_trip",
-        alertname: "PumpTrip",
-        meaning: "the flow has fallen below half of what it was",
-        suggestion: "the pump and its drive",
-        cause: Cause::Rack,
-        severity: Severity::Critical,
-        rule: Rule::Arrival,
-    },
-    Detector {
-        name: "pump",
-        alertname: "PumpHeadLoss",
-        meaning: "the pump gives another head than it did at this speed",
-        suggestion: "pump impeller, bearing and drive",
-        cause: Cause::Rack,
-        severity: Severity::Warning,
-        rule: Rule::Residual(ResidualRule {
-            inputs: &[&["pump_differential_pressure"], &["pump_speed"]],
-            // Head by the square of the speed (affinity law). Without a pump curve the part a·V² is left out: it
-            // follows the square of the speed too while the valves rest.
-            residual: |inputs| log_ratio(inputs.means[0], square(inputs.means[1] / 100.0)),
-            floor: 0.003,
-            relevance: 0.04,
-            gate: Gate::Always,
-            unit: "",
-        }),
-    },
-    Detector {
-        name: "filter",
-        alertname: "FilterClogging",
-        meaning: "the filter resists the flow more than it did",
-        suggestion: "the filter of the distribution unit",
-        cause: Cause::Rack,
-        severity: Severity::Warning,
-        rule: Rule::Residual(ResidualRule {
-            inputs: &[&["filter_differential_pressure"], &["coolant_flow", "coolant_supply_flow"]],
-            residual: |inputs| log_ratio(inputs.means[0], square(inputs.means[1])),
-            floor: 0.01,
-            relevance: 0.25,
-            gate: Gate::Always,
-            unit: "",
-        }),
-    },
-    Detector {
-        name: "rack_k",
-        alertname: "RackFlowRestriction",
-        meaning: "the rack resists the flow more than it did",
-        suggestion: "hoses, manifold, quick disconnects and cold plates of the rack",
-        cause: Cause::Rack,
-        severity: Severity::Warning,
-        rule: Rule::Residual(ResidualRule {
-            inputs: &[&["coolant_differential_pressure"], &["coolant_flow"]],
-            residual: |inputs| log_ratio(inputs.means[0], square(inputs.means[1])),
-            floor: 0.008,
-            relevance: 0.06,
-            gate: Gate::Always,
-            unit: "",
-        }),
-    },
-    Detector {
-        name: "leak",
-        alertname: "CoolantLoss",
-        meaning: "more coolant is sent than comes back",
-        suggestion: "look for coolant on the floor, then at both flow meters",
-        cause: Cause::Rack,
-        severity: Severity::Critical,
-        rule: Rule::Residual(ResidualRule {
-            inputs: &[&["coolant_supply_flow"], &["coolant_return_flow"]],
-            residual: |inputs| residual(inputs.means[0] - inputs.means[1]),
-            floor: 0.2,
-            relevance: 1.0,
-            gate: Gate::Always,
-            unit: "L/min",
-        }),
-    },
-    Detector {
-        name: "hb",
-        alertname: "HeatBalance",
-        meaning: "the coolant carries another heat than the rack's power explains: a sensor drifts or coolant bypasses",
-        suggestion: "thermometers, flow meter and power meter of the rack",
-        cause: Cause::Sensor,
-        severity: Severity::Warning,
-        rule: Rule::Residual(ResidualRule {
-            inputs: &[
-                &["rack_power"],
-                &["coolant_return_temperature"],
-                &["coolant_supply_temperature"],
-                &["coolant_flow"],
-            ],
-            residual: |inputs| {
-                let [power, warm, cold, flow] = inputs.means[..] else { return None };
-                let regressor = expected_delta_t(power, 1.0, flow, inputs.heat_capacity)?;
-                Some(Residual { value: warm - cold, regressor: Some(regressor) })
-            },
-            floor: 0.06,
-            relevance: 0.35,
-            gate: Gate::Steady,
-            unit: "K",
-        }),
-    },
-];
 
 /// The names of all detectors, in the order of the table.
 pub fn names() -> Vec<&'static str> {
@@ -250,19 +143,6 @@ pub(crate) fn known(name: &str) -> &'static Detector {
     detector(name).expect("the engine names rows of the table")
 }
 
-fn square(value: f64) -> f64 {
-    value * value
-}
-
-fn residual(value: f64) -> Option<Residual> {
-    value.is_finite().then_some(Residual { value, regressor: None })
-}
-
-/// ln(numerator / denominator); none where a standstill makes it meaningless.
-fn log_ratio(numerator: f64, denominator: f64) -> Option<Residual> {
-    (numerator > 0.0 && denominator > 0.0).then(|| libm::log(numerator / denominator)).and_then(residual)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,11 +156,5 @@ mod tests {
             let unique: std::collections::BTreeSet<_> = names.iter().collect();
             assert_eq!(unique.len(), names.len());
         }
-    }
-
-    #[test]
-    fn a_pump_that_stands_still_has_no_head_residual() {
-        assert_eq!(log_ratio(0.0, 0.0), None);
-        assert_eq!(log_ratio(200.0, 1.0).unwrap().value, libm::log(200.0));
     }
 }

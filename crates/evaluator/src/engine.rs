@@ -15,6 +15,7 @@ use telemetry::{EventTime, Name};
 
 use crate::configuration::{self, InForce};
 use crate::effect::{Counter, Effect, Effects};
+pub use crate::partition::ResidualNow;
 use crate::partition::{Environment, Partition};
 use crate::rack::Maintenance;
 use crate::rows::{self, Ticks};
@@ -46,6 +47,11 @@ impl Evaluator {
     /// Nothing is known yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The residuals of all detectors as they are now, for plots and drills; by partition, detector and place.
+    pub fn residuals(&self) -> impl Iterator<Item = ResidualNow<'_>> {
+        self.partitions.values().flat_map(Partition::residuals)
     }
 
     /// Takes one record and adds what is to be done about it to `effects`, in order.

@@ -2,6 +2,8 @@
 //!
 //! detectors → **finding** → history, alerts, facts
 
+use std::ops::Not;
+
 use serde::{Deserialize, Serialize};
 use telemetry::facts::{Cause, Finding, Severity};
 use telemetry::place::Place;
@@ -105,6 +107,7 @@ impl Findings {
         if let Some(known) = self.get(&anomaly.key) {
             return known.finding.clone();
         }
+        let leading = anomaly.leading.clone().or_else(|| self.explanation(detector, &anomaly.key));
         let Anomaly { key, severity, onset, detected, .. } = anomaly;
         let identity = (&key.detector, &key.place, &key.signal, &key.sensor, onset);
         let cause = cause_of(detector, &key.place);
@@ -118,7 +121,7 @@ impl Findings {
             onset,
             detected,
             ended: None,
-            leading: anomaly.leading,
+            leading,
             cause,
             residual: anomaly.residual,
             baseline: anomaly.baseline,
@@ -134,7 +137,44 @@ impl Findings {
         let order = |finding: &Finding| (finding.onset, finding.detector.clone(), finding.place.clone());
         let at = self.open.partition_point(|known| order(known) <= order(&finding));
         self.open.insert(at, finding);
+        self.explain(detector, &id, detected, outlet);
         id
+    }
+
+    /// The open finding that explains an anomaly, by the order of the table of detectors.
+    fn explanation(&self, detector: &Detector, key: &FindingKey) -> Option<Name> {
+        let explains = |name: &&str| {
+            self.open.iter().find(|other| {
+                *other.detector == **name && is_of(other, key).not() && concerns(&other.place, &key.place)
+            })
+        };
+        Some(detector.explained_by.iter().find_map(|name| explains(name))?.finding.clone())
+    }
+
+    /// Attaches findings that are open already to one that has just come and explains them.
+    fn explain(&mut self, detector: &Detector, id: &Name, time: EventTime, outlet: &mut Outlet<'_>) {
+        let Some(place) = self.open.iter().find(|open| open.finding == *id).map(|open| open.place.clone())
+        else {
+            return;
+        };
+        let consequences: Vec<usize> = (0..self.open.len())
+            .filter(|number| {
+                let open = &self.open[*number];
+                let row = detectors::detector(&open.detector);
+                open.leading.is_none()
+                    && open.finding != *id
+                    && row.is_some_and(|row| row.explained_by.contains(&detector.name))
+                    && concerns(&place, &open.place)
+            })
+            .collect();
+        for number in consequences {
+            self.open[number].leading = Some(id.clone());
+            let finding = self.open[number].clone();
+            outlet.effects.push(Effect::Finding(Box::new(finding.clone())));
+            if let Some(row) = detectors::detector(&finding.detector) {
+                self.tell(row, &finding, Condition::Fires, time, outlet);
+            }
+        }
     }
 
     /// Ends a finding, if it is open.
@@ -214,6 +254,12 @@ fn is_of(finding: &Finding, key: &FindingKey) -> bool {
         && finding.place == key.place
         && finding.signal == key.signal
         && finding.sensor == key.sensor
+}
+
+/// Whether trouble at `cause` can be seen at `effect`: it is the same place or a part of it, or the loop, or the rack
+/// of which it is a part.
+fn concerns(cause: &Place, effect: &Place) -> bool {
+    crate::plan::is_within(cause, effect) || crate::plan::is_within(effect, cause)
 }
 
 /// A loop's trouble is the facility's, unless the detector is about sensors.

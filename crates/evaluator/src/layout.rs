@@ -10,7 +10,8 @@ use telemetry::{Microseconds, Name};
 
 use crate::block::BLOCK;
 use crate::configuration::InForce;
-use crate::detectors::{DETECTORS, Rule};
+use crate::detectors::oscillation::FAST;
+use crate::detectors::{DETECTORS, Rule, Source};
 use crate::group::Group;
 use crate::objective::Promise;
 use crate::plan::{PlannedMember, PlannedOperand, SeriesIndex};
@@ -57,6 +58,34 @@ pub(crate) struct Component {
     pub inputs: Vec<Vec<u32>>,
 }
 
+/// What the thermal resistances of a rack's GPUs are made of.
+#[derive(Debug)]
+pub(crate) struct Resistances {
+    /// The rack.
+    pub place: Place,
+    /// Supply temperature.
+    pub supply: Vec<u32>,
+    /// Power of the rack, where GPUs tell none of their own.
+    pub power: Vec<u32>,
+    /// By tray: temperature and, where it is told, power of each GPU.
+    pub trays: Vec<(Place, Vec<(u32, Option<u32>)>)>,
+}
+
+/// A control loop: what it controls, at what, with what.
+#[derive(Debug)]
+pub(crate) struct ControlLoop {
+    /// The coolant loop; of a rack without one, the rack.
+    pub place: Place,
+    /// Supply temperature.
+    pub supply: Vec<u32>,
+    /// Its set point.
+    pub set_point: Vec<u32>,
+    /// Position of the valve.
+    pub valve: Vec<u32>,
+    /// Temperature of the facility's water.
+    pub water: Vec<u32>,
+}
+
 /// The series that a rack's own states need.
 #[derive(Debug)]
 pub(crate) struct RackSeries {
@@ -89,8 +118,12 @@ pub(crate) struct Layout {
     pub feeds: Vec<Feed>,
     /// By series: its feeds in that order.
     pub feeds_of: Vec<Vec<usize>>,
-    /// Residuals that can be told.
+    /// Residuals of signals that can be told.
     pub components: Vec<Component>,
+    /// Racks whose GPUs tell their temperature.
+    pub resistances: Vec<Resistances>,
+    /// Control loops.
+    pub controls: Vec<ControlLoop>,
     /// By series: its place with the loop filled in.
     pub places: Vec<Place>,
     /// By name of the rack.
@@ -123,6 +156,8 @@ impl Layout {
         layout.place_groups(groups, in_force);
         layout.place_feeds(declarations, gone);
         layout.place_components(&index);
+        layout.place_resistances(&index);
+        layout.place_controls(&index);
         layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
         layout
@@ -179,17 +214,69 @@ impl Layout {
     fn place_components(&mut self, index: &SeriesIndex<'_>) {
         for (detector, row) in DETECTORS.iter().enumerate() {
             let Rule::Residual(rule) = &row.rule else { continue };
-            let anchors = rule.inputs[0].iter().flat_map(|signal| index.places(signal));
-            for (place, _) in anchors {
-                let inputs: Option<Vec<Vec<u32>>> = rule
-                    .inputs
-                    .iter()
-                    .map(|choice| choice.iter().find_map(|signal| index.at_or_above(signal, place)).cloned())
-                    .collect();
-                if let Some(inputs) = inputs {
-                    self.components.push(Component { detector, place: place.clone(), inputs });
+            match rule.source {
+                Source::Signals { inputs, .. } => {
+                    let anchors = inputs[0].iter().flat_map(|signal| index.places(signal));
+                    for (place, _) in anchors {
+                        let found = inputs.iter().map(|choice| {
+                            choice.iter().find_map(|signal| index.at_or_above(signal, place)).cloned()
+                        });
+                        if let Some(inputs) = found.collect() {
+                            self.components.push(Component { detector, place: place.clone(), inputs });
+                        }
+                    }
                 }
+                Source::Pair(signal) => {
+                    for (place, series) in index.places(signal) {
+                        if let [one, other, ..] = series[..] {
+                            let inputs = vec![vec![one], vec![other]];
+                            self.components.push(Component { detector, place: place.clone(), inputs });
+                        }
+                    }
+                }
+                Source::RackResistance | Source::TrayResistance => {}
             }
+        }
+    }
+
+    fn place_resistances(&mut self, index: &SeriesIndex<'_>) {
+        let mut racks: BTreeMap<Place, BTreeMap<Place, Vec<(u32, Option<u32>)>>> = BTreeMap::new();
+        for (place, series) in index.places("gpu_temperature") {
+            let tray = Place { device: None, ..place.clone() };
+            let rack = Place { node: None, ..tray.clone() };
+            let power = index.at("gpu_power", place).first().copied();
+            let gpus = racks.entry(rack).or_default().entry(tray).or_default();
+            gpus.extend(series.iter().map(|number| (*number, power)));
+        }
+        for (place, trays) in racks {
+            let at = |signal| index.at_or_above(signal, &place).cloned();
+            if let Some(supply) = at("coolant_supply_temperature") {
+                let power = index.at("rack_power", &place).to_vec();
+                self.resistances.push(Resistances {
+                    supply,
+                    power,
+                    trays: trays.into_iter().collect(),
+                    place,
+                });
+            }
+        }
+    }
+
+    fn place_controls(&mut self, index: &SeriesIndex<'_>) {
+        const SUPPLY: &str = "coolant_supply_temperature";
+        let has_loop = index.places(SUPPLY).any(|(place, _)| place.rack.is_none());
+        for (place, supply) in index.places(SUPPLY).filter(|(place, _)| place.rack.is_none() == has_loop) {
+            let at = |signal| index.at_or_above(signal, place).cloned().unwrap_or_default();
+            self.controls.push(ControlLoop {
+                place: place.clone(),
+                supply: supply.clone(),
+                set_point: at("coolant_supply_temperature_setpoint"),
+                valve: at("valve_position"),
+                water: at("facility_supply_temperature"),
+            });
+        }
+        if !self.controls.is_empty() {
+            self.step = Microseconds(greatest_common_divisor(self.step.0, FAST.step.0));
         }
     }
 

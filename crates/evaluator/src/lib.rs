@@ -46,6 +46,6 @@ pub use configuration::known_signals;
 pub use defaults::default_documents;
 pub use detectors::names as detector_names;
 pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};
-pub use engine::Evaluator;
+pub use engine::{Evaluator, ResidualNow};
 pub use event_rate::upper_mean as poisson_upper_mean;
 pub use snapshot::SnapshotError;

@@ -4,12 +4,14 @@
 //! records → **partition** → effects
 
 mod alerting; // alerts of objectives
-mod blocks; // at the end of a block: detectors, recovery, measures
+mod blocks; // at the end of a block: what is told and measured
+mod control; // control loops: hunting, stuck valves, warming water
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
 mod judging; // at the end of a slice: groups and their statuses
 mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
+mod residuals; // at the end of a block: residuals
 mod runs; // runs, maintenance and calibrations
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +21,14 @@ use telemetry::place::Place;
 use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
+use self::control::Control;
 use self::pump_trip::Flow;
+pub use self::residuals::ResidualNow;
 use crate::alert::Alerts;
 use crate::block::BLOCK;
 use crate::configuration::InForce;
 use crate::detectors::residual::ResidualState;
-use crate::detectors::steady::ValveTravel;
+use crate::detectors::steady::{Steady, ValveTravel};
 use crate::effect::{Counter, Effect, Effects};
 use crate::finding::Findings;
 use crate::group::Group;
@@ -79,7 +83,10 @@ pub(crate) struct Partition {
     /// Runs are judged up to here, to the microsecond.
     finished: Option<EventTime>,
     residuals: BTreeMap<(Name, Place), ResidualState>,
+    /// Whether the power of all racks together rests.
+    steady: Steady,
     valve: ValveTravel,
+    controls: BTreeMap<Place, Control>,
     flows: BTreeMap<u32, Flow>,
     /// Hard limits that arriving readings have been breaking, and since when.
     breaches: BTreeMap<u32, EventTime>,
@@ -115,7 +122,9 @@ impl Partition {
             ending: BTreeMap::new(),
             finished: None,
             residuals: BTreeMap::new(),
+            steady: Steady::default(),
             valve: ValveTravel::default(),
+            controls: BTreeMap::new(),
             flows: BTreeMap::new(),
             breaches: BTreeMap::new(),
             deadlines: Vec::new(),
@@ -314,6 +323,7 @@ impl Partition {
                 }
                 Some(_) | None if boundary <= watermark => {
                     self.close_slices(boundary, environment, effects);
+                    self.follow_controls(boundary, effects);
                     if boundary.window_start(BLOCK) == boundary {
                         self.close_blocks(boundary, environment, effects);
                     }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use telemetry::EventTime;
 
-use super::{Residual, ResidualRule};
+use super::{Residual, ResidualRule, Side};
 use crate::trend::median;
 
 /// Blocks that make a baseline.
@@ -75,9 +75,14 @@ pub(crate) enum Change {
 }
 
 impl ResidualState {
-    /// The larger of the two sums, and what it alarms at.
-    pub(crate) fn statistic(&self) -> (f64, f64) {
-        (self.up.max(self.down), THRESHOLD)
+    /// The larger of the sums that can alarm, and what it alarms at.
+    pub(crate) fn statistic(&self, side: Side) -> (f64, f64) {
+        let statistic = match side {
+            Side::Both => self.up.max(self.down),
+            Side::Up => self.up,
+            Side::Down => self.down,
+        };
+        (statistic, THRESHOLD)
     }
 
     /// Takes a block's residual. `is_clean`: no finding about its parts is open, so that it may enter a baseline.
@@ -114,12 +119,17 @@ impl ResidualState {
                 (self.alarm, self.up, self.down) = (false, 0.0, 0.0);
                 return Some(Change::Over);
             }
-        } else if self.up.max(self.down) > THRESHOLD && self.shift.abs() > rule.relevance {
-            self.alarm = true;
-            let zero = if self.up >= self.down { self.up_zero } else { self.down_zero };
-            return Some(Change::Alarm { onset: zero.unwrap_or(start) });
+            return None;
         }
-        None
+        let rises = rule.side != Side::Down && self.up > THRESHOLD && self.shift > rule.relevance;
+        let falls = rule.side != Side::Up && self.down > THRESHOLD && -self.shift > rule.relevance;
+        let zero = match (rises, falls) {
+            (true, _) => self.up_zero,
+            (false, true) => self.down_zero,
+            (false, false) => return None,
+        };
+        self.alarm = true;
+        Some(Change::Alarm { onset: zero.unwrap_or(start) })
     }
 
     fn calibrate(&mut self, rule: &ResidualRule, residual: Residual, (start, end): (EventTime, EventTime)) {
@@ -233,7 +243,7 @@ mod tests {
         for minute in 60..3_000 {
             assert_eq!(observe(&mut state, rule, minute, 5.97 + noise(minute)), None, "3 % is below 4 %");
         }
-        assert!(state.statistic().0 > THRESHOLD, "although the sum has long passed its threshold");
+        assert!(state.statistic(Side::Both).0 > THRESHOLD, "although the sum has long passed its threshold");
     }
 
     #[test]

@@ -13,6 +13,8 @@ const SPAN_MAXIMUM: f64 = 0.05;
 const STEP_MAXIMUM: f64 = 0.04;
 /// Blocks that must pass after the last unsteady one.
 const HOLD_OFF_BLOCKS: u32 = 4;
+/// Share of the nominal power from which on there is enough heat to judge an exchanger by.
+const BUSY_SHARE: f64 = 0.6;
 /// A loop is unsettled when its valve has travelled more than this, %, within this many blocks.
 const TRAVEL_MAXIMUM: f64 = 50.0;
 const TRAVEL_BLOCKS: usize = 10;
@@ -22,6 +24,9 @@ const TRAVEL_BLOCKS: usize = 10;
 pub(crate) struct Steady {
     before: Option<f64>,
     quiet_blocks: u32,
+    is_busy: bool,
+    /// Nominal power as it was last given, kW.
+    pub nominal: Option<f64>,
 }
 
 impl Steady {
@@ -36,6 +41,13 @@ impl Steady {
         };
         self.quiet_blocks = if is_quiet { self.quiet_blocks.saturating_add(1) } else { 0 };
         self.before = power.map(|block| block.mean);
+        self.nominal = nominal.is_finite().then_some(nominal);
+        self.is_busy = power.is_some_and(|block| BUSY_SHARE * nominal < block.mean);
+    }
+
+    /// Whether the latest block's power was a large part of the nominal.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// Whether it has rested for long enough.

@@ -1,19 +1,16 @@
-//! At the end of a block: blocks are told, residuals looked at, recovery and load measured.
+//! At the end of a block: blocks are told, detectors look at them, recovery and load are measured.
 
 use std::collections::BTreeMap;
 
 use telemetry::facts::{Severity, UnknownReason};
-use telemetry::formula::Coolant;
 use telemetry::place::Place;
 use telemetry::table::Block;
-use telemetry::{EventTime, Labels, Microseconds, Name};
+use telemetry::{EventTime, Microseconds};
 
 use super::{Environment, Partition};
 use crate::block::{BLOCK, ClosedBlock};
-use crate::detectors::residual::{Change, ResidualState};
-use crate::detectors::{DETECTORS, Detector, Gate, Inputs, ResidualRule, Rule};
-use crate::effect::{Counter, Effect, Effects};
-use crate::finding::{Anomaly, FindingKey, Outlet};
+use crate::effect::{Effect, Effects};
+use crate::finding::Outlet;
 use crate::recovery::CHANNELS;
 use crate::series::Series;
 use crate::slice::Spans;
@@ -23,6 +20,17 @@ use crate::trend::median;
 const COVERAGE_EVERY: Microseconds = Microseconds::from_minutes(5);
 /// Power that is taken for nominal until any is known, kW.
 const NOMINAL_UNKNOWN: f64 = f64::INFINITY;
+/// What a sum of blocks begins with.
+const NOTHING: ClosedBlock = ClosedBlock {
+    start: EventTime::MINIMUM,
+    length: BLOCK,
+    mean: 0.0,
+    minimum: 0.0,
+    maximum: 0.0,
+    last: 0.0,
+    known: Microseconds::ZERO,
+    count: 0,
+};
 
 impl Partition {
     /// Closes all blocks that end at `end`, a multiple of 60 s.
@@ -53,6 +61,8 @@ impl Partition {
         self.end_maintenance(end);
         self.note_load(end, environment);
         self.look_at_residuals(end, environment, effects);
+        self.look_at_resistances(end, effects);
+        self.look_at_controls(end, effects);
         self.update_flows(end, effects);
         self.note_recovery(end);
         self.measure(end, environment);
@@ -82,6 +92,8 @@ impl Partition {
 
     /// Whether the racks' power rests, and whether the loop's valve does.
     fn note_load(&mut self, end: EventTime, environment: Environment<'_>) {
+        // Of all racks, while the power of each is known.
+        let mut together = (!self.racks.is_empty()).then_some((NOTHING, 0.0));
         for (rack, state) in &mut self.racks {
             let Some(layout) = self.layout.racks.get(rack) else { continue };
             let power = layout.power.operands[0]
@@ -92,97 +104,25 @@ impl Partition {
             let declared = environment.in_force.site.rack(rack).and_then(|rack| rack.nominal_power);
             let nominal = state.nominal_power(declared).unwrap_or(NOMINAL_UNKNOWN);
             state.steady.observe(power.as_ref(), nominal);
+            together = together.zip(power).map(|((sum, nominals), power)| {
+                let sum = ClosedBlock {
+                    mean: sum.mean + power.mean,
+                    minimum: sum.minimum + power.minimum,
+                    maximum: sum.maximum + power.maximum,
+                    ..power
+                };
+                (sum, nominals + nominal)
+            });
         }
+        self.steady.observe(
+            together.as_ref().map(|(sum, _)| sum),
+            together.map_or(NOMINAL_UNKNOWN, |(_, nominals)| nominals),
+        );
         let valves = self.layout.valves.iter();
         let widest = valves
             .filter_map(|number| current_block(&self.series[*number as usize], end))
             .max_by(|one, other| (one.maximum - one.minimum).total_cmp(&(other.maximum - other.minimum)));
         self.valve.observe(widest.as_ref());
-    }
-
-    fn look_at_residuals(&mut self, end: EventTime, environment: Environment<'_>, effects: &mut Effects) {
-        let mut gated = 0;
-        for number in 0..self.layout.components.len() {
-            let component = &self.layout.components[number];
-            let detector = &DETECTORS[component.detector];
-            let Rule::Residual(rule) = &detector.rule else { continue };
-            let place = component.place.clone();
-            let Some((means, start)) = self.means_of(&component.inputs, end) else { continue };
-            if !self.is_open(rule.gate, &place) {
-                gated += 1;
-                continue;
-            }
-            let inputs = Inputs { means: &means, heat_capacity: heat_capacity(&place, environment) };
-            let Some(residual) = (rule.residual)(&inputs) else { continue };
-            let is_clean = !self.findings.iter().any(|finding| touches(&finding.place, &place));
-            let key = (Name::from(detector.name), place.clone());
-            let state = self.residuals.entry(key).or_default();
-            let change = state.observe(rule, residual, (start, end), is_clean);
-            let Some(change) = change else { continue };
-            self.tell_residual(detector, rule, place, change, end, effects);
-        }
-        effects.count(Counter::Gated, gated);
-    }
-
-    fn tell_residual(
-        &mut self,
-        detector: &Detector,
-        rule: &ResidualRule,
-        place: Place,
-        change: Change,
-        end: EventTime,
-        effects: &mut Effects,
-    ) {
-        let key = FindingKey::of_place(detector, place.clone());
-        let Self { findings, alerts, racks, residuals, .. } = self;
-        let Some(state) = residuals.get(&(Name::from(detector.name), place)) else { return };
-        let suppressed = |place: &Place| Self::suppressed(racks, place, end);
-        let mut outlet = Outlet { alerts, effects, suppressed: &suppressed };
-        match change {
-            Change::Over => findings.close(detector, &key, end, &mut outlet),
-            Change::Alarm { onset } => {
-                let baseline = state.baseline;
-                let anomaly = Anomaly {
-                    residual: state.value,
-                    baseline: baseline.map(|baseline| baseline.mean),
-                    threshold: Some(rule.relevance),
-                    unit: rule.unit.into(),
-                    confidence: (state.shift.abs() / rule.relevance / 2.0).clamp(0.5, 1.0),
-                    ..Anomaly::direct(detector, key, onset, end, evidence_of(state, end))
-                };
-                findings.open(detector, anomaly, &mut outlet);
-            }
-        }
-    }
-
-    /// Block means of some inputs, each the median of the sensors that can be believed, and where their block begins.
-    /// None while one is missing, or when no block of them ends now.
-    fn means_of(&self, inputs: &[Vec<u32>], end: EventTime) -> Option<(Vec<f64>, EventTime)> {
-        let mut start = end;
-        let mut is_new = false;
-        let mut means = Vec::with_capacity(inputs.len());
-        for sensors in inputs {
-            let mut known = Vec::with_capacity(sensors.len());
-            for number in sensors {
-                if let Some(block) = current_block(&self.series[*number as usize], end) {
-                    start = start.min(block.start);
-                    is_new |= block.end() == end;
-                    known.push(block.mean);
-                }
-            }
-            means.push(median(&mut known)?);
-        }
-        is_new.then_some((means, start))
-    }
-
-    fn is_open(&self, gate: Gate, place: &Place) -> bool {
-        match gate {
-            Gate::Always => true,
-            Gate::Steady => {
-                let rack = place.rack.as_ref().and_then(|rack| self.racks.get(rack));
-                rack.is_some_and(|rack| rack.steady.is_steady()) && !self.valve.is_unsettled()
-            }
-        }
     }
 
     fn note_recovery(&mut self, end: EventTime) {
@@ -261,40 +201,6 @@ pub(super) fn current_block(series: &Series, end: EventTime) -> Option<ClosedBlo
 /// The smallest or largest of values that are all known.
 fn extreme(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64) -> Option<f64> {
     values.reduce(|one, other| Some(pick(one?, other?))).flatten()
-}
-
-/// Heat capacity of the coolant at a place, MJ/(m³·K): the site file's, else that of 25 % propylene glycol.
-fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 {
-    let site = &environment.in_force.site;
-    let of_rack = place.rack.as_ref().and_then(|rack| site.rack(rack)).map(|rack| rack.heat_capacity);
-    let of_loop = || {
-        let cooling_loop = place.cooling_loop.as_ref().and_then(|name| site.coolant_loop(name));
-        cooling_loop.map(|cooling_loop| cooling_loop.heat_capacity)
-    };
-    of_rack.or_else(of_loop).unwrap_or(Coolant::default().heat_capacity())
-}
-
-/// Whether one of two places is a part of the other, loops and their racks included.
-fn touches(one: &Place, other: &Place) -> bool {
-    crate::plan::is_within(one, other) || crate::plan::is_within(other, one)
-}
-
-fn evidence_of(state: &ResidualState, end: EventTime) -> Labels {
-    let (statistic, threshold) = state.statistic();
-    let mut evidence = Labels::new();
-    let mut note = |name: &str, text: String| evidence.insert(name.into(), text.into());
-    note("statistic", format!("{statistic:.2}"));
-    note("statistic_threshold", format!("{threshold:.2}"));
-    note("shift", format!("{:.4}", state.shift));
-    if let Some(baseline) = state.baseline {
-        let (from, to) = baseline.taken;
-        note("baseline_mean", format!("{:.4}", baseline.mean));
-        note("baseline_deviation", format!("{:.4}", baseline.deviation));
-        note("baseline_from", from.to_string());
-        note("baseline_to", to.to_string());
-        note("baseline_age", Microseconds::from_seconds((end - to).0 / 1_000_000).to_string());
-    }
-    evidence
 }
 
 /// Severity of a share of known time; none above 95 %.
