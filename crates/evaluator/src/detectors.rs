@@ -9,6 +9,7 @@ pub(crate) mod motion; // how a valve moves
 pub(crate) mod oscillation; // control loops that swing
 pub(crate) mod residual; // baseline, CUSUM, relevance, latch
 pub(crate) mod steady; // when a rack is steady enough for a heat balance
+pub(crate) mod stiction; // a valve that sticks
 pub(crate) mod valve; // a valve that does not answer
 pub(crate) mod warming; // facility water that warms
 

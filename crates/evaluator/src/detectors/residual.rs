@@ -19,6 +19,9 @@ const THRESHOLD: f64 = 8.0;
 const CLIP: f64 = 5.0;
 /// Weight of the newest block in the estimate of the shift.
 const SHIFT_WEIGHT: f64 = 0.2;
+/// A shift must also stand out of the noise of its own estimate, which is a third of a block's: five times, by so many
+/// deviations of a block. On a loop of many racks the noise of the flow meters grows with the flow.
+const SHIFT_DEVIATIONS: f64 = 1.7;
 /// Makes the median absolute deviation a standard deviation for normal data (Rousseeuw & Croux 1993).
 const SIGMA_PER_MAD: f64 = 1.4826;
 /// Keeps quantised data, whose MAD may be zero, from a spread far too small.
@@ -121,8 +124,9 @@ impl ResidualState {
             }
             return None;
         }
-        let rises = rule.side != Side::Down && self.up > THRESHOLD && self.shift > rule.relevance;
-        let falls = rule.side != Side::Up && self.down > THRESHOLD && -self.shift > rule.relevance;
+        let relevance = rule.relevance.max(SHIFT_DEVIATIONS * baseline.deviation);
+        let rises = rule.side != Side::Down && self.up > THRESHOLD && self.shift > relevance;
+        let falls = rule.side != Side::Up && self.down > THRESHOLD && -self.shift > relevance;
         let zero = match (rises, falls) {
             (true, _) => self.up_zero,
             (false, true) => self.down_zero,

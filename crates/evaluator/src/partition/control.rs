@@ -14,6 +14,7 @@ use super::blocks::current_block;
 use crate::block::ClosedBlock;
 use crate::detectors::motion::{self, Motion, Moves};
 use crate::detectors::oscillation::{self, FAST, Oscillation, SLOW, Swing};
+use crate::detectors::stiction::{self, Stiction};
 use crate::detectors::valve::{self, Valve};
 use crate::detectors::warming::{self, Warming};
 use crate::detectors::{self, Detector};
@@ -42,6 +43,7 @@ pub(crate) struct Control {
     /// Steps since the last load step.
     rested: usize,
     valve: Valve,
+    stiction: Stiction,
     warming: Warming,
 }
 
@@ -126,6 +128,7 @@ impl Partition {
             let error = supply.zip(set_point).map(|(supply, set_point)| supply - set_point);
             self.look_for_hunting(&place, supply, end, effects);
             self.look_at_valve(&place, error, valve.as_ref(), end, effects);
+            self.look_for_stiction(&place, error, valve.as_ref(), end, effects);
             self.look_at_water(&place, water, set_point, end, effects);
         }
     }
@@ -199,6 +202,40 @@ impl Partition {
                 self.open_at(detector, anomaly, end, effects);
             }
             Some(valve::Change::Over) => self.close_at(detector, &key, end, effects),
+            None => {}
+        }
+    }
+
+    fn look_for_stiction(
+        &mut self,
+        place: &Place,
+        error: Option<f64>,
+        position: Option<&ClosedBlock>,
+        end: EventTime,
+        effects: &mut Effects,
+    ) {
+        let detector = detectors::known("stiction");
+        let key = FindingKey::of_place(detector, place.clone());
+        let control = self.controls.entry(place.clone()).or_default();
+        match control.stiction.observe(error, position) {
+            Some(stiction::Change::Begun { unanswered }) => {
+                let evidence = Labels::from([
+                    (
+                        "rule".into(),
+                        "off its set point by .5 K in blocks of 60 s in which the valve rests".into(),
+                    ),
+                    ("clears".into(), "after two hours without such a block".into()),
+                ]);
+                let anomaly = Anomaly {
+                    residual: Some(unanswered as f64),
+                    baseline: Some(0.0),
+                    threshold: Some(stiction::UNANSWERED_MINIMUM as f64),
+                    unit: "1".into(),
+                    ..Anomaly::direct(detector, key, end - Microseconds::from_hours(2), end, evidence)
+                };
+                self.open_at(detector, anomaly, end, effects);
+            }
+            Some(stiction::Change::Over) => self.close_at(detector, &key, end, effects),
             None => {}
         }
     }
