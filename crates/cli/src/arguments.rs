@@ -47,6 +47,9 @@ pub enum Command {
     /// Plays a scenario of racks, loads and faults to files, or to a port that Prometheus scrapes
     #[command(after_help = "Examples:\n  thermogate simulate fixtures/scenarios/pump_head_loss.yaml --out telemetry.csv\n  thermogate simulate --scrape 127.0.0.1:9400")]
     Simulate(SimulateArguments),
+    /// Rehearses faults: how much is found, how soon, and what is said although nothing is wrong
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// Checks documents and settings, and runs the unit tests of objectives and policies
     #[command(after_help = "Examples:\n  thermogate check\n  thermogate check slo/ site.yaml --output junit\n  thermogate check --print-defaults")]
     Check(CheckArguments),
@@ -513,6 +516,55 @@ pub struct SimulateArguments {
     /// Seed instead of the scenario's
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// `drill`
+#[derive(Debug, Subcommand)]
+pub enum DrillCommand {
+    /// Plays labelled faults of a simulated loop through the real evaluator and prints a scorecard
+    #[command(after_help = "Examples:\n  thermogate drill run\n  thermogate drill run --class leak --class valve_hunting --seeds 10\n  thermogate drill run --suite full --seed 1000 --out scorecard.html --output markdown\n  thermogate drill run --conditions 'plant off by 15 %' --seeds 5 --days 30 --output json")]
+    Run(DrillRunArguments),
+}
+
+/// `drill run`
+#[derive(Debug, Args)]
+pub struct DrillRunArguments {
+    /// quick: each class of faults twice and 20 rack-days without one; full: 24 times and 300 rack-days, and 7 other conditions
+    #[arg(long, value_enum, default_value = "quick")]
+    pub suite: DrillSuite,
+    /// Drills of each class instead of the suite's
+    #[arg(long)]
+    pub seeds: Option<u64>,
+    /// Days of a healthy loop of two racks instead of the suite's
+    #[arg(long)]
+    pub days: Option<u64>,
+    /// The first seed; the same seed gives the same scorecard
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Only this class of faults (may be repeated), and no healthy days
+    #[arg(long)]
+    pub class: Vec<String>,
+    /// Only under these conditions (may be repeated)
+    #[arg(long)]
+    pub conditions: Vec<String>,
+    /// Write a page with figures, and a picture of each class and each miss, to this file
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+    /// Drills that are played at the same time; as many as there are processors when not given
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// text, json or markdown
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// How much is drilled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DrillSuite {
+    /// For a first look, in a minute
+    Quick,
+    /// All that a scorecard should stand on
+    Full,
 }
 
 /// `check`

@@ -45,6 +45,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Simulate(arguments) => command::simulate::run(&arguments),
+        Command::Drill(command) => command::drill::run(&command),
         Command::Check(arguments) => command::check::run(&arguments),
         Command::Completions { shell } => command::completions::run(shell),
     }

@@ -9,9 +9,11 @@ mod play; // a scenario through the evaluator, as telemetry would come
 mod score; // findings against the truth
 mod scorecard; // figures over many drills
 mod statistics; // exact bounds of shares and rates
+mod trace; // what a drill looked like, for its plot
 
 pub mod report; // the scorecard for machines and people
 
 pub use play::{Played, Player, play};
 pub use score::{Incident, Outcome, score};
 pub use scorecard::{ClassScore, Scorecard};
+pub use trace::{Line, Trace, trace};

@@ -67,6 +67,8 @@ pub struct Class {
     pub at: At,
     /// Detectors that name it rightly.
     pub right: &'static [&'static str],
+    /// Signals that its plot shows.
+    pub shows: &'static [&'static str],
     /// How long it is watched, hours.
     pub watched_hours: i64,
     /// Draws one.
@@ -127,6 +129,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Abrupt,
         at: At::Loop,
         right: &["pump"],
+        shows: &["pump_differential_pressure", "pump_speed"],
         watched_hours: 2,
         draw: |draw| {
             let share = draw.between(0.10, 0.25);
@@ -138,6 +141,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Ramp,
         at: At::Loop,
         right: &["pump"],
+        shows: &["pump_differential_pressure", "pump_speed"],
         watched_hours: 2,
         draw: |draw| {
             let share = draw.between(0.15, 0.30);
@@ -149,6 +153,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Abrupt,
         at: At::Loop,
         right: &["pump_trip"],
+        shows: &["coolant_supply_flow", "coolant_flow"],
         watched_hours: 1,
         draw: |draw| draw.fault(FaultKind::PumpTrip, 0.98),
     },
@@ -157,6 +162,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Ramp,
         at: At::Loop,
         right: &["filter"],
+        shows: &["filter_differential_pressure", "coolant_supply_flow"],
         watched_hours: 2,
         draw: |draw| {
             let times = draw.between(2.0, 3.5);
@@ -168,6 +174,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Abrupt,
         at: At::Rack,
         right: &["tray", "rack_k"],
+        shows: &["gpu_temperature", "coolant_flow"],
         watched_hours: 2,
         draw: |draw| {
             let times = draw.between(1.7, 4.0);
@@ -183,6 +190,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Abrupt,
         at: At::Rack,
         right: &["leak"],
+        shows: &["coolant_supply_flow", "coolant_return_flow"],
         watched_hours: 2,
         draw: |draw| {
             let flow = draw.between(2.0, 5.0);
@@ -194,6 +202,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Abrupt,
         at: At::Loop,
         right: &["valve_stuck"],
+        shows: &["coolant_supply_temperature", "valve_position"],
         watched_hours: 2,
         draw: |draw| {
             let position = draw.between(0.22, 0.32);
@@ -205,6 +214,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Hunting,
         at: At::Loop,
         right: &["hunting"],
+        shows: &["coolant_supply_temperature", "valve_position"],
         watched_hours: 2,
         draw: |draw| {
             let gain = draw.between(15.0, 25.0);
@@ -216,6 +226,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Hunting,
         at: At::Loop,
         right: &["stiction", "hunting"],
+        shows: &["coolant_supply_temperature", "valve_position"],
         watched_hours: 6,
         draw: |draw| {
             let band = draw.between(0.02, 0.06);
@@ -227,6 +238,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Fouling,
         at: At::Loop,
         right: &["ua"],
+        shows: &["coolant_supply_temperature", "facility_flow", "valve_position"],
         watched_hours: 3,
         draw: |draw| {
             let share = draw.between(0.30, 0.50);
@@ -238,6 +250,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Fouling,
         at: At::Rack,
         right: &["rth"],
+        shows: &["gpu_temperature", "rack_power"],
         watched_hours: 3,
         draw: |draw| {
             let times = draw.between(1.10, 1.25);
@@ -249,6 +262,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Ramp,
         at: At::Rack,
         right: &["door"],
+        shows: &["door_air_outlet_temperature", "rack_power"],
         watched_hours: 3,
         draw: |draw| {
             let share = draw.between(0.55, 0.75);
@@ -260,6 +274,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Ramp,
         at: At::Loop,
         right: &["facility_warming"],
+        shows: &["facility_supply_temperature", "coolant_supply_temperature"],
         watched_hours: 1,
         draw: |draw| {
             let rate = draw.between(4.0, 8.0);
@@ -271,6 +286,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Drift,
         at: At::Rack,
         right: &["redund", "hb"],
+        shows: &["coolant_supply_temperature"],
         watched_hours: 5,
         draw: |draw| {
             let rate = draw.either_way(0.2, 1.0);
@@ -285,6 +301,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Drift,
         at: At::Rack,
         right: &["hb"],
+        shows: &["coolant_return_temperature", "coolant_supply_temperature"],
         watched_hours: 5,
         draw: |draw| {
             let rate = draw.either_way(0.2, 1.0);
@@ -295,7 +312,8 @@ pub const CLASSES: &[Class] = &[
         name: "drift_supply_flow",
         development: Development::Drift,
         at: At::Loop,
-        right: &["leak", "filter", "flow_meter"],
+        right: &["leak", "flow_meter"],
+        shows: &["coolant_supply_flow", "coolant_return_flow"],
         watched_hours: 5,
         draw: |draw| {
             // 1 to 3 % an hour of two racks' 300 L/min.
@@ -308,6 +326,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Feed,
         at: At::Rack,
         right: &["stuck"],
+        shows: &["coolant_supply_temperature", "coolant_return_temperature", "coolant_flow", "rack_power"],
         watched_hours: 2,
         draw: |draw| {
             let signal = draw.one_of(STICKY);
@@ -319,6 +338,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Feed,
         at: At::Rack,
         right: &["gap"],
+        shows: &["rack_power", "coolant_flow"],
         watched_hours: 1,
         draw: |draw| draw.fault(FaultKind::Gap, 1.0),
     },
@@ -327,6 +347,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Feed,
         at: At::Rack,
         right: &["stale"],
+        shows: &["rack_power", "coolant_flow"],
         watched_hours: 1,
         draw: |draw| draw.fault(FaultKind::Stale, 1.0),
     },
@@ -335,6 +356,7 @@ pub const CLASSES: &[Class] = &[
         development: Development::Feed,
         at: At::Rack,
         right: &["skew"],
+        shows: &["rack_power", "coolant_flow"],
         watched_hours: 1,
         draw: |draw| {
             let seconds = draw.between(4.0, 20.0);
@@ -464,5 +486,122 @@ impl Conditions {
             unreported: self.unreported.clone(),
             loops: vec![LoopScenario { name: "loop-a".into(), facility_water, faults: Vec::new(), racks }],
         }
+    }
+}
+
+/// Drills and healthy days that are played together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suite {
+    /// Under which conditions, and how much under each.
+    pub parts: Vec<Part>,
+}
+
+/// Drills and healthy days under one set of conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The conditions.
+    pub conditions: Conditions,
+    /// The first seed.
+    pub first_seed: u64,
+    /// Drills of each class.
+    pub seeds: u64,
+    /// Healthy days of a loop.
+    pub healthy_days: u64,
+}
+
+/// One thing to play.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// Under which conditions.
+    pub conditions: &'a Conditions,
+    /// The class of its fault; none for a healthy day.
+    pub class: Option<&'static Class>,
+    /// Its seed.
+    pub seed: u64,
+}
+
+impl Suite {
+    /// Every class twice and ten healthy days, under standard conditions: for a first look.
+    pub fn quick(first_seed: u64) -> Self {
+        Self {
+            parts: vec![Part { conditions: Conditions::default(), first_seed, seeds: 2, healthy_days: 10 }],
+        }
+    }
+
+    /// Every class 24 times and 150 healthy days under standard conditions; 5 times and 30 days under each of the
+    /// others. A loop has two racks.
+    pub fn full(first_seed: u64) -> Self {
+        let part = |(number, conditions)| {
+            let (seeds, healthy_days) = if number == 0 { (24, 150) } else { (5, 30) };
+            Part { conditions, first_seed, seeds, healthy_days }
+        };
+        Self { parts: Conditions::all().into_iter().enumerate().map(part).collect() }
+    }
+}
+
+impl Part {
+    /// All that is to be played, in order: drills by seed and class, then healthy days.
+    pub fn jobs(&self) -> Vec<Job<'_>> {
+        let conditions = &self.conditions;
+        let drills = (self.first_seed..self.first_seed + self.seeds)
+            .flat_map(|seed| CLASSES.iter().map(move |class| Job { conditions, class: Some(class), seed }));
+        let days = (self.first_seed..self.first_seed + self.healthy_days).map(|seed| Job {
+            conditions,
+            class: None,
+            seed,
+        });
+        drills.chain(days).collect()
+    }
+}
+
+impl Job<'_> {
+    /// What is simulated for it.
+    pub fn scenario(&self) -> Scenario {
+        match self.class {
+            Some(class) => self.conditions.drill(class, self.seed),
+            None => self.conditions.healthy(self.seed),
+        }
+    }
+}
+
+/// The class of that name.
+pub fn class(name: &str) -> Option<&'static Class> {
+    CLASSES.iter().find(|class| class.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_and_condition_makes_scenarios_that_can_be_simulated() {
+        for conditions in Conditions::all() {
+            for class in CLASSES {
+                for seed in 1..20 {
+                    let scenario = conditions.drill(class, seed);
+                    scenario.check().unwrap_or_else(|error| panic!("{} {seed}: {error}", class.name));
+                }
+            }
+            conditions.healthy(1).check().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_class_calls_right_is_a_detector_and_what_it_shows_a_signal() {
+        for class in CLASSES {
+            for name in class.right {
+                assert!(evaluator::detector_names().contains(name), "{}: {name}", class.name);
+            }
+            for name in class.shows {
+                assert!(telemetry::signal::find(name).is_some(), "{}: {name}", class.name);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_drills_and_others_differ() {
+        let conditions = Conditions::default();
+        assert_eq!(conditions.drill(&CLASSES[0], 7), conditions.drill(&CLASSES[0], 7));
+        assert_ne!(conditions.drill(&CLASSES[0], 7), conditions.drill(&CLASSES[0], 8));
     }
 }

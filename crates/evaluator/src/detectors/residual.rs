@@ -245,7 +245,7 @@ mod tests {
             observe(&mut state, rule, minute, 6.0 + noise(minute));
         }
         for minute in 60..3_000 {
-            assert_eq!(observe(&mut state, rule, minute, 5.97 + noise(minute)), None, "3 % is below 4 %");
+            assert_eq!(observe(&mut state, rule, minute, 5.98 + noise(minute)), None, "2 % is below 3 %");
         }
         assert!(state.statistic(Side::Both).0 > THRESHOLD, "although the sum has long passed its threshold");
     }

@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn water_that_warms_by_six_kelvin_an_hour_is_told_within_twenty_minutes() {
+    fn water_that_warms_by_six_kelvin_an_hour_is_told_within_half_an_hour() {
         let mut warming = Warming::default();
         assert_eq!(follow(&mut warming, 0..120, 0.3), [], "a daily swing");
         let told = follow(&mut warming, 120..180, 6.0);
         let [(minute, Change::Begun(trend))] = &told[..] else { panic!("{told:?}") };
-        assert!(*minute < 140, "{minute}");
-        assert!(trend.time_to_threshold.is_some());
+        assert!(*minute < 150, "{minute}");
+        assert!(trend.slope_per_hour > 1.5, "{trend:?}");
         let told = follow(&mut warming, 180..240, 0.0);
         assert!(matches!(told[..], [(_, Change::Over)]), "{told:?}");
     }
