@@ -50,11 +50,13 @@ pub struct Objective {
     /// The same, parsed. Evaluated at each place where it [`Expression::is_measured`]. For an event rate one of the
     /// signals of its kind of episode, whichever is there ([`Episodes::signals`]).
     pub expression: Expression,
-    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates.
+    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates; `s` for
+    /// recovery times, whose expression is in the unit of [`RecoveryTime::band`].
     pub unit: Name,
     /// How a value keeps the promise.
     pub comparison: Comparison,
-    /// With what it is compared: in `unit`; for [`Promise::EventRate`] episodes per hour.
+    /// With what it is compared: in `unit`; for [`Promise::EventRate`] episodes per hour, for
+    /// [`Promise::RecoveryTime`] the longest recovery in seconds.
     pub threshold: f64,
     /// Places are judged together at this level. A place above it (a loop for `rack`) is a group of its own.
     #[serde(serialize_with = "by_name")]
@@ -95,6 +97,7 @@ impl Objective {
             Promise::EventRate(_) => ObjectiveKind::EventRate,
             Promise::HardLimit(_) => ObjectiveKind::HardLimit,
             Promise::Trend(_) => ObjectiveKind::Trend,
+            Promise::RecoveryTime(_) => ObjectiveKind::RecoveryTime,
         }
     }
 
@@ -102,10 +105,16 @@ impl Objective {
     pub fn signals(&self) -> Vec<&str> {
         let mut signals: Vec<&str> = match &self.promise {
             Promise::EventRate(rate) => rate.episodes.signals().to_vec(),
-            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => {
+            Promise::TimeInBounds(_)
+            | Promise::HardLimit(_)
+            | Promise::Trend(_)
+            | Promise::RecoveryTime(_) => {
                 self.expression.operands().iter().map(|operand| &*operand.signal).collect()
             }
         };
+        if let Promise::RecoveryTime(promise) = &self.promise {
+            signals.extend(promise.trigger.expression.operands().iter().map(|operand| &*operand.signal));
+        }
         let load = self.validity.iter().flat_map(|validity| validity.expression.operands());
         signals.extend(load.map(|operand| &*operand.signal));
         signals.sort_unstable();
@@ -113,11 +122,12 @@ impl Objective {
         signals
     }
 
-    /// Share of judged time that is promised to be good, in parts per million: all of it for a hard limit, none for
-    /// the kinds that promise something else.
+    /// Share of judged time that is promised to be good, in parts per million: all of it for a hard limit, of bursts
+    /// for a recovery time, none for the kinds that promise something else.
     pub fn target_ppm(&self) -> u32 {
         match &self.promise {
             Promise::TimeInBounds(promise) => promise.target_ppm,
+            Promise::RecoveryTime(promise) => promise.target_ppm,
             Promise::HardLimit(_) => MILLION as u32,
             Promise::EventRate(_) | Promise::Trend(_) => 0,
         }
@@ -140,6 +150,8 @@ pub enum Promise {
     HardLimit(HardLimit),
     /// The signal does not run into its threshold.
     Trend(Trend),
+    /// A share of load bursts after which the signal is back in its band in time.
+    RecoveryTime(RecoveryTime),
 }
 
 /// A share of judged units within limits.
@@ -198,6 +210,76 @@ pub struct Trend {
     pub time_to_threshold_minimum: Option<Microseconds>,
     /// Broken when a significant slope is steeper than this either way, in the unit per hour.
     pub rate_per_hour_limit: Option<f64>,
+}
+
+/// A share of load bursts that settle in time; the longest recovery that is in time is [`Objective::threshold`].
+///
+/// A burst begins where the load rises by a step and ends where it falls by one. From one of the two the time runs to
+/// the first instant after which the signal stays in its band for `hold`: the entry, not the end of `hold`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecoveryTime {
+    /// What tells of bursts.
+    pub trigger: Trigger,
+    /// Where the time begins to run.
+    pub from: BurstEdge,
+    /// Where the signal has to come back to.
+    pub band: Band,
+    /// So long it has to stay there; more than none. Longer gaps than this make a recovery unknown.
+    pub hold: Microseconds,
+    /// Share of bursts that is promised, in parts per million; more than none and less than a million.
+    pub target_ppm: u32,
+}
+
+/// A signal whose steps are bursts: the power of the rack, or whatever stands for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trigger {
+    /// Signal or expression, evaluated for the group's place.
+    pub expression: Expression,
+    /// Its unit.
+    pub unit: Name,
+    /// How far it has to move, either way.
+    pub step: Step,
+    /// In how short a time; more than none.
+    pub within: Microseconds,
+    /// After this long it must still be that far away from where it was: a spike is no burst, and a dip does not end one.
+    pub debounce: Microseconds,
+}
+
+/// How far a trigger has to move.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// This much in the trigger's unit.
+    Amount(f64),
+    /// This share of the rack's nominal power; the trigger is in kW. Unknown while that power is not known.
+    ShareOfNominal(f64),
+}
+
+/// Where the time of a recovery begins to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BurstEdge {
+    /// Where the trigger rises: what the supply of a loop recovers from.
+    Start,
+    /// Where it falls: what a rack's coolant and GPUs recover from.
+    End,
+}
+
+/// Values in the expression's unit, both ends included; at least one end is there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Band {
+    /// Lower end.
+    pub minimum: Option<f64>,
+    /// Upper end.
+    pub maximum: Option<f64>,
+}
+
+impl Band {
+    /// Whether a value lies in it.
+    pub fn holds(self, value: f64) -> bool {
+        self.minimum.is_none_or(|minimum| minimum <= value)
+            && self.maximum.is_none_or(|maximum| value <= maximum)
+    }
 }
 
 /// How the places of a group give one judgement.

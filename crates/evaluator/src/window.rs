@@ -20,9 +20,12 @@ pub(crate) struct Seen {
     pub value: f64,
     /// When.
     pub time: EventTime,
-    /// Number of the place in its group.
+    /// Number of the place in its group, or [`WHOLE_GROUP`].
     pub place: u32,
 }
+
+/// Stands for the group itself, where no place of it is meant.
+pub(crate) const WHOLE_GROUP: u32 = u32::MAX;
 
 /// Sums over some time.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,8 +46,23 @@ pub(crate) struct Totals {
     pub events: u64,
     /// Their length.
     pub event_time: Microseconds,
+    /// Bursts by what became of them.
+    pub bursts: Bursts,
     /// The worst known value.
     pub worst: Option<Seen>,
+}
+
+/// Numbers of bursts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bursts {
+    /// Settled in time.
+    pub within: u64,
+    /// Did not.
+    pub late: u64,
+    /// The next one came too soon to say.
+    pub censored: u64,
+    /// Readings were missing.
+    pub unknown: u64,
 }
 
 impl Totals {
@@ -58,6 +76,10 @@ impl Totals {
         self.longest_episode = self.longest_episode.max(other.longest_episode);
         self.events += other.events;
         self.event_time += other.event_time;
+        self.bursts.within += other.bursts.within;
+        self.bursts.late += other.bursts.late;
+        self.bursts.censored += other.bursts.censored;
+        self.bursts.unknown += other.bursts.unknown;
         if let Some(seen) = other.worst {
             self.see(seen, worse);
         }

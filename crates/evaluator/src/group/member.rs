@@ -99,6 +99,8 @@ impl MemberState {
             Promise::HardLimit(limit) => self.judge_hard_limit(objective, limit, spans, (from, to), scratch),
             Promise::EventRate(_) => self.witness(spans, (from, to), evidence, scratch),
             Promise::Trend(promise) => self.judge_trend(objective, promise, spans, (from, to), scratch),
+            // The places of a group settle together.
+            Promise::RecoveryTime(_) => (SliceState::NotAsked, None),
         }
     }
 
@@ -251,7 +253,9 @@ impl MemberState {
 pub(super) fn expression_of(objective: &Objective) -> Option<&Expression> {
     match objective.promise {
         Promise::EventRate(_) => None,
-        Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => Some(&objective.expression),
+        Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) | Promise::RecoveryTime(_) => {
+            Some(&objective.expression)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use telemetry::unit::{Scale, Unit};
 use telemetry::{Microseconds, Name};
 
 use super::fields::{Field, Fields};
+use super::recovery_time::{self, RecoveryTransform};
 use crate::objective::{Aggregation, AppliesTo, Episodes, Level, LoadValidity, Rollup};
 
 /// `metricSource.spec`, read and checked by itself; the rest of the SLO is not known here.
@@ -41,6 +42,7 @@ pub enum Transform {
     Slope { window: Microseconds, time_to_threshold: Option<Microseconds>, rate_per_hour: Option<f64> },
     EventRate { episodes: Episodes, merge_within: Microseconds, noise_floor: Microseconds },
     HardLimit { noise_floor: Option<Microseconds>, equals: Option<f64> },
+    RecoveryTime(Box<RecoveryTransform>),
 }
 
 /// Reads `metricSource.spec`.
@@ -50,7 +52,7 @@ pub fn source(spec: &Fields<'_>, known: &KnownSignals) -> Option<Source> {
     let transform = match (spec.get("transform"), &hard_limit) {
         (None, None) => Some(Transform::Value),
         (None, Some(field)) => hard_limit_of(field),
-        (Some(field), None) => transform(&field),
+        (Some(field), None) => transform(&field, known),
         (Some(_), Some(field)) => field.refuse("a hard limit has no `transform`: leave one of the two out"),
     };
     let signal = match (&transform, spec.get("signal")) {
@@ -123,7 +125,7 @@ fn signal(field: &Field<'_>, known: &KnownSignals) -> Option<SourceSignal> {
 }
 
 /// A unit and its name: the symbol, or for a product the text itself.
-fn unit_of(field: &Field<'_>) -> Option<(Unit, Name)> {
+pub fn unit_of(field: &Field<'_>) -> Option<(Unit, Name)> {
     let text = field.text()?;
     match Unit::parse(text) {
         Some(unit) if unit.symbol().is_empty() => Some((unit, text.into())),
@@ -158,18 +160,21 @@ fn rollup(field: &Field<'_>) -> Option<Rollup> {
     }
 }
 
-fn transform(field: &Field<'_>) -> Option<Transform> {
-    const NOT_BUILT: [&str; 4] = ["timeAbove", "groupSpread", "recoveryTime", "oscillation"];
+fn transform(field: &Field<'_>, known: &KnownSignals) -> Option<Transform> {
+    const NOT_BUILT: [&str; 3] = ["timeAbove", "groupSpread", "oscillation"];
+    const BUILT: [(&str, ()); 4] = [("value", ()), ("slope", ()), ("eventRate", ()), ("recoveryTime", ())];
     let fields = field.fields()?;
     let kind = fields.require("kind")?;
     let transform = match kind.text()? {
         "value" => Some(Transform::Value),
         "slope" => slope(&fields),
         "eventRate" => event_rate(&fields),
+        "recoveryTime" => recovery_time::transform(&fields, known).map(Box::new).map(Transform::RecoveryTime),
         later if NOT_BUILT.contains(&later) => {
-            return kind.refuse(format!("{later:?} is not built: use value, slope or eventRate"));
+            let built = BUILT.map(|(word, ())| word).join(", ");
+            return kind.refuse(format!("{later:?} is not built: use one of {built}"));
         }
-        _ => return kind.word(&[("value", ()), ("slope", ()), ("eventRate", ())]).and(None),
+        _ => return kind.word(&BUILT).and(None),
     };
     fields.close();
     transform

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use telemetry::facts::{Outcome, UnknownReason};
 use telemetry::record::Document;
 
-use crate::script::{effects_of, objective, replay, story};
+use crate::script::{effects_of, objective, recovery_time, replay, story};
 
 const SLICE: &str = "slice: {length: 10s, aggregation: timeWeightedMean}";
 
@@ -227,4 +227,96 @@ fn a_stuck_sensor_makes_its_objective_unknown_and_never_good() {
     80:00 finding coverage_low r1 coolant_supply_temperature onset 20:00
     80:00 TelemetryCoverageLow r1 inactive -> firing since 80:00
     ");
+}
+
+/// What the final status of each run says about its bursts.
+fn recoveries(objective: Document, text: &str) -> Vec<String> {
+    let told = effects_of(&story(&[objective], text).records);
+    let finals = told.iter().filter_map(|effect| match effect {
+        Effect::Status(row) if row.status.is_final => Some(&row.status),
+        _ => None,
+    });
+    let line = |status: &telemetry::facts::ObjectiveStatus| {
+        let it = status.recoveries.as_ref().unwrap();
+        format!(
+            "{} {:?} {:?}: within {} late {} censored {} unknown {} open {} longest {} bounds {:.3} {:.3}",
+            status.run.as_ref().unwrap(),
+            status.outcome,
+            status.unknown_reason,
+            it.within,
+            it.late,
+            it.censored,
+            it.unknown,
+            it.open,
+            it.longest.map_or("-".into(), |longest| longest.to_string()),
+            it.lower_share,
+            it.upper_share,
+        )
+    };
+    finals.map(line).collect()
+}
+
+/// Bursts are counted for the run that they began in, the last one not at all seen to its end.
+#[test]
+fn a_run_counts_the_bursts_that_began_in_it_and_its_end_censors_the_last() {
+    let spec = "slice: {length: 10s}\n            transform: {kind: recoveryTime, band: {max: 40}, hold: 60s, \
+                trigger: {signal: rack_power, step: 20}}";
+    let told = recoveries(
+        recovery_time("settle", "coolant_supply_temperature", "Cel", "lte 180", "0.95", spec),
+        "
+        feed 10s
+        r1 rack_power 0m..5m 100
+        r1 rack_power 5m..10m 30
+        r1 rack_power 10m..15m 100
+        r1 rack_power 15m..20m 30
+        r1 rack_power 20m..25m 100
+        r1 rack_power 25m..30m 30
+        r1 coolant_supply_temperature 0m..6m 42
+        r1 coolant_supply_temperature 6m..12m 39
+        r1 coolant_supply_temperature 12m..18m 42
+        r1 coolant_supply_temperature 18m..22m 39
+        r1 coolant_supply_temperature 22m..30m 42
+        run early on r1 at 5s for 1h
+        end early at 305s
+        run a on r1 at 306s for 1h
+        end a at 1563s
+        run b on r1 at 1564s for 1h
+        end b at 29m
+        until 31m
+        ",
+    );
+    assert_snapshot!(told.join("\n"), @r"
+    early Unknown Some(NotEnoughEvidence): within 0 late 0 censored 0 unknown 0 open 0 longest - bounds 0.000 1.000
+    a Unknown Some(NotEnoughEvidence): within 1 late 0 censored 1 unknown 0 open 0 longest 3m bounds 0.025 1.000
+    b Unknown Some(NotEnoughEvidence): within 0 late 0 censored 0 unknown 0 open 0 longest - bounds 0.000 1.000
+    ");
+}
+
+/// Twenty bursts in time show 85 % and not 95 %, twenty late ones break 20 %, and one that a gap hides costs 80 %.
+#[test]
+fn a_share_of_recoveries_is_kept_broken_or_unknown_by_its_exact_bounds() {
+    let spec = "slice: {length: 10s}\n            transform: {kind: recoveryTime, band: {max: 40}, hold: 30s, \
+                trigger: {signal: rack_power, step: 20}}";
+    let story = |target: &str, rest: &str| {
+        let mut text = String::from("feed 10s\n");
+        for burst in 0..20 {
+            let minute = 4 * burst;
+            text += &format!("r1 rack_power {minute}m..{}m 100\n", minute + 2);
+            text += &format!("r1 rack_power {}m..{}m 30\n", minute + 2, minute + 4);
+        }
+        text += rest;
+        text += "run a on r1 at 0m for 80m\nend a at 80m\nuntil 81m\n";
+        recoveries(
+            recovery_time("settle", "coolant_supply_temperature", "Cel", "lte 60", target, spec),
+            &text,
+        )
+        .join("\n")
+    };
+    let cool = "r1 coolant_supply_temperature 0m..81m 39\n";
+    let warm = "r1 coolant_supply_temperature 0m..81m 42\n";
+    let gap = "r1 coolant_supply_temperature 0m..40m 39\nr1 coolant_supply_temperature 44m..81m 39\n";
+    assert_snapshot!(story("0.85", cool), @"a Ok None: within 20 late 0 censored 0 unknown 0 open 0 longest 0s bounds 0.861 1.000");
+    assert_snapshot!(story("0.95", cool), @"a Unknown Some(NotEnoughEvidence): within 20 late 0 censored 0 unknown 0 open 0 longest 0s bounds 0.861 1.000");
+    assert_snapshot!(story("0.2", warm), @"a NotOk None: within 0 late 20 censored 0 unknown 0 open 0 longest 70s bounds 0.000 0.139");
+    assert_snapshot!(story("0.8", gap), @"a Unknown Some(NotEnoughEvidence): within 19 late 0 censored 0 unknown 1 open 0 longest 0s bounds 0.784 1.000");
 }

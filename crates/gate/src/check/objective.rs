@@ -22,6 +22,7 @@ pub fn judge(
     let drafts: Vec<Draft> = subject
         .statuses(objective)
         .map(|status| match at_most {
+            Some(at_most) if status.recoveries.is_some() => late_cap(check, subject, status, at_most),
             Some(at_most) => count_cap(check, subject, status, at_most, noise_floor),
             None => promise(check, subject, status, noise_floor),
         })
@@ -131,6 +132,70 @@ fn count_cap(
     }
 }
 
+/// At most so many late recoveries, whatever share of them the objective promises: what a short run can show.
+/// Recoveries that are not known may be late.
+fn late_cap(check: &Check, subject: &Subject, status: &ObjectiveStatus, at_most: u64) -> Draft {
+    let recoveries = status.recoveries.as_ref();
+    let (late, known, unresolved) = recoveries.map_or((0, 0, 0), |it| (it.late, it.known(), it.unresolved()));
+    let mut draft = Draft::of_status(check, status)
+        .compares(Some(late as f64), Comparison::Lte, at_most as f64, "1")
+        .shows(evidence(status));
+    draft.row.budget_left = None;
+    let said = format!(
+        "{}: {late} late recoveries, {at_most} allowed, on {}: {}, window {}, {}",
+        check.name,
+        words::place(&status.place),
+        recovery_words(status),
+        status.window,
+        words::coverage(draft.row.coverage)
+    );
+    if at_most < late {
+        return draft.says(Found::Broken, said);
+    }
+    let few = if known == 0 {
+        Some("no burst of load has been recovered from yet".to_owned())
+    } else if at_most < late + unresolved {
+        Some("those that are not known may be late".to_owned())
+    } else {
+        None
+    };
+    match (too_little(subject, status), few) {
+        (Some((reason, why)), _) => {
+            more_later(subject, status, draft.says(Found::Unknown(reason), format!("{said}: {why}")))
+        }
+        (None, Some(why)) => {
+            let reason = UnknownReason::NotEnoughEvidence;
+            more_later(subject, status, draft.says(Found::Unknown(reason), format!("{said}: {why}")))
+        }
+        (None, None) => draft.says(Found::Kept, said),
+    }
+}
+
+/// `57 of 59 within 10m, longest 12m 1s, 90 % interval 91.2 % to 99 %, 1 censored`.
+fn recovery_words(status: &ObjectiveStatus) -> String {
+    let Some(recoveries) = &status.recoveries else { return "no recoveries".into() };
+    let mut said = format!(
+        "{} of {} bursts settled within {}",
+        recoveries.within,
+        recoveries.known(),
+        words::quantity(status.threshold, &status.unit)
+    );
+    if let Some(longest) = recoveries.longest {
+        said += &format!(", longest {}", words::span(longest));
+    }
+    if let Some((lower, upper)) = recoveries.interval {
+        said += &format!(", 90 % interval {} to {}", words::percent(lower), words::percent(upper));
+    }
+    for (count, what) in
+        [(recoveries.censored, "censored"), (recoveries.unknown, "unknown"), (recoveries.open, "still open")]
+    {
+        if count > 0 {
+            said += &format!(", {count} {what}");
+        }
+    }
+    said
+}
+
 /// Kept by the evaluator's rule; the gate asks for coverage of its own, and for recent data.
 fn kept(check: &Check, subject: &Subject, status: &ObjectiveStatus, draft: Draft) -> Draft {
     if let Some((reason, _)) = too_little(subject, status) {
@@ -178,6 +243,20 @@ fn unknown(
         ),
         None => "no value is known".into(),
     };
+    if status.recoveries.is_some() {
+        let said = format!(
+            "{}: whether {} of bursts settle in time on {} is unknown ({}){why}; {}; {}, window {}, {}",
+            check.name,
+            words::percent(f64::from(status.target_ppm) / 1e6),
+            words::place(&status.place),
+            reason.name(),
+            recovery_words(status),
+            share_bounds(status),
+            status.window,
+            words::coverage(draft.row.coverage)
+        );
+        return more_later(subject, status, draft.says(Found::Unknown(reason), said));
+    }
     let said = format!(
         "{}: {} on {} is unknown ({}){why}; {last}, asked {} {}, window {}, {}",
         check.name,
@@ -234,7 +313,7 @@ fn more_later(subject: &Subject, status: &ObjectiveStatus, mut draft: Draft) -> 
 fn observed(status: &ObjectiveStatus) -> Option<f64> {
     let value = |seen: &Option<Observation>| seen.as_ref().map(|seen| seen.value);
     match status.kind {
-        ObjectiveKind::TimeInBounds | ObjectiveKind::HardLimit => {
+        ObjectiveKind::TimeInBounds | ObjectiveKind::HardLimit | ObjectiveKind::RecoveryTime => {
             value(&status.worst).or(value(&status.last))
         }
         ObjectiveKind::Trend => status.trend.as_ref().map(|trend| trend.level).or(value(&status.last)),
@@ -267,6 +346,16 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
         None => format!("{subject} {} without a number", words::outcome(status.outcome)),
     };
     said += &format!(" on {}", words::place(&status.place));
+    if status.recoveries.is_some() {
+        said += &format!(
+            ", {}, {} asked; {}, {}",
+            recovery_words(status),
+            words::percent(f64::from(status.target_ppm) / 1e6),
+            share_bounds(status),
+            words::coverage(status.time.coverage())
+        );
+        return said;
+    }
     if let (Some(worst), Some(last)) = (&status.worst, &status.last)
         && !is_kept
     {
@@ -289,6 +378,17 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
     said
 }
 
+/// `95 % bounds of the share 95.04 % to 100 %`, with what is not known counted either way.
+fn share_bounds(status: &ObjectiveStatus) -> String {
+    status.recoveries.as_ref().map_or_else(String::new, |recoveries| {
+        format!(
+            "one-sided 95 % bounds of the share {} and {}",
+            words::percent(recoveries.lower_share),
+            words::percent(recoveries.upper_share)
+        )
+    })
+}
+
 /// None left once a value of the window has passed the threshold; else by the trend, where there is one.
 fn time_to_threshold(status: &ObjectiveStatus) -> Option<Microseconds> {
     let passed = [&status.last, &status.worst]
@@ -300,7 +400,8 @@ fn time_to_threshold(status: &ObjectiveStatus) -> Option<Microseconds> {
         ObjectiveKind::TimeInBounds
         | ObjectiveKind::Trend
         | ObjectiveKind::HardLimit
-        | ObjectiveKind::EventRate => {
+        | ObjectiveKind::EventRate
+        | ObjectiveKind::RecoveryTime => {
             status.trend.as_ref().filter(|trend| trend.significant)?.time_to_threshold
         }
     }
