@@ -8,7 +8,7 @@ use telemetry::{EventTime, Microseconds};
 
 use crate::burn::{Burn, FireRule, PairOfWindows, burn_rate, reaches_factor};
 use crate::event_rate::{Episodes, Evidence};
-use crate::judge::{SliceState, judge_unit};
+use crate::judge::{SliceState, judge_unit, reaches};
 use crate::objective::{BudgetShareAlert, BurnRatePolicy, MILLION, Objective, Promise, Tier};
 use crate::settling::{BurstNews, BurstOutcome};
 use crate::slice::is_worse;
@@ -65,6 +65,8 @@ pub(crate) struct Budget {
     unknown: [Microseconds; REASONS.len()],
     /// Evidence of events that goes on.
     events: Episodes,
+    /// Known time and events of the hour that is being filled.
+    hour: (Microseconds, u64),
     /// The latest known value.
     pub last: Option<Seen>,
     /// The outcome that was told last, and when.
@@ -132,6 +134,7 @@ impl Budget {
             episode: None,
             unknown: [Microseconds::ZERO; REASONS.len()],
             events: Episodes::default(),
+            hour: (Microseconds::ZERO, 0),
             last: None,
             told: None,
         }
@@ -150,6 +153,7 @@ impl Budget {
             self.window.filling.see(seen, worse);
             self.last = Some(seen);
         }
+        self.fill_hour(objective, slice);
         if let SliceState::Unknown(reason) = slice.state {
             self.unit_reason = self.unit_reason.or(Some(reason));
         }
@@ -222,7 +226,26 @@ impl Budget {
         {
             let added = self.events.add(*evidence, rate.merge_within, rate.noise_floor);
             self.window.filling.events += added.events;
+            self.hour.1 += added.events;
             self.window.filling.event_time += added.time;
+        }
+    }
+
+    /// Events by whole hours tell whether they come in clusters. Slices divide hours.
+    fn fill_hour(&mut self, objective: &Objective, slice: JudgedSlice<'_>) {
+        const HOUR: Microseconds = Microseconds::from_hours(1);
+        match slice.state {
+            SliceState::Good | SliceState::Bad => self.hour.0 += slice.to - slice.from,
+            SliceState::Unknown(_) | SliceState::NotAsked => {}
+        }
+        if slice.to.window_start(HOUR) == slice.to {
+            let (known, events) = std::mem::take(&mut self.hour);
+            if reaches(known, HOUR, objective.minimum_coverage_ppm.into()) {
+                let hours = &mut self.window.filling.hours;
+                hours.count += 1;
+                hours.events += events;
+                hours.squares = hours.squares.saturating_add(events.saturating_mul(events));
+            }
         }
     }
 

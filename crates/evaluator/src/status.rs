@@ -53,7 +53,10 @@ fn by_time(objective: &Objective, time: TimeByState) -> Outcome {
 
 fn by_rate(objective: &Objective, budget: &Budget) -> (EventRateStatus, Outcome) {
     let totals = budget.totals(objective);
-    event_rate::status(totals.events, totals.event_time, totals.time.known(), objective.threshold)
+    let hours = totals.hours;
+    let fano_factor = event_rate::fano_factor(hours.count, hours.events, hours.squares);
+    let counted = (totals.events, totals.event_time);
+    event_rate::status(counted, totals.time.known(), fano_factor, objective.threshold)
 }
 
 /// Counts only what the account asks for; the burst that is still watched is the group's.

@@ -46,10 +46,23 @@ pub(crate) struct Totals {
     pub events: u64,
     /// Their length.
     pub event_time: Microseconds,
+    /// Whole known hours, and the events in them.
+    pub hours: Hours,
     /// Bursts by what became of them.
     pub bursts: Bursts,
     /// The worst known value.
     pub worst: Option<Seen>,
+}
+
+/// Events in whole hours of event time, of which nearly all is known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hours {
+    /// So many.
+    pub count: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Sum of the squares of the events in each.
+    pub squares: u64,
 }
 
 /// Numbers of bursts.
@@ -76,6 +89,9 @@ impl Totals {
         self.longest_episode = self.longest_episode.max(other.longest_episode);
         self.events += other.events;
         self.event_time += other.event_time;
+        self.hours.count += other.hours.count;
+        self.hours.events += other.hours.events;
+        self.hours.squares += other.hours.squares;
         self.bursts.within += other.bursts.within;
         self.bursts.late += other.bursts.late;
         self.bursts.censored += other.bursts.censored;

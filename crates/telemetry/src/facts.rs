@@ -341,6 +341,19 @@ pub struct EventRateStatus {
     pub lower_per_hour: Option<f64>,
     /// One-sided upper 95 % bound.
     pub upper_per_hour: Option<f64>,
+    /// Fano factor: variance by mean of the episodes in whole known hours, 1 where they do not influence each other.
+    /// Above [`Self::FANO_LIMIT`] the bounds are widened. `None` while too few hours or no episode are known.
+    pub fano_factor: Option<f64>,
+}
+
+impl EventRateStatus {
+    /// Episodes that vary more than this come in clusters, and do not follow the Poisson distribution.
+    pub const FANO_LIMIT: f64 = 2.0;
+
+    /// The Fano factor where it is above the limit.
+    pub fn over_dispersion(&self) -> Option<f64> {
+        self.fano_factor.filter(|factor| *factor > Self::FANO_LIMIT)
+    }
 }
 
 /// Bursts of load by what became of them, and what they say about the share that settles in time.

@@ -320,3 +320,33 @@ fn a_share_of_recoveries_is_kept_broken_or_unknown_by_its_exact_bounds() {
     assert_snapshot!(story("0.2", warm), @"a NotOk None: within 0 late 20 censored 0 unknown 0 open 0 longest 70s bounds 0.000 0.139");
     assert_snapshot!(story("0.8", gap), @"a Unknown Some(NotEnoughEvidence): within 19 late 0 censored 0 unknown 1 open 0 longest 0s bounds 0.784 1.000");
 }
+
+/// Eight episodes in the first of twelve hours, or one in each of eight hours: the same rate, and not the same evidence.
+#[test]
+fn throttling_in_clusters_shows_less_than_throttling_at_random() {
+    let gpu =
+        evaluator::default_documents().into_iter().find(|document| document.name.contains("gpu")).unwrap();
+    let of_episodes = |gap: i64| {
+        let mut text = String::from("feed 60s\n");
+        for episode in 0..=8 {
+            let from = if episode == 0 { 0 } else { gap * episode - gap + 2 };
+            let to = if episode == 8 { 720 } else { gap * episode + 2 };
+            text += &format!("r1 gpu_thermal_throttle_time@gpu0 {from}m..{to}m {}\n", 2 * episode);
+        }
+        text += "run a on r1 at 0m for 12h\nend a at 12h\nuntil 12h\n";
+        let told = effects_of(&story(std::slice::from_ref(&gpu), &text).records);
+        let status = told.into_iter().rev().find_map(|effect| match effect {
+            Effect::Status(row) if row.status.is_final && &*row.status.objective == "gpu-thermal-throttle" => {
+                Some(row.status)
+            }
+            _ => None,
+        });
+        status.unwrap().events.unwrap()
+    };
+    let (clustered, spread) = (of_episodes(7), of_episodes(85));
+    assert_eq!((clustered.count, spread.count), (8, 8));
+    // One hour with eight episodes: mean 2/3, variance (64 - 64/12)/11 = 5.33.
+    assert!((clustered.over_dispersion().unwrap() - 8.0).abs() < 1e-12, "{clustered:?}");
+    assert_eq!(spread.over_dispersion(), None, "{spread:?}");
+    assert!(clustered.lower_per_hour < spread.lower_per_hour && spread.upper_per_hour < clustered.upper_per_hour);
+}

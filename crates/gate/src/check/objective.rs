@@ -104,7 +104,12 @@ fn count_cap(
     let bounds =
         status.events.as_ref().and_then(|events| Some((events.lower_per_hour?, events.upper_per_hour?)));
     let rate = bounds.map_or_else(String::new, |(lower, upper)| {
-        format!(", 90 % bounds {} to {} an hour", words::number(lower), words::number(upper))
+        format!(
+            ", 90 % bounds {} to {} an hour{}",
+            words::number(lower),
+            words::number(upper),
+            clusters(status)
+        )
     });
     let noise = if counted < count {
         format!(" ({count} below the noise floor of {noise_floor})")
@@ -365,6 +370,7 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
             words::quantity(last.value, &status.unit)
         );
     }
+    said += &clusters(status);
     if status.time.bad.0 > 0 {
         said += &format!(", bad {} of {}", words::span(status.time.bad), words::span(status.time.known()));
     }
@@ -386,6 +392,14 @@ fn share_bounds(status: &ObjectiveStatus) -> String {
             words::percent(recoveries.lower_share),
             words::percent(recoveries.upper_share)
         )
+    })
+}
+
+/// Episodes that come in clusters show less than as many that do not.
+fn clusters(status: &ObjectiveStatus) -> String {
+    let factor = status.events.as_ref().and_then(telemetry::facts::EventRateStatus::over_dispersion);
+    factor.map_or_else(String::new, |factor| {
+        format!(", in clusters (Fano factor {}), which widens the bounds", words::number(factor))
     })
 }
 

@@ -152,6 +152,7 @@ impl Builder<'_> {
                 exposure: known,
                 lower_per_hour: None,
                 upper_per_hour: None,
+                fano_factor: None,
             }),
             trend: (kind == ObjectiveKind::Trend).then_some(TrendStatus {
                 slope_per_hour: if ttt.is_some() { 4.0 } else { 0.0 },
