@@ -51,7 +51,7 @@ pub struct Objective {
     /// signals of its kind of episode, whichever is there ([`Episodes::signals`]).
     pub expression: Expression,
     /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates; `s` for
-    /// recovery times, whose expression is in the unit of [`RecoveryTime::band`].
+    /// recovery times, whose expression is in the unit of [`RecoveryTime::band`], and for [`TimeInBounds::time_above`].
     pub unit: Name,
     /// How a value keeps the promise.
     pub comparison: Comparison,
@@ -161,6 +161,10 @@ pub struct TimeInBounds {
     pub slice_target_ppm: u32,
     /// Share of judged units that must be good, in parts per million; less than a million.
     pub target_ppm: u32,
+    /// The value is not the signal's but the time in seconds for which the signal has been above this, in its own unit,
+    /// without a known pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_above: Option<f64>,
     /// When its alerts fire.
     pub burn: BurnRatePolicy,
 }

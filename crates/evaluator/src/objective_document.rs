@@ -21,6 +21,8 @@
 //! | promise | written as | `op`, `value` | `budgetingMethod`, `target` |
 //! |---|---|---|---|
 //! | time in bounds | `transform: {kind: value}`, the default | limit in the signal's unit | `Timeslices`, below 1 |
+//! | the same of a spread | `transform: {kind: groupSpread}`: highest minus lowest of one signal in the group | limit in K, kPa … | the same |
+//! | the same of a time | `transform: {kind: timeAbove, threshold: 45}`: how long the signal has been above it, without a known pause | `lte`, seconds | the same |
 //! | trend | `transform: {kind: slope, window: 30m, timeToThreshold: 30m, ratePerHour: 1.5}`, one of the last two at least | the threshold that is run into | `Occurrences`, 0 |
 //! | event rate | `transform: {kind: eventRate, episodes: thermal_throttle, mergeWithin: 60s, noiseFloor: 1s}` | `lte`, episodes per hour | `Occurrences`, 0 |
 //! | recovery time | `transform: {kind: recoveryTime, …}`, see below | `lte`, seconds | `Occurrences`, the share of bursts |

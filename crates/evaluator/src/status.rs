@@ -59,6 +59,10 @@ fn by_rate(objective: &Objective, budget: &Budget) -> (EventRateStatus, Outcome)
     event_rate::status(counted, totals.time.known(), fano_factor, objective.threshold)
 }
 
+/// Bounds are computed to better than this. One that is equal to the target does not break it: the upper bound of one
+/// burst that is late is 0.95.
+const SHARE_RESOLUTION: f64 = 1e-9;
+
 /// Counts only what the account asks for; the burst that is still watched is the group's.
 fn by_recoveries(
     objective: &Objective,
@@ -74,7 +78,7 @@ fn by_recoveries(
     let is_open = !is_final && since.is_some_and(|since| group.has_open_burst_since(since));
     let status = recovery_status(&totals, is_open);
     let target = f64::from(objective.target_ppm()) / MILLION as f64;
-    let outcome = if status.upper_share < target {
+    let outcome = if status.upper_share < target - SHARE_RESOLUTION {
         Outcome::NotOk
     } else if status.lower_share >= target && by_time_covered(objective, totals.time) {
         Outcome::Ok

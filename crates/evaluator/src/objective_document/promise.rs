@@ -36,11 +36,12 @@ pub fn objective(
     let aggregation = aggregation(slo, source);
     let (window, tier, scope) = (window?, tier?, scope?);
     let (judged_unit, promise) = match &source.transform {
-        Transform::Value => {
+        Transform::Value { above } => {
             let judged_unit = judged_unit(slo, source, window)?;
             let promise = TimeInBounds {
                 slice_target_ppm: slice_target_ppm(slo)?,
                 target_ppm: target_ppm(slo)?,
+                time_above: *above,
                 burn: policy(slo, policies)?.for_objective(window, tier),
             };
             (judged_unit, Promise::TimeInBounds(promise))
@@ -55,6 +56,9 @@ pub fn objective(
     };
     let (comparison, threshold) = limit?;
     let (signal_text, expression, unit) = match &source.signal {
+        Some(signal) if matches!(&source.transform, Transform::Value { above: Some(_) }) => {
+            (signal.text.as_str().into(), signal.expression.clone(), "s".into())
+        }
         Some(signal) if let Promise::RecoveryTime(promise) = &promise => {
             let text = format!("{}, {}", signal.text, promise.trigger.expression);
             (text.into(), signal.expression.clone(), "s".into())
@@ -152,6 +156,13 @@ fn limit(slo: &Slo<'_>, source: &Source) -> Option<(Comparison, f64)> {
             "value {value} can never be shown: no length of time without an episode proves a rate of 0; \
              give episodes per hour, or count them in a gate with `atMost: 0`"
         )),
+        Transform::Value { above: Some(_) } if comparison != Comparison::Lte || value < 0.0 => {
+            field.refuse("the time above a threshold has `op: lte` and a `value` of seconds that is not negative")
+        }
+        Transform::Value { above: Some(above) } => {
+            within_span(slo, source, *above)?;
+            Some((comparison, value))
+        }
         Transform::RecoveryTime(_) if comparison != Comparison::Lte => {
             field.refuse("a recovery time has `op: lte`")
         }
@@ -166,7 +177,7 @@ fn limit(slo: &Slo<'_>, source: &Source) -> Option<(Comparison, f64)> {
             field.refuse(format!("`equals` stands for `op: lte, value: {code}`: write these, so that the document says one thing"))
         }
         Transform::HardLimit { equals: None, .. }
-        | Transform::Value
+        | Transform::Value { above: None }
         | Transform::Slope { .. }
         | Transform::EventRate { .. } => {
             within_span(slo, source, value)?;
@@ -319,7 +330,7 @@ fn in_occurrences(slo: &Slo<'_>, what: &str) -> Option<()> {
 /// Refuses what belongs to an error budget in an objective that has none.
 fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
     let what = match transform {
-        Transform::Value => "time in bounds",
+        Transform::Value { .. } => "time in bounds",
         Transform::Slope { .. } => "a trend",
         Transform::EventRate { .. } => "an event rate",
         Transform::HardLimit { .. } => "a hard limit",
@@ -336,7 +347,7 @@ fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
 
 fn without_budget_promise(transform: &Transform) -> Option<Promise> {
     match transform {
-        Transform::Value | Transform::RecoveryTime(_) => None,
+        Transform::Value { .. } | Transform::RecoveryTime(_) => None,
         Transform::Slope { window, time_to_threshold, rate_per_hour } => Some(Promise::Trend(Trend {
             window: *window,
             time_to_threshold_minimum: *time_to_threshold,

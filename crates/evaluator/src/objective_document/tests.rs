@@ -328,6 +328,27 @@ fn all_errors_of_all_files_are_told_at_once() {
     assert_eq!(places, ["b.yaml:2", "a.yaml:30", "a.yaml:38", "a.yaml:41", "c.yaml:1"]);
 }
 
+/// OpenSLO's composites: several objectives, each with an indicator and a weight.
+#[test]
+fn a_composite_is_refused_field_by_field_with_the_reason_and_the_way_out() {
+    let start = GOOD.find("  objectives:").unwrap();
+    let end = GOOD.find("---").unwrap();
+    let one = "    - {op: lte, value: 12, target: 0.995, compositeWeight: 2, indicatorRef: rack-dt}\n";
+    let composite = |entries: &str| format!("{}  objectives:\n{entries}{}", &GOOD[..start], &GOOD[end..]);
+    let [weight, reference] = &load(&composite(one)).unwrap_err()[..] else { panic!() };
+    for (error, field) in [(weight, "compositeWeight"), (reference, "indicatorRef")] {
+        assert!(
+            error.starts_with(&format!(
+                "slo/a.yaml:30: SLO rack-coolant-dt: spec.objectives[0].{field}: a composite SLO"
+            )),
+            "{error}"
+        );
+        assert!(error.contains("outvote") && error.ends_with("`weight` in a gate policy"), "{error}");
+    }
+    let errors = load(&composite(&one.repeat(2))).unwrap_err();
+    assert!(errors[0].contains("spec.objectives: 2 objectives in one SLO are not built"), "{errors:?}");
+}
+
 #[test]
 fn two_objectives_of_one_name_are_refused() {
     let [slo, _] = GOOD.split("---\n").collect::<Vec<_>>()[..] else { panic!() };
@@ -413,6 +434,14 @@ fn an_objective_says_how_long_it_needs_to_pass() {
     assert_eq!(within("gpu-thermal-throttle", 24 * 60), None);
     assert!(within("coolant-supply-temperature-trend", 20).unwrap().contains("estimated over 30m"));
     assert_eq!(within("coolant-dt", 20), None);
+    // 59 bursts, each of a step that lasts 20 s and a stay of 90 s.
+    let recovery = &load(RECOVERY).unwrap().objectives[0];
+    assert_eq!(
+        cannot_pass_within(recovery, Microseconds::from_minutes(108)).unwrap(),
+        "objective \"supply-recovery\" cannot pass within 108m: to show that 0.95 of bursts settle in time it needs 59 of \
+         them, all in time, of 110s each at least; cap the late ones instead (`atMost`), or wait longer"
+    );
+    assert_eq!(cannot_pass_within(recovery, Microseconds::from_minutes(109)), None);
     assert_eq!(within("leak", 1), None);
 }
 

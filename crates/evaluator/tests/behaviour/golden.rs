@@ -336,7 +336,9 @@ fn throttling_in_clusters_shows_less_than_throttling_at_random() {
         text += "run a on r1 at 0m for 12h\nend a at 12h\nuntil 12h\n";
         let told = effects_of(&story(std::slice::from_ref(&gpu), &text).records);
         let status = told.into_iter().rev().find_map(|effect| match effect {
-            Effect::Status(row) if row.status.is_final && &*row.status.objective == "gpu-thermal-throttle" => {
+            Effect::Status(row)
+                if row.status.is_final && &*row.status.objective == "gpu-thermal-throttle" =>
+            {
                 Some(row.status)
             }
             _ => None,
@@ -348,5 +350,172 @@ fn throttling_in_clusters_shows_less_than_throttling_at_random() {
     // One hour with eight episodes: mean 2/3, variance (64 - 64/12)/11 = 5.33.
     assert!((clustered.over_dispersion().unwrap() - 8.0).abs() < 1e-12, "{clustered:?}");
     assert_eq!(spread.over_dispersion(), None, "{spread:?}");
-    assert!(clustered.lower_per_hour < spread.lower_per_hour && spread.upper_per_hour < clustered.upper_per_hour);
+    assert!(
+        clustered.lower_per_hour < spread.lower_per_hour && spread.upper_per_hour < clustered.upper_per_hour
+    );
+}
+
+/// Good, bad and unknown seconds of a run.
+fn seconds_of_run(objectives: &[Document], text: &str) -> (i64, i64, i64) {
+    let told = effects_of(&story(objectives, text).records);
+    let status = told.iter().find_map(|effect| match effect {
+        Effect::Status(row) if row.status.is_final => Some(&row.status),
+        _ => None,
+    });
+    let time = status.unwrap().time;
+    (time.good.0 / 1_000_000, time.bad.0 / 1_000_000, time.unknown.0 / 1_000_000)
+}
+
+#[test]
+fn time_without_load_is_not_asked_and_time_of_unknown_load_is_unknown() {
+    let spec = format!("{SLICE}\n            validity: {{load: {{signal: rack_power, min: 60, unit: kW}}}}");
+    let loaded = objective("supply", "coolant_supply_temperature", "Cel", "lte 45", "0.99", &spec);
+    let told = seconds_of_run(
+        &[loaded],
+        "
+        feed 10s
+        r1 rack_power 0m..10m 100
+        r1 rack_power 10m..20m 40
+        r1 rack_power 22m..30m 100
+        r1 coolant_supply_temperature 0m..5m 40
+        r1 coolant_supply_temperature 5m..6m 46
+        r1 coolant_supply_temperature 6m..12m 40
+        r1 coolant_supply_temperature 12m..15m 46
+        r1 coolant_supply_temperature 15m..30m 40
+        run a on r1 at 0m for 1h
+        end a at 30m
+        until 31m
+        ",
+    );
+    // 10 min without enough load are not asked, hot or not; of the 2 min without power 20 s are held from before.
+    assert_eq!(told, (9 * 60 + 8 * 60, 60, 100));
+}
+
+#[test]
+fn a_warm_up_is_not_asked_after_the_first_reading_and_after_each_return_of_the_load() {
+    let spec = format!(
+        "{SLICE}\n            validity: {{load: {{signal: rack_power, min: 60, unit: kW}}, warmup: 120s}}"
+    );
+    let loaded = objective("supply", "coolant_supply_temperature", "Cel", "lte 45", "0.99", &spec);
+    let told = seconds_of_run(
+        &[loaded],
+        "
+        feed 10s
+        r1 rack_power 0m..10m 100
+        r1 rack_power 10m..20m 40
+        r1 rack_power 20m..30m 100
+        r1 coolant_supply_temperature 0m..2m 46
+        r1 coolant_supply_temperature 2m..20m 40
+        r1 coolant_supply_temperature 20m..22m 46
+        r1 coolant_supply_temperature 22m..30m 40
+        run a on r1 at 0m for 1h
+        end a at 30m
+        until 31m
+        ",
+    );
+    assert_eq!(told, (16 * 60, 0, 0), "what is hot in the first two minutes under load is not asked for");
+}
+
+#[test]
+fn a_value_is_held_no_longer_than_the_objective_allows() {
+    let with = |validity: &str| {
+        let spec = format!("{SLICE}{validity}");
+        let objective = objective("supply", "coolant_supply_temperature", "Cel", "lte 45", "0.99", &spec);
+        seconds_of_run(
+            &[objective],
+            "
+            feed 60s
+            r1 coolant_supply_temperature 0m..10m 40
+            run a on r1 at 0m for 1h
+            end a at 10m
+            until 11m
+            ",
+        )
+    };
+    assert_eq!(with(""), (600, 0, 0));
+    assert_eq!(with("\n            validity: {maxStaleness: 20s}"), (200, 0, 400));
+}
+
+#[test]
+fn a_rack_of_four_devices_is_as_good_as_its_roll_up_says() {
+    let with = |rollup: &str, third: &str| {
+        let spec = format!("{SLICE}\n            rollup: {rollup}");
+        let objective = objective("gpu", "gpu_temperature", "Cel", "lte 85", "0.99", &spec);
+        let text = format!(
+            "
+            feed 10s
+            r1 gpu_temperature@gpu0 0m..10m 70
+            r1 gpu_temperature@gpu1 0m..10m 70
+            r1 gpu_temperature@gpu2 0m..1m 70
+            r1 gpu_temperature@gpu3 0m..10m 90
+            {third}
+            run a on r1 at 1m for 1h
+            end a at 10m
+            until 11m
+            "
+        );
+        seconds_of_run(&[objective], &text)
+    };
+    let known = "r1 gpu_temperature@gpu2 1m..10m 70";
+    for rollup in ["worst", "all", "quantile(0.8)"] {
+        assert_eq!(with(rollup, known), (0, 540, 0), "{rollup}: one of four is too hot");
+    }
+    assert_eq!(with("quantile(0.75)", known), (540, 0, 0), "three of four are good");
+    // One device falls silent: together with the hot one it may be one too many. Readings are held for 30 s.
+    assert_eq!(with("quantile(0.75)", ""), (20, 0, 520));
+    assert_eq!(with("quantile(0.5)", ""), (540, 0, 0), "two of four are good whatever the silent one is");
+    assert_eq!(with("worst", ""), (0, 540, 0), "broken by the hot one whatever the silent one is");
+}
+
+#[test]
+fn the_spread_of_a_group_is_its_highest_less_its_lowest() {
+    let with = |transform: &str, expression: &str| {
+        let spec = format!("{SLICE}{transform}");
+        let objective = objective("spread", expression, "K", "lte 10", "0.99", &spec);
+        seconds_of_run(
+            &[objective],
+            "
+            feed 10s
+            r1 gpu_temperature@gpu0 0m..10m 70
+            r1 gpu_temperature@gpu1 0m..5m 79
+            r1 gpu_temperature@gpu1 5m..8m 81
+            r1 gpu_temperature@gpu1 8m..9m 79
+            run a on r1 at 0m for 1h
+            end a at 10m
+            until 11m
+            ",
+        )
+    };
+    let written = with("\n            transform: {kind: groupSpread}", "gpu_temperature");
+    assert_eq!(written, (380, 180, 40), "held for 20 s more, then one of two is unknown");
+    assert_eq!(written, with("", "highest(gpu_temperature) - lowest(gpu_temperature)"));
+}
+
+#[test]
+fn time_above_a_threshold_counts_without_a_pause_and_a_gap_may_hide_one() {
+    let spec = format!("{SLICE}\n            transform: {{kind: timeAbove, threshold: 45}}");
+    let with = |text: &str| {
+        let objective = objective("above", "coolant_supply_temperature", "Cel", "lte 120", "0.99", &spec);
+        let text = format!("feed 10s\n{text}\nrun a on r1 at 0m for 1h\nend a at 10m\nuntil 11m\n");
+        seconds_of_run(&[objective], &text)
+    };
+    let spells = "
+        r1 coolant_supply_temperature 0m..1m 44
+        r1 coolant_supply_temperature 1m..3m 46
+        r1 coolant_supply_temperature 3m..4m 45
+        r1 coolant_supply_temperature 4m..7m 46
+        r1 coolant_supply_temperature 7m..10m 44
+        ";
+    assert_eq!(
+        with(spells),
+        (540, 60, 0),
+        "two minutes are allowed, the third minute of the second spell is not"
+    );
+    let gap = "
+        r1 coolant_supply_temperature 0m..1m 46
+        r1 coolant_supply_temperature 2m..5m 46
+        r1 coolant_supply_temperature 5m..10m 44
+        ";
+    // Held until 80 s. From 2 to 4 min the spell may be longer than two minutes; then it is.
+    assert_eq!(with(gap), (80 + 300, 60, 40 + 120));
 }
