@@ -157,6 +157,9 @@ fn each_refusal_names_file_line_kind_field_and_mend() {
         ("rollup: worst", "rollup: quantile(95)"),
         ("{kind: value}", "{kind: recoveryTime}"),
         ("{kind: value}", "{kind: oscillation}"),
+        ("{kind: value}", "{kind: groupSpread}"),
+        ("{kind: value}", "{kind: timeAbove}"),
+        ("{kind: value}", "{kind: timeAbove, threshold: 30}\n            rolup: worst"),
         ("{kind: value}", "{kind: slop}"),
         ("{kind: value}", "{kind: slope}"),
         ("unit: K}", "unit: Cel}"),
@@ -313,6 +316,27 @@ fn each_recovery_time_that_can_mean_nothing_is_refused() {
         story += &format!("{from} => {to}\n    {}\n", errors.join("\n    "));
     }
     insta::assert_snapshot!(story);
+}
+
+#[test]
+fn a_time_above_a_threshold_is_in_seconds_and_a_spread_in_the_signals_difference() {
+    let signal = "{expr: \"coolant_return_temperature - coolant_supply_temperature\", unit: K}";
+    let above = GOOD.replace("{kind: value}", "{kind: timeAbove, threshold: 14}");
+    let objective = &load(&above).unwrap().objectives[0];
+    let Promise::TimeInBounds(promise) = &objective.promise else { panic!("{:?}", objective.promise) };
+    assert_eq!((promise.time_above, &*objective.unit, objective.threshold), (Some(14.0), "s", 12.0));
+    assert_ne!(
+        objective.hash,
+        load(&above.replace("threshold: 14", "threshold: 15")).unwrap().objectives[0].hash
+    );
+    let errors = load(&above.replace("op: lte", "op: gte")).unwrap_err();
+    assert!(errors[0].ends_with("has `op: lte` and a `value` of seconds that is not negative"), "{errors:?}");
+    let spread = GOOD.replace("{kind: value}", "{kind: groupSpread}");
+    let spread = spread.replace(signal, "{expr: gpu_temperature, unit: K}");
+    let objective = &load(&spread).unwrap().objectives[0];
+    assert_eq!(&*objective.signal_text, "highest(gpu_temperature) - lowest(gpu_temperature)");
+    let errors = load(&spread.replace("unit: K}", "unit: Cel}")).unwrap_err();
+    assert!(errors[0].contains("is measured in K, which cannot be told in Cel"), "{errors:?}");
 }
 
 #[test]

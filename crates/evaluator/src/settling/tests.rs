@@ -201,3 +201,120 @@ fn levels_that_change_all_the_time_take_no_more_memory() {
     }
     assert_eq!(news, []);
 }
+
+/// One state for each second, from pieces of some seconds each.
+fn seconds_of<T: Copy>(pieces: &[(usize, T)]) -> Vec<T> {
+    pieces.iter().flat_map(|(length, state)| std::iter::repeat_n(*state, *length)).collect()
+}
+
+/// Steps of load by their definition, second by second: when, whether up, and whether one goes on from the one before.
+fn steps_of(load: &[f64]) -> Vec<(usize, bool, bool)> {
+    let (step, within, debounce) = (10.0, 60, 30);
+    let (mut steps, mut levels_from, mut lasted) = (Vec::new(), 0, None::<(bool, usize)>);
+    let mut at = 0;
+    while at < load.len() {
+        let before = &load[levels_from.max(at.saturating_sub(within)).min(at)..at];
+        let lowest = before.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (rise, fall) = (load[at] - lowest, highest - load[at]);
+        let decided = at + debounce;
+        if before.is_empty() || rise.max(fall) < step || load.len() <= decided {
+            at += 1;
+            continue;
+        }
+        let up = fall <= rise;
+        let away = if up { load[decided] - lowest } else { highest - load[decided] };
+        if step <= away {
+            let goes_on = lasted.is_some_and(|(before, last)| before == up && at < last + within);
+            steps.push((at, up, goes_on));
+            lasted = Some((up, decided));
+        }
+        (levels_from, at) = (decided, decided + 1);
+    }
+    steps
+}
+
+/// What becomes of a burst at `from` when the next step comes at `next`, by the definition.
+fn burst_of(inside: &[Option<bool>], from: usize, next: Option<usize>) -> Option<String> {
+    let (hold, limit) = (60, 600);
+    let (mut entry, mut missing, mut late) = (None, 0, false);
+    let seen = &inside[from..next.unwrap_or(inside.len())];
+    for (second, state) in seen.iter().enumerate() {
+        match state {
+            Some(true) => {
+                missing = 0;
+                let entered = *entry.get_or_insert(second);
+                if second + 1 - entered >= hold {
+                    let length = Microseconds::from_seconds(entered as i64);
+                    return Some(match (late, entered <= limit) {
+                        (true, _) => format!("{from} settled {length}"),
+                        (false, true) => format!("{from} within {length}"),
+                        (false, false) => format!("{from} unknown"),
+                    });
+                }
+            }
+            Some(false) => {
+                (missing, entry) = (0, None);
+                late |= second + 1 > limit;
+            }
+            None => {
+                missing += 1;
+                if missing > hold {
+                    return Some(format!("{from} {}", if late { "late" } else { "unknown" }));
+                }
+            }
+        }
+    }
+    match next {
+        _ if late => Some(format!("{from} late")),
+        Some(_) => Some(format!("{from} censored")),
+        None => None,
+    }
+}
+
+proptest::proptest! {
+    /// Spans, debouncing and what is taken back give what the definition gives when all is known beforehand.
+    #[test]
+    fn bursts_become_what_their_definition_says(
+        load in proptest::collection::vec((1usize..200, proptest::sample::select(vec![30.0, 36.0, 44.0, 100.0])), 20..60),
+        inside in proptest::collection::vec(
+            (1usize..250, proptest::sample::select(vec![Some(true), Some(true), Some(false), None])), 20..60),
+        cut in 1i64..50,
+    ) {
+        let (mut load, inside) = (seconds_of(&load), seconds_of(&inside));
+        let length = load.len().min(inside.len());
+        // The load rests at the end, so that no step is left undecided there.
+        let rests = length - length.min(100);
+        let level = load[rests];
+        load[rests..].fill(level);
+        let (load, inside) = (&load[..length], &inside[..length]);
+        let mut expected = Vec::new();
+        let real: Vec<(usize, bool)> =
+            steps_of(load).into_iter().filter(|(.., goes_on)| !goes_on).map(|(at, up, _)| (at, up)).collect();
+        for (number, (at, up)) in real.iter().enumerate() {
+            if !up {
+                let told = burst_of(inside, *at, real.get(number + 1).map(|(next, _)| *next));
+                // A burst that settled late was told as late before.
+                expected.extend(told.iter().filter(|told| told.contains("settled")).map(|_| format!("{at} late")));
+                expected.extend(told);
+            }
+        }
+        let steps = |states: &[f64]| (0..).zip(states).map(|(at, level)| (at, Some(*level))).collect::<Vec<_>>();
+        let states: Vec<(i64, Option<bool>)> = (0..).zip(inside.iter().copied()).collect();
+        let mut told = story(BurstEdge::End, &changes(&steps(load)), &changes(&states), length as i64, cut);
+        told.sort();
+        expected.sort();
+        proptest::prop_assert_eq!(told, expected);
+    }
+}
+
+/// Only where the state changes, so that spans are as long as they can be.
+fn changes<T: Copy + PartialEq>(steps: &[(i64, Option<T>)]) -> Vec<(i64, Option<T>)> {
+    let mut changes: Vec<(i64, Option<T>)> = Vec::new();
+    for step in steps {
+        if changes.last().is_none_or(|last| last.1 != step.1) {
+            changes.push(*step);
+        }
+    }
+    changes
+}

@@ -43,6 +43,14 @@ fn objectives() -> Vec<Document> {
             "slice: {length: 10s, aggregation: min}\n            validity: {load: {signal: rack_power, min: 60, unit: kW}, warmup: 30s}",
         ),
     ];
+    documents.push(objective(
+        "above",
+        "coolant_supply_temperature",
+        "Cel",
+        "lte 25",
+        "0.9",
+        "slice: {length: 10s}\n            transform: {kind: timeAbove, threshold: 44}",
+    ));
     documents.push(recovery_time(
         "settles",
         "coolant_supply_temperature",
