@@ -66,7 +66,7 @@ pub(crate) struct Budget {
     /// Evidence of events that goes on.
     events: Episodes,
     /// Known time and events of the hour that is being filled.
-    hour: (Microseconds, u64),
+    hour: (Microseconds, u32),
     /// The latest known value.
     pub last: Option<Seen>,
     /// The outcome that was told last, and when.
@@ -226,7 +226,7 @@ impl Budget {
         {
             let added = self.events.add(*evidence, rate.merge_within, rate.noise_floor);
             self.window.filling.events += added.events;
-            self.hour.1 += added.events;
+            self.hour.1 += u32::from(added.events > 0);
             self.window.filling.event_time += added.time;
         }
     }
@@ -244,7 +244,7 @@ impl Budget {
                 let hours = &mut self.window.filling.hours;
                 hours.count += 1;
                 hours.events += events;
-                hours.squares = hours.squares.saturating_add(events.saturating_mul(events));
+                hours.squares += u64::from(events) * u64::from(events);
             }
         }
     }

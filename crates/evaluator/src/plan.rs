@@ -9,7 +9,7 @@ use telemetry::expression::{Expression, Reduction};
 use telemetry::place::Place;
 use telemetry::record::SeriesDeclaration;
 
-use crate::objective::{AppliesTo, Level, Objective, Promise};
+use crate::objective::{AppliesTo, Level, Objective, Promise, Step};
 
 /// An operand's readings at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +151,20 @@ impl<'a> SeriesIndex<'a> {
         members.into_values().collect()
     }
 
+    /// Whether bursts of load can be told at a loop. One that has no load of its own is no group of a recovery time,
+    /// while a rack without a power meter is one, and unknown.
+    fn has_bursts(&self, objective: &Objective, place: &Place) -> bool {
+        match &objective.promise {
+            Promise::RecoveryTime(promise) => match promise.trigger.step {
+                Step::Amount(_) => self.member(&promise.trigger.expression, place).is_some(),
+                Step::ShareOfNominal(_) => false,
+            },
+            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::EventRate(_) | Promise::Trend(_) => {
+                true
+            }
+        }
+    }
+
     fn applies(&self, applies_to: AppliesTo, members: &[PlannedMember]) -> bool {
         let is_declared = members
             .iter()
@@ -181,6 +195,7 @@ pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<Pla
             by_group.entry(group_of(&member.place, objective.group_by)).or_default().push(member);
         }
         by_group.retain(|_, members| index.applies(objective.applies_to, members));
+        by_group.retain(|place, _| place.rack.is_some() || index.has_bursts(objective, place));
         groups.extend(by_group.into_iter().map(|(place, members)| PlannedGroup {
             objective: number,
             load: load_of(objective).map(|load| {

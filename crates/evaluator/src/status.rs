@@ -16,7 +16,7 @@ use crate::judge::judge_time;
 use crate::objective::{MILLION, Objective, Promise};
 use crate::proportion;
 use crate::trend;
-use crate::window::{Bursts, Seen, Totals};
+use crate::window::{Seen, Totals};
 
 /// Which of a group's budgets is meant.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ fn by_time(objective: &Objective, time: TimeByState) -> Outcome {
 fn by_rate(objective: &Objective, budget: &Budget) -> (EventRateStatus, Outcome) {
     let totals = budget.totals(objective);
     let hours = totals.hours;
-    let fano_factor = event_rate::fano_factor(hours.count, hours.events, hours.squares);
+    let fano_factor = event_rate::fano_factor(hours.count.into(), hours.events.into(), hours.squares);
     let counted = (totals.events, totals.event_time);
     event_rate::status(counted, totals.time.known(), fano_factor, objective.threshold)
 }
@@ -90,7 +90,9 @@ fn by_recoveries(
 
 /// Bursts that are not known to have settled in time are late for the lower bound and in time for the upper one.
 fn recovery_status(totals: &Totals, is_open: bool) -> RecoveryTimeStatus {
-    let Bursts { within, late, censored, unknown } = totals.bursts;
+    let bursts = totals.bursts;
+    let [within, late, censored, unknown] =
+        [bursts.within, bursts.late, bursts.censored, bursts.unknown].map(u64::from);
     let open = u64::from(is_open);
     let all = within + late + censored + unknown + open;
     RecoveryTimeStatus {

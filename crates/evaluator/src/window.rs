@@ -54,13 +54,13 @@ pub(crate) struct Totals {
     pub worst: Option<Seen>,
 }
 
-/// Events in whole hours of event time, of which nearly all is known.
+/// Events in whole hours of event time, of which nearly all is known. Small numbers: a window keeps many of them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hours {
     /// So many.
-    pub count: u64,
+    pub count: u32,
     /// Events in them.
-    pub events: u64,
+    pub events: u32,
     /// Sum of the squares of the events in each.
     pub squares: u64,
 }
@@ -69,13 +69,13 @@ pub(crate) struct Hours {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bursts {
     /// Settled in time.
-    pub within: u64,
+    pub within: u32,
     /// Did not.
-    pub late: u64,
+    pub late: u32,
     /// The next one came too soon to say.
-    pub censored: u64,
+    pub censored: u32,
     /// Readings were missing.
-    pub unknown: u64,
+    pub unknown: u32,
 }
 
 impl Totals {

@@ -79,7 +79,7 @@ impl Group {
     /// A run is over: what is still on its way back then was not seen to its end.
     pub(super) fn censor_open_burst(&mut self, run: usize) {
         let is_open = self.has_open_burst_since(self.runs[run].from);
-        self.runs[run].budget.window.filling.bursts.censored += u64::from(is_open);
+        self.runs[run].budget.window.filling.bursts.censored += u32::from(is_open);
     }
 
     /// The load and the step that counts.
