@@ -8,10 +8,11 @@ use telemetry::{EventTime, Microseconds};
 
 use crate::burn::{Burn, FireRule, PairOfWindows, burn_rate, reaches_factor};
 use crate::event_rate::{Episodes, Evidence};
-use crate::judge::{SliceState, judge_unit};
+use crate::judge::{SliceState, judge_unit, reaches};
 use crate::objective::{BudgetShareAlert, BurnRatePolicy, MILLION, Objective, Promise, Tier};
+use crate::settling::{BurstNews, BurstOutcome};
 use crate::slice::is_worse;
-use crate::window::{Seen, Totals, Window};
+use crate::window::{Seen, Totals, WHOLE_GROUP, Window};
 
 /// A judged slice.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub(crate) struct JudgedSlice<'a> {
     pub worst: Option<Seen>,
     /// Evidence of events, in order of time.
     pub evidence: &'a [Evidence],
+    /// What has become of bursts.
+    pub bursts: &'a [BurstNews],
 }
 
 /// What a budget says to its alerts.
@@ -62,6 +65,8 @@ pub(crate) struct Budget {
     unknown: [Microseconds; REASONS.len()],
     /// Evidence of events that goes on.
     events: Episodes,
+    /// Known time and events of the hour that is being filled.
+    hour: (Microseconds, u32),
     /// The latest known value.
     pub last: Option<Seen>,
     /// The outcome that was told last, and when.
@@ -113,7 +118,9 @@ impl Budget {
                         .collect(),
                 )
             }
-            Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) => (Vec::new(), Vec::new()),
+            Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) | Promise::RecoveryTime(_) => {
+                (Vec::new(), Vec::new())
+            }
         };
         Self {
             since: None,
@@ -127,6 +134,7 @@ impl Budget {
             episode: None,
             unknown: [Microseconds::ZERO; REASONS.len()],
             events: Episodes::default(),
+            hour: (Microseconds::ZERO, 0),
             last: None,
             told: None,
         }
@@ -139,11 +147,13 @@ impl Budget {
         }
         self.window.go_on_to(slice.from);
         self.add_evidence(objective, slice.evidence);
+        self.add_bursts(objective, slice.bursts);
         if let Some(seen) = slice.worst {
             let worse = |one, other| is_worse(objective.comparison, objective.threshold, one, other);
             self.window.filling.see(seen, worse);
             self.last = Some(seen);
         }
+        self.fill_hour(objective, slice);
         if let SliceState::Unknown(reason) = slice.state {
             self.unit_reason = self.unit_reason.or(Some(reason));
         }
@@ -163,7 +173,9 @@ impl Budget {
         let reason = self.unit_reason.take().unwrap_or(UnknownReason::LowCoverage);
         let slice_target_ppm = match &objective.promise {
             Promise::TimeInBounds(promise) => promise.slice_target_ppm,
-            Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) => MILLION as u32,
+            Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) | Promise::RecoveryTime(_) => {
+                MILLION as u32
+            }
         };
         let state = judge_unit(slices, slice_target_ppm, objective.minimum_coverage_ppm, reason);
         let mut time = TimeByState::default();
@@ -214,7 +226,58 @@ impl Budget {
         {
             let added = self.events.add(*evidence, rate.merge_within, rate.noise_floor);
             self.window.filling.events += added.events;
+            self.hour.1 += u32::from(added.events > 0);
             self.window.filling.event_time += added.time;
+        }
+    }
+
+    /// Events by whole hours tell whether they come in clusters. Slices divide hours.
+    fn fill_hour(&mut self, objective: &Objective, slice: JudgedSlice<'_>) {
+        const HOUR: Microseconds = Microseconds::from_hours(1);
+        match slice.state {
+            SliceState::Good | SliceState::Bad => self.hour.0 += slice.to - slice.from,
+            SliceState::Unknown(_) | SliceState::NotAsked => {}
+        }
+        if slice.to.window_start(HOUR) == slice.to {
+            let (known, events) = std::mem::take(&mut self.hour);
+            if reaches(known, HOUR, objective.minimum_coverage_ppm.into()) {
+                let hours = &mut self.window.filling.hours;
+                hours.count += 1;
+                hours.events += events;
+                hours.squares += u64::from(events) * u64::from(events);
+            }
+        }
+    }
+
+    /// Counts bursts that began since this budget did. How long their recoveries took is the value that is seen.
+    fn add_bursts(&mut self, objective: &Objective, bursts: &[BurstNews]) {
+        let worse = |one, other| is_worse(objective.comparison, objective.threshold, one, other);
+        for burst in bursts.iter().filter(|burst| self.since.is_none_or(|since| since <= burst.from)) {
+            let Totals { bursts, .. } = &mut self.window.filling;
+            let length = match burst.what {
+                BurstOutcome::Within(length) => {
+                    bursts.within += 1;
+                    Some(length)
+                }
+                BurstOutcome::Late(length) => {
+                    bursts.late += 1;
+                    Some(length)
+                }
+                BurstOutcome::LateSettled(length) => Some(length),
+                BurstOutcome::Censored => {
+                    bursts.censored += 1;
+                    None
+                }
+                BurstOutcome::Unknown => {
+                    bursts.unknown += 1;
+                    None
+                }
+            };
+            if let Some(length) = length {
+                let seen = Seen { value: length.as_seconds(), time: burst.from, place: WHOLE_GROUP };
+                self.window.filling.see(seen, worse);
+                self.last = Some(seen);
+            }
         }
     }
 
@@ -289,7 +352,7 @@ impl Closed {
 pub(crate) fn burn_policy(objective: &Objective) -> Option<&BurnRatePolicy> {
     match &objective.promise {
         Promise::TimeInBounds(promise) => Some(&promise.burn),
-        Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) => None,
+        Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) | Promise::RecoveryTime(_) => None,
     }
 }
 

@@ -43,6 +43,10 @@ mod tests {
     ];
 
     fn outcomes(objectives: Vec<Document>) -> Vec<TestOutcome> {
+        TESTS.into_iter().flat_map(|test| run(test, objectives.clone())).collect()
+    }
+
+    fn run(test: (&str, &str), objectives: Vec<Document>) -> Vec<TestOutcome> {
         let configuration = Configuration {
             hash: String::new(),
             site: None,
@@ -52,8 +56,8 @@ mod tests {
             needs: Vec::new(),
             allowed_lateness: Microseconds::ZERO,
         };
-        let run = |test| run_tests(&document(test), &configuration, &KnownSignals::canonical());
-        TESTS.into_iter().flat_map(|test| run(test).unwrap_or_else(|errors| panic!("{errors:#?}"))).collect()
+        run_tests(&document(test), &configuration, &KnownSignals::canonical())
+            .unwrap_or_else(|errors| panic!("{errors:#?}"))
     }
 
     #[test]
@@ -61,6 +65,29 @@ mod tests {
         let failed: Vec<String> =
             outcomes(default_documents()).iter().filter(|it| !it.passed).map(ToString::to_string).collect();
         assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    }
+
+    /// Objectives that are shipped beside them and not in force unless a site adds them.
+    #[test]
+    fn the_objectives_that_sites_add_do_what_their_unit_tests_say() {
+        let files: [[(&str, &str); 2]; 2] = [
+            [
+                ("slo/dew-point.yaml", include_str!("../../../slo/dew-point.yaml")),
+                ("slo/dew-point.test.yaml", include_str!("../../../slo/dew-point.test.yaml")),
+            ],
+            [
+                ("slo/recovery.yaml", include_str!("../../../slo/recovery.yaml")),
+                ("slo/recovery.test.yaml", include_str!("../../../slo/recovery.test.yaml")),
+            ],
+        ];
+        for [objectives, test] in files {
+            let with_defaults = default_documents().into_iter().chain([document(objectives)]).collect();
+            let outcomes = run(test, with_defaults);
+            assert!(outcomes.len() >= 4, "{}", test.0);
+            let failed: Vec<String> =
+                outcomes.iter().filter(|it| !it.passed).map(ToString::to_string).collect();
+            assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+        }
     }
 
     #[test]

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use telemetry::facts::{EventRateStatus, Outcome};
 use telemetry::{EventTime, Microseconds};
 
-/// One-sided error of each bound.
-const ALPHA: f64 = 0.05;
+use crate::proportion::{ALPHA, beta_shares};
 
 /// A span of evidence, or one instant of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,35 +60,77 @@ impl Episodes {
     }
 }
 
-/// The rate per hour with its exact bounds: Garwood 1936, χ² quantiles written as Poisson probabilities.
+/// Fewer hours than this say nothing about clusters.
+const HOURS_MINIMUM: u64 = 10;
+
+/// Variance by mean of the events in each of so many hours, from their sum and the sum of their squares (Fano 1947);
+/// `None` for too few hours or no event.
+pub(crate) fn fano_factor(hours: u64, events: u64, squares: u64) -> Option<f64> {
+    if hours < HOURS_MINIMUM || events == 0 {
+        return None;
+    }
+    // (n Σx² − (Σx)²) / ((n − 1) Σx): whole numbers up to the one division, so that 2 is 2.
+    let (hours, events, squares) = (u128::from(hours), u128::from(events), u128::from(squares));
+    let spread = (hours * squares).saturating_sub(events * events);
+    Some(spread as f64 / ((hours - 1) * events) as f64)
+}
+
+/// The rate per hour with its exact bounds: Garwood 1936, χ² quantiles written as Poisson probabilities. Events that
+/// come in clusters get the wider ones of a negative binomial distribution with their Fano factor.
 pub(crate) fn status(
-    count: u64,
-    duration: Microseconds,
+    (count, duration): (u64, Microseconds),
     exposure: Microseconds,
+    fano_factor: Option<f64>,
     per_hour_limit: f64,
 ) -> (EventRateStatus, Outcome) {
-    let hours = exposure.as_seconds() / 3_600.0;
-    let bounds = (hours > 0.0).then(|| (lower_mean(count) / hours, upper_mean(count) / hours));
-    let outcome = match bounds {
-        Some((lower, _)) if lower > per_hour_limit => Outcome::NotOk,
-        Some((_, upper)) if upper < per_hour_limit => Outcome::Ok,
-        Some(_) | None => Outcome::Unknown,
-    };
-    let status = EventRateStatus {
+    let mut status = EventRateStatus {
         count,
         duration,
         exposure,
-        lower_per_hour: bounds.map(|(lower, _)| lower),
-        upper_per_hour: bounds.map(|(_, upper)| upper),
+        lower_per_hour: None,
+        upper_per_hour: None,
+        fano_factor,
+    };
+    let hours = exposure.as_seconds() / 3_600.0;
+    if hours <= 0.0 {
+        return (status, Outcome::Unknown);
+    }
+    let (mut lower, mut upper) = (lower_mean(count), upper_mean(count));
+    if let Some(factor) = status.over_dispersion() {
+        let (lower_clustered, upper_clustered) = clustered_means(count, factor);
+        // Of very few events the clustered lower bound is the higher one: nothing is ever narrowed.
+        (lower, upper) = (lower.min(lower_clustered), upper.max(upper_clustered));
+    }
+    let (lower, upper) = (lower / hours, upper / hours);
+    (status.lower_per_hour, status.upper_per_hour) = (Some(lower), Some(upper));
+    let outcome = if lower > per_hour_limit {
+        Outcome::NotOk
+    } else if upper < per_hour_limit {
+        Outcome::Ok
+    } else {
+        Outcome::Unknown
     };
     (status, outcome)
+}
+
+/// The bounds of the mean of a negative binomial variable whose variance is `factor` times its mean, more than 1:
+/// with r = mean/(factor − 1) and p = 1/factor, P(N <= n) = I_p(r, n + 1) (Johnson, Kemp & Kotz, Univariate Discrete
+/// Distributions).
+fn clustered_means(count: u64, factor: f64) -> (f64, f64) {
+    let shares = |mean: f64, count: u64| beta_shares(mean / (factor - 1.0), count as f64, 1.0 / factor);
+    let high = count as f64 + 10.0 * libm::sqrt(factor * count as f64) + 20.0 * factor;
+    let lower = match count {
+        0 => 0.0,
+        count => bisect(|mean| shares(mean, count).1 < ALPHA, high),
+    };
+    (lower, bisect(|mean| shares(mean, count + 1).0 > ALPHA, high))
 }
 
 /// The mean at which `count` or more events have probability α: χ²(α; 2n)/2.
 fn lower_mean(count: u64) -> f64 {
     match count.checked_sub(1) {
         None => 0.0,
-        Some(below) => bisect(|mean| 1.0 - poisson_at_most(below, mean) < ALPHA, count),
+        Some(below) => bisect(|mean| 1.0 - poisson_at_most(below, mean) < ALPHA, widest(count)),
     }
 }
 
@@ -100,14 +141,19 @@ pub fn upper_mean(count: u64) -> f64 {
         // By far the most common: P(N = 0) = exp(−mean).
         return -libm::log(ALPHA);
     }
-    bisect(|mean| poisson_at_most(count, mean) > ALPHA, count)
+    bisect(|mean| poisson_at_most(count, mean) > ALPHA, widest(count))
 }
 
-/// The largest mean for which `is_low` holds. Sixty halvings of a bracket that is wide enough for every count leave
-/// an error below 1e-12 of it, and the same bytes on every host.
-fn bisect(is_low: impl Fn(f64) -> bool, count: u64) -> f64 {
+/// More than the bounds of any count reach.
+fn widest(count: u64) -> f64 {
     let count = count as f64;
-    let (mut low, mut high) = (0.0, count + 10.0 * count.sqrt() + 10.0);
+    count + 10.0 * libm::sqrt(count) + 10.0
+}
+
+/// The largest mean up to `high` for which `is_low` holds. Sixty halvings leave an error below 1e-12 of it, and the
+/// same bytes on every host.
+fn bisect(is_low: impl Fn(f64) -> bool, high: f64) -> f64 {
+    let (mut low, mut high) = (0.0, high);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         if is_low(middle) {
@@ -153,31 +199,120 @@ fn falling_sum(ratio: impl Fn(f64) -> f64, terms: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn close(value: f64, expected: f64, tolerance: f64) -> bool {
-        (value - expected).abs() <= tolerance
+    fn is_close(value: f64, expected: f64) -> bool {
+        (value - expected).abs() <= 1e-9 * expected.abs()
+    }
+
+    /// scipy: lower = stats.chi2.ppf(0.05, 2n) / 2, upper = stats.chi2.isf(0.05, 2n + 2) / 2.
+    #[test]
+    fn the_bounds_are_garwoods_as_scipy_computes_them() {
+        for (count, lower, upper) in [
+            (0, 0.0, 2.995_732_273_553_991_3),
+            (1, 0.051_293_294_387_550_53, 4.743_864_518_390_579),
+            (2, 0.355_361_510_698_661_95, 6.295_793_621_871_99),
+            (3, 0.817_691_447_163_953_4, 7.753_656_527_932_727),
+            (10, 5.425_405_697_091_295, 16.962_219_235_721_896),
+            (50, 38.964_732_582_508_63, 63.287_074_095_747_165),
+            (100, 84.139_277_218_314_19, 118.079_272_782_097_06),
+            (1_000, 948.559_849_383_651_1, 1_053.603_122_133_300_8),
+            (10_000, 9_836.085_110_855_192, 10_166.060_136_127_071),
+            (1_000_000, 998_355.715_083_717_8, 1_001_646.422_767_616_8),
+        ] {
+            let bounds = (lower_mean(count), upper_mean(count));
+            assert!(is_close(bounds.0, lower), "{count}: lower {} for {lower}", bounds.0);
+            assert!(is_close(bounds.1, upper), "{count}: upper {} for {upper}", bounds.1);
+        }
+    }
+
+    /// scipy, with r = mean / (F - 1) and p = 1 / F: the mean where stats.nbinom.sf(n - 1, r, p), and where
+    /// stats.nbinom.cdf(n, r, p), is 0.05, by optimize.brentq to 1e-14.
+    #[test]
+    fn the_bounds_of_clustered_events_are_those_of_a_negative_binomial_distribution() {
+        for (factor, count, lower, upper) in [
+            (2.5, 0, 0.0, 4.904_118_588_147_135),
+            (2.5, 1, 0.083_968_918_275_485_7, 7.108_081_452_047_727),
+            (2.5, 3, 0.447_884_009_724_436, 10.722_222_360_732_793),
+            (2.5, 10, 3.669_658_696_676_112_4, 21.234_106_720_571_997),
+            (2.5, 100, 75.784_242_157_038_08, 128.836_345_028_731_47),
+            (2.5, 1_000, 919.516_910_762_159_7, 1_085.014_094_216_381_4),
+            (4.0, 0, 0.0, 6.482_892_142_331_043_5),
+            (4.0, 1, 0.111_000_872_165_665_3, 9.040_239_901_268_674),
+            (4.0, 3, 0.397_651_470_800_903_46, 13.111_477_263_863_799),
+            (4.0, 10, 2.803_829_761_572_261, 24.588_097_488_223_994),
+            (4.0, 100, 70.114_580_799_103_49, 136.897_774_727_871_17),
+            (4.0, 1_000, 898.919_588_073_261_7, 1_107.975_536_972_449_4),
+            (10.0, 0, 0.0, 11.709_269_960_975_842),
+            (10.0, 1, 0.200_487_552_400_370_1, 15.344_173_095_536_775),
+            (10.0, 3, 0.452_798_002_602_625_6, 20.774_084_990_847_42),
+            (10.0, 10, 1.756_564_673_111_700_4, 35.044_162_883_426_05),
+            (10.0, 100, 55.974_420_307_252_224, 160.589_071_379_479_46),
+            (10.0, 1_000, 843.250_762_104_491_3, 1_173.090_291_434_899_7),
+        ] {
+            let bounds = clustered_means(count, factor);
+            assert!(is_close(bounds.0, lower), "{count}, {factor}: lower {} for {lower}", bounds.0);
+            assert!(is_close(bounds.1, upper), "{count}, {factor}: upper {} for {upper}", bounds.1);
+        }
+        let (lower, upper) = clustered_means(10, 1.0 + 1e-6);
+        assert!(
+            (lower - lower_mean(10)).abs() < 1e-4 && (upper - upper_mean(10)).abs() < 1e-4,
+            "of no clusters"
+        );
     }
 
     #[test]
-    fn the_bounds_are_those_of_garwoods_tables() {
-        // n events in 24 h, 90 % two-sided: (n, lower mean, upper mean).
-        for (count, lower, upper) in
-            [(0, 0.0, 2.9957), (1, 0.0513, 4.7439), (3, 0.8177, 7.7537), (10, 5.4254, 16.9622)]
-        {
-            assert!(close(lower_mean(count), lower, 1e-4), "{count}: {}", lower_mean(count));
-            assert!(close(upper_mean(count), upper, 1e-4), "{count}: {}", upper_mean(count));
+    fn clusters_are_seen_from_ten_hours_on_and_widen_the_bounds_and_never_narrow_them() {
+        // Six episodes in one of 24 hours: mean 0.25, variance (36 - 36/24)/23 = 1.5.
+        assert_eq!(fano_factor(24, 6, 36), Some(6.0));
+        assert_eq!(fano_factor(24, 6, 6).map(|factor| factor < 1.0), Some(true), "one an hour at most");
+        assert_eq!(fano_factor(24, 2, 4), Some(2.0), "two at once are not more than the limit");
+        assert_eq!((fano_factor(9, 6, 36), fano_factor(24, 0, 0)), (None, None));
+        let day = Microseconds::from_hours(24);
+        let bounds = |count, factor| {
+            let (status, outcome) = status((count, Microseconds::ZERO), day, factor, 0.1);
+            (status.lower_per_hour.unwrap(), status.upper_per_hour.unwrap(), outcome)
+        };
+        let (independent, clustered) = (bounds(6, Some(1.0)), bounds(6, Some(6.0)));
+        assert_eq!(
+            (independent.2, clustered.2),
+            (Outcome::NotOk, Outcome::Unknown),
+            "one bad hour is one bad hour"
+        );
+        for count in 0..50 {
+            let (narrow, wide) = (bounds(count, None), bounds(count, Some(3.0)));
+            assert!(wide.0 <= narrow.0 && narrow.1 <= wide.1, "{count}: {narrow:?} {wide:?}");
         }
-        // For large counts close to the normal approximation n ± 1.645 √n.
-        assert!(close(upper_mean(10_000), 10_000.0 + 164.5, 3.0), "{}", upper_mean(10_000));
-        assert!(close(lower_mean(10_000), 10_000.0 - 164.5, 3.0), "{}", lower_mean(10_000));
+    }
+
+    /// 3.0 h by the limit, without an episode; with n episodes the upper bound of n.
+    #[test]
+    fn a_rate_without_an_episode_is_shown_by_three_hours_an_episode_an_hour() {
+        for (hours, limit, expected) in [
+            (2.99, 1.0, Outcome::Unknown),
+            (3.0, 1.0, Outcome::Ok),
+            (5.99, 0.5, Outcome::Unknown),
+            (6.0, 0.5, Outcome::Ok),
+        ] {
+            let exposure = Microseconds((hours * 3.6e9) as i64);
+            assert_eq!(
+                status((0, Microseconds::ZERO), exposure, None, limit).1,
+                expected,
+                "{hours} h, {limit}/h"
+            );
+        }
+        let (day, _) = status((1, Microseconds::ZERO), Microseconds::from_hours(24), None, 1.0);
+        assert!(
+            (day.lower_per_hour.unwrap() - 0.0021).abs() < 5e-5
+                && (day.upper_per_hour.unwrap() - 0.198).abs() < 5e-4
+        );
     }
 
     #[test]
     fn twenty_quiet_minutes_cannot_promise_one_an_hour() {
-        let (_, outcome) = status(0, Microseconds::ZERO, Microseconds::from_minutes(20), 1.0);
+        let (_, outcome) = status((0, Microseconds::ZERO), Microseconds::from_minutes(20), None, 1.0);
         assert_eq!(outcome, Outcome::Unknown);
-        let (_, outcome) = status(0, Microseconds::ZERO, Microseconds::from_hours(3), 1.0);
+        let (_, outcome) = status((0, Microseconds::ZERO), Microseconds::from_hours(3), None, 1.0);
         assert_eq!(outcome, Outcome::Ok);
-        let (_, outcome) = status(9, Microseconds::ZERO, Microseconds::from_hours(1), 1.0);
+        let (_, outcome) = status((9, Microseconds::ZERO), Microseconds::from_hours(1), None, 1.0);
         assert_eq!(outcome, Outcome::NotOk);
     }
 

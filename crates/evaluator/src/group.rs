@@ -2,6 +2,7 @@
 //!
 //! series, plan → **group** → budgets
 
+mod bursts; // settling after bursts of load
 mod member; // one place of it
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use crate::judge::SliceState;
 use crate::objective::{HardLimit, Objective, Promise, Rollup, Trend};
 use crate::plan::PlannedGroup;
 use crate::series::Series;
+use crate::settling::{BurstNews, Settling};
 use crate::slice::{Reduced, Scratch, Spans, is_worse};
 use crate::trend;
 use crate::window::Seen;
@@ -63,6 +65,8 @@ pub(crate) struct Group {
     pub members: Vec<MemberState>,
     /// Since when the load has been there, or the first slice.
     valid_since: Option<EventTime>,
+    /// Bursts of load that its places settle after, where that is what is promised.
+    settling: Option<Box<Settling>>,
     /// Over the rolling window.
     pub rolling: Budget,
     /// Over runs that go on, and over the last ones of its racks.
@@ -81,6 +85,8 @@ pub(crate) struct Surroundings<'a> {
     pub series: &'a [Series],
     /// Whether people work at a place in a span of time.
     pub is_maintained: &'a dyn Fn(&Place, EventTime, EventTime) -> bool,
+    /// Nominal power of a rack, kW.
+    pub nominal_power: &'a dyn Fn(&Name) -> Option<f64>,
 }
 
 /// A group's slice before it goes into a budget.
@@ -88,6 +94,7 @@ struct Verdict {
     state: SliceState,
     worst: Option<Seen>,
     evidence: Vec<Evidence>,
+    bursts: Vec<BurstNews>,
 }
 
 impl Group {
@@ -99,6 +106,7 @@ impl Group {
             asked_from,
             members: Vec::new(),
             valid_since: None,
+            settling: None,
             rolling: Budget::rolling(objective),
             runs: Vec::new(),
             planned: None,
@@ -132,7 +140,10 @@ impl Group {
     pub(crate) fn slice(objective: &Objective) -> Microseconds {
         match objective.promise {
             Promise::Trend(_) => BLOCK,
-            Promise::TimeInBounds(_) | Promise::EventRate(_) | Promise::HardLimit(_) => objective.slice,
+            Promise::TimeInBounds(_)
+            | Promise::EventRate(_)
+            | Promise::HardLimit(_)
+            | Promise::RecoveryTime(_) => objective.slice,
         }
     }
 
@@ -151,7 +162,8 @@ impl Group {
         while start < position {
             let to = (start.window_start(slice) + slice).min(position);
             let state = SliceState::Unknown(UnknownReason::NeverSeen);
-            budget.add(objective, JudgedSlice { from: start, to, state, worst: None, evidence: &[] });
+            let slice = JudgedSlice { from: start, to, state, worst: None, evidence: &[], bursts: &[] };
+            budget.add(objective, slice);
             start = to;
         }
         self.runs.push(RunBudget {
@@ -180,7 +192,7 @@ impl Group {
         for number in 0..self.runs.len() {
             let Some(part) = self.runs[number].part(from.max(self.asked_from), to) else { continue };
             if part != (from, to) || !can_share {
-                closed = closed.and(self.judge_run(number, objective, part, surroundings, scratch));
+                closed = closed.and(self.judge_run(number, objective, part, false, surroundings, scratch));
             }
         }
         let verdict = if start < to {
@@ -208,26 +220,34 @@ impl Group {
         let slice = end.window_start(Self::slice(objective));
         // A part of a block says nothing about a trend.
         let is_trend = matches!(objective.promise, Promise::Trend(_));
-        if let Some(part) = self.runs[number].part(slice, end).filter(|_| !is_trend) {
-            self.judge_run(number, objective, part, surroundings, scratch);
+        match self.runs[number].part(slice, end).filter(|_| !is_trend) {
+            Some(part) => {
+                self.judge_run(number, objective, part, true, surroundings, scratch);
+            }
+            None => self.censor_open_burst(number),
         }
         let run = &mut self.runs[number];
         run.budget.close_unit(objective, end);
         run.is_final = true;
     }
 
-    /// Judges a slice, or a part of one, for a run alone: what is remembered of the places stays as it is.
+    /// Judges a slice, or a part of one, for a run alone: what is remembered of the places stays as it is. `is_end`: the
+    /// run ends with it.
     fn judge_run(
         &mut self,
         number: usize,
         objective: &Objective,
         (from, to): (EventTime, EventTime),
+        is_end: bool,
         surroundings: &Surroundings<'_>,
         scratch: &mut Scratch,
     ) -> Closed {
-        let remembered = (self.members.clone(), self.valid_since);
+        let remembered = (self.members.clone(), self.valid_since, self.settling.clone());
         let verdict = self.verdict(objective, (from, to), Scope::Run, surroundings, scratch);
-        (self.members, self.valid_since) = remembered;
+        if is_end {
+            self.censor_open_burst(number);
+        }
+        (self.members, self.valid_since, self.settling) = remembered;
         self.runs[number].budget.add(objective, verdict.slice(from, to))
     }
 
@@ -264,6 +284,13 @@ impl Group {
     ) -> Verdict {
         let Some(planned) = self.planned.take() else { return Verdict::not_asked() };
         let mut verdict = Verdict::not_asked();
+        if let Promise::RecoveryTime(promise) = &objective.promise {
+            let spans = (from, to, scope);
+            (verdict.state, verdict.bursts) =
+                self.settle(objective, promise, &planned, spans, surroundings, scratch);
+            self.planned = Some(planned);
+            return verdict;
+        }
         let mut states = Vec::with_capacity(planned.members.len());
         for (member, number) in planned.members.iter().zip(&self.numbers) {
             let state = &mut self.members[*number as usize];
@@ -378,11 +405,18 @@ enum Asked {
 
 impl Verdict {
     const fn not_asked() -> Self {
-        Self { state: SliceState::NotAsked, worst: None, evidence: Vec::new() }
+        Self { state: SliceState::NotAsked, worst: None, evidence: Vec::new(), bursts: Vec::new() }
     }
 
     fn slice(&self, from: EventTime, to: EventTime) -> JudgedSlice<'_> {
-        JudgedSlice { from, to, state: self.state, worst: self.worst, evidence: &self.evidence }
+        JudgedSlice {
+            from,
+            to,
+            state: self.state,
+            worst: self.worst,
+            evidence: &self.evidence,
+            bursts: &self.bursts,
+        }
     }
 }
 
@@ -394,18 +428,23 @@ fn roll_up(objective: &Objective, states: &mut [(SliceState, Option<f64>, u32)])
         SliceState::Good | SliceState::Bad | SliceState::NotAsked => None,
     });
     let bad = states.iter().filter(|(state, ..)| *state == SliceState::Bad).count();
-    let allowed = match objective.rollup {
-        Rollup::Worst | Rollup::All => 0,
-        Rollup::Quantile(share_ppm) => {
-            let counted = (states.len() as u64 * u64::from(share_ppm)).div_ceil(crate::objective::MILLION);
-            states.len() - usize::try_from(counted.max(1)).unwrap_or(1)
-        }
-    };
+    let allowed = allowed_bad(objective, states.len());
     let missing = states.iter().filter(|(state, ..)| matches!(state, SliceState::Unknown(_))).count();
     match unknown {
         _ if bad > allowed => SliceState::Bad,
         Some(reason) if bad + missing > allowed => SliceState::Unknown(reason),
         Some(_) | None => SliceState::Good,
+    }
+}
+
+/// How many of so many places may break the promise without the group breaking it.
+fn allowed_bad(objective: &Objective, places: usize) -> usize {
+    match objective.rollup {
+        Rollup::Worst | Rollup::All => 0,
+        Rollup::Quantile(share_ppm) => {
+            let counted = (places as u64 * u64::from(share_ppm)).div_ceil(crate::objective::MILLION);
+            places - usize::try_from(counted.max(1)).unwrap_or(1)
+        }
     }
 }
 

@@ -19,7 +19,9 @@ mod event_rate; // episodes and exact bounds of their rate
 mod group; // one objective in one group
 mod judge; // slices, judged units, the one verdict rule
 mod plan; // which objective is judged where, from which series
+mod proportion; // exact bounds of a share
 mod ring; // a burn-rate window
+mod settling; // bursts of load and the way back from them
 mod slice; // an expression over held values
 mod status; // what is said about an objective
 mod trend; // slope and time to threshold

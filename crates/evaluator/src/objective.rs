@@ -2,11 +2,15 @@
 //!
 //! documents → `objective_document` → **objective** → slices, burn rates, trends, hard limits
 
+mod recovery_time; // bursts, bands and what they are promised
+
 use serde::{Serialize, Serializer};
 use telemetry::expression::Expression;
 use telemetry::facts::{Comparison, ObjectiveKind, Scope};
 pub use telemetry::signal::Level;
 use telemetry::{Microseconds, Name};
+
+pub use self::recovery_time::{Band, BurstEdge, RecoveryTime, Step, Trigger};
 
 /// One million: a share of 1 in parts per million.
 pub const MILLION: u64 = 1_000_000;
@@ -50,11 +54,13 @@ pub struct Objective {
     /// The same, parsed. Evaluated at each place where it [`Expression::is_measured`]. For an event rate one of the
     /// signals of its kind of episode, whichever is there ([`Episodes::signals`]).
     pub expression: Expression,
-    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates.
+    /// Unit of the expression and of `threshold`: a UCUM symbol; empty for state codes, `1/h` for event rates; `s` for
+    /// recovery times, whose expression is in the unit of [`RecoveryTime::band`], and for [`TimeInBounds::time_above`].
     pub unit: Name,
     /// How a value keeps the promise.
     pub comparison: Comparison,
-    /// With what it is compared: in `unit`; for [`Promise::EventRate`] episodes per hour.
+    /// With what it is compared: in `unit`; for [`Promise::EventRate`] episodes per hour, for
+    /// [`Promise::RecoveryTime`] the longest recovery in seconds.
     pub threshold: f64,
     /// Places are judged together at this level. A place above it (a loop for `rack`) is a group of its own.
     #[serde(serialize_with = "by_name")]
@@ -95,6 +101,7 @@ impl Objective {
             Promise::EventRate(_) => ObjectiveKind::EventRate,
             Promise::HardLimit(_) => ObjectiveKind::HardLimit,
             Promise::Trend(_) => ObjectiveKind::Trend,
+            Promise::RecoveryTime(_) => ObjectiveKind::RecoveryTime,
         }
     }
 
@@ -102,10 +109,16 @@ impl Objective {
     pub fn signals(&self) -> Vec<&str> {
         let mut signals: Vec<&str> = match &self.promise {
             Promise::EventRate(rate) => rate.episodes.signals().to_vec(),
-            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => {
+            Promise::TimeInBounds(_)
+            | Promise::HardLimit(_)
+            | Promise::Trend(_)
+            | Promise::RecoveryTime(_) => {
                 self.expression.operands().iter().map(|operand| &*operand.signal).collect()
             }
         };
+        if let Promise::RecoveryTime(promise) = &self.promise {
+            signals.extend(promise.trigger.expression.operands().iter().map(|operand| &*operand.signal));
+        }
         let load = self.validity.iter().flat_map(|validity| validity.expression.operands());
         signals.extend(load.map(|operand| &*operand.signal));
         signals.sort_unstable();
@@ -113,11 +126,12 @@ impl Objective {
         signals
     }
 
-    /// Share of judged time that is promised to be good, in parts per million: all of it for a hard limit, none for
-    /// the kinds that promise something else.
+    /// Share of judged time that is promised to be good, in parts per million: all of it for a hard limit, of bursts
+    /// for a recovery time, none for the kinds that promise something else.
     pub fn target_ppm(&self) -> u32 {
         match &self.promise {
             Promise::TimeInBounds(promise) => promise.target_ppm,
+            Promise::RecoveryTime(promise) => promise.target_ppm,
             Promise::HardLimit(_) => MILLION as u32,
             Promise::EventRate(_) | Promise::Trend(_) => 0,
         }
@@ -140,6 +154,8 @@ pub enum Promise {
     HardLimit(HardLimit),
     /// The signal does not run into its threshold.
     Trend(Trend),
+    /// A share of load bursts after which the signal is back in its band in time.
+    RecoveryTime(RecoveryTime),
 }
 
 /// A share of judged units within limits.
@@ -149,6 +165,10 @@ pub struct TimeInBounds {
     pub slice_target_ppm: u32,
     /// Share of judged units that must be good, in parts per million; less than a million.
     pub target_ppm: u32,
+    /// The value is not the signal's but the time in seconds for which the signal has been above this, in its own unit,
+    /// without a known pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_above: Option<f64>,
     /// When its alerts fire.
     pub burn: BurnRatePolicy,
 }

@@ -21,9 +21,28 @@
 //! | promise | written as | `op`, `value` | `budgetingMethod`, `target` |
 //! |---|---|---|---|
 //! | time in bounds | `transform: {kind: value}`, the default | limit in the signal's unit | `Timeslices`, below 1 |
+//! | the same of a spread | `transform: {kind: groupSpread}`: highest minus lowest of one signal in the group | limit in K, kPa … | the same |
+//! | the same of a time | `transform: {kind: timeAbove, threshold: 45}`: how long the signal has been above it, without a known pause | `lte`, seconds | the same |
 //! | trend | `transform: {kind: slope, window: 30m, timeToThreshold: 30m, ratePerHour: 1.5}`, one of the last two at least | the threshold that is run into | `Occurrences`, 0 |
 //! | event rate | `transform: {kind: eventRate, episodes: thermal_throttle, mergeWithin: 60s, noiseFloor: 1s}` | `lte`, episodes per hour | `Occurrences`, 0 |
+//! | recovery time | `transform: {kind: recoveryTime, …}`, see below | `lte`, seconds | `Occurrences`, the share of bursts |
 //! | hard limit | `hardLimit: {noiseFloor: 1s}` or `hardLimit: {equals: ok}` for a state | limit; for a state `lte` its code | `Occurrences`, 0 |
+//!
+//! A recovery time promises that a share of load bursts settles in time: with `op: lte, value: 600, target: 0.95` that
+//! the signal is back in its band 600 s after 95 % of them, and stays there for `hold`.
+//!
+//! ```yaml
+//! transform:
+//!   kind: recoveryTime
+//!   from: burstEnd                    # burstEnd: where the load falls | burstStart: where it rises, for a loop's supply
+//!   band: {min: -0.5, max: 0.5}       # in the signal's unit, one end at least; around a set point: `expr: signal - setpoint`
+//!   hold: 60s                         # time is credited to the entry into the band; a longer gap makes a burst unknown
+//!   trigger: {signal: rack_power, unit: kW, shareOfNominal: 0.1, within: 60s, debounce: 30s}    # the default
+//! ```
+//!
+//! A trigger may be any signal, with `step` in its unit instead of `shareOfNominal`. It makes a step when it is so far away
+//! from a level of the last `within`, and still is after `debounce`. A further step, either way, ends the watch unseen:
+//! such a burst is censored, and counts as unknown.
 //!
 //! OpenSLO cannot say "never", so a hard limit has `target: 0`: no share of time is promised by the budget, the
 //! limit alone decides.
@@ -33,6 +52,7 @@ pub(crate) mod fields; // walks a tree and notes every error
 mod lint; // alerts that can never fire, or at a whim
 pub(crate) mod openslo; // OpenSLO v1, field by field
 mod promise; // an objective of an SLO, its source and its policy
+mod recovery_time; // a transform of our extension
 mod source; // our extension: metricSource.spec
 pub(crate) mod tree; // YAML that knows its lines
 mod unused_kind; // OpenSLO's kinds that have no use here

@@ -9,7 +9,7 @@ use telemetry::expression::{Expression, Reduction};
 use telemetry::place::Place;
 use telemetry::record::SeriesDeclaration;
 
-use crate::objective::{AppliesTo, Level, Objective, Promise};
+use crate::objective::{AppliesTo, Level, Objective, Promise, Step};
 
 /// An operand's readings at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct PlannedGroup {
     pub place: Place,
     /// The places that are judged in it.
     pub members: Vec<PlannedMember>,
-    /// The load that must be there; no operand has a series where it is not measured.
+    /// The load that must be there, or whose steps are bursts; no operand has a series where it is not measured.
     pub load: Option<PlannedMember>,
 }
 
@@ -151,6 +151,20 @@ impl<'a> SeriesIndex<'a> {
         members.into_values().collect()
     }
 
+    /// Whether bursts of load can be told at a loop. One that has no load of its own is no group of a recovery time,
+    /// while a rack without a power meter is one, and unknown.
+    fn has_bursts(&self, objective: &Objective, place: &Place) -> bool {
+        match &objective.promise {
+            Promise::RecoveryTime(promise) => match promise.trigger.step {
+                Step::Amount(_) => self.member(&promise.trigger.expression, place).is_some(),
+                Step::ShareOfNominal(_) => false,
+            },
+            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::EventRate(_) | Promise::Trend(_) => {
+                true
+            }
+        }
+    }
+
     fn applies(&self, applies_to: AppliesTo, members: &[PlannedMember]) -> bool {
         let is_declared = members
             .iter()
@@ -171,26 +185,38 @@ pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<Pla
     for (number, objective) in objectives.iter().enumerate() {
         let members = match &objective.promise {
             Promise::EventRate(rate) => index.witnesses(rate.episodes.signals()),
-            Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => {
-                index.members(&objective.expression, objective.group_by)
-            }
+            Promise::TimeInBounds(_)
+            | Promise::HardLimit(_)
+            | Promise::Trend(_)
+            | Promise::RecoveryTime(_) => index.members(&objective.expression, objective.group_by),
         };
         let mut by_group: BTreeMap<Place, Vec<PlannedMember>> = BTreeMap::new();
         for member in members {
             by_group.entry(group_of(&member.place, objective.group_by)).or_default().push(member);
         }
         by_group.retain(|_, members| index.applies(objective.applies_to, members));
+        by_group.retain(|place, _| place.rack.is_some() || index.has_bursts(objective, place));
         groups.extend(by_group.into_iter().map(|(place, members)| PlannedGroup {
             objective: number,
-            load: objective.validity.as_ref().map(|validity| {
+            load: load_of(objective).map(|load| {
                 let absent = PlannedMember { place: place.clone(), operands: Vec::new(), is_bit_mask: false };
-                index.member(&validity.expression, &place).unwrap_or(absent)
+                index.member(load, &place).unwrap_or(absent)
             }),
             place,
             members,
         }));
     }
     groups
+}
+
+/// What is read for the group itself.
+fn load_of(objective: &Objective) -> Option<&Expression> {
+    match &objective.promise {
+        Promise::RecoveryTime(promise) => Some(&promise.trigger.expression),
+        Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::EventRate(_) | Promise::Trend(_) => {
+            objective.validity.as_ref().map(|validity| &validity.expression)
+        }
+    }
 }
 
 /// The place and all above it, from the part to the whole.

@@ -4,8 +4,8 @@
 
 use telemetry::Name;
 use telemetry::facts::{
-    Cause, EventRateStatus, ObjectiveStatus, Observation, Outcome, Scope, TimeByState, TrendStatus,
-    UnknownReason,
+    Cause, EventRateStatus, ObjectiveStatus, Observation, Outcome, RecoveryTimeStatus, Scope, TimeByState,
+    TrendStatus, UnknownReason,
 };
 use telemetry::{EventTime, Microseconds};
 
@@ -14,8 +14,9 @@ use crate::event_rate;
 use crate::group::{Group, RunBudget};
 use crate::judge::judge_time;
 use crate::objective::{MILLION, Objective, Promise};
+use crate::proportion;
 use crate::trend;
-use crate::window::Seen;
+use crate::window::{Seen, Totals};
 
 /// Which of a group's budgets is meant.
 #[derive(Clone, Copy)]
@@ -42,6 +43,7 @@ pub(crate) fn outcome(objective: &Objective, group: &Group, account: Account<'_>
         Promise::TimeInBounds(_) | Promise::HardLimit(_) => by_time(objective, budget.window.time()),
         Promise::EventRate(_) => by_rate(objective, budget).1,
         Promise::Trend(promise) => trend::judge(promise, group.trend(promise)),
+        Promise::RecoveryTime(_) => by_recoveries(objective, group, account).1,
     }
 }
 
@@ -51,7 +53,59 @@ fn by_time(objective: &Objective, time: TimeByState) -> Outcome {
 
 fn by_rate(objective: &Objective, budget: &Budget) -> (EventRateStatus, Outcome) {
     let totals = budget.totals(objective);
-    event_rate::status(totals.events, totals.event_time, totals.time.known(), objective.threshold)
+    let hours = totals.hours;
+    let fano_factor = event_rate::fano_factor(hours.count.into(), hours.events.into(), hours.squares);
+    let counted = (totals.events, totals.event_time);
+    event_rate::status(counted, totals.time.known(), fano_factor, objective.threshold)
+}
+
+/// Bounds are computed to better than this. One that is equal to the target does not break it: the upper bound of one
+/// burst that is late is 0.95.
+const SHARE_RESOLUTION: f64 = 1e-9;
+
+/// Counts only what the account asks for; the burst that is still watched is the group's.
+fn by_recoveries(
+    objective: &Objective,
+    group: &Group,
+    account: Account<'_>,
+) -> (RecoveryTimeStatus, Outcome) {
+    let budget = account.budget(group);
+    let totals = budget.totals(objective);
+    let (since, is_final) = match account {
+        Account::Rolling => (budget.since, false),
+        Account::Run(run) => (Some(run.from), run.is_final),
+    };
+    let is_open = !is_final && since.is_some_and(|since| group.has_open_burst_since(since));
+    let status = recovery_status(&totals, is_open);
+    let target = f64::from(objective.target_ppm()) / MILLION as f64;
+    let outcome = if status.upper_share < target - SHARE_RESOLUTION {
+        Outcome::NotOk
+    } else if status.lower_share >= target && by_time_covered(objective, totals.time) {
+        Outcome::Ok
+    } else {
+        Outcome::Unknown
+    };
+    (status, outcome)
+}
+
+/// Bursts that are not known to have settled in time are late for the lower bound and in time for the upper one.
+fn recovery_status(totals: &Totals, is_open: bool) -> RecoveryTimeStatus {
+    let bursts = totals.bursts;
+    let [within, late, censored, unknown] =
+        [bursts.within, bursts.late, bursts.censored, bursts.unknown].map(u64::from);
+    let open = u64::from(is_open);
+    let all = within + late + censored + unknown + open;
+    RecoveryTimeStatus {
+        within,
+        late,
+        censored,
+        unknown,
+        open,
+        longest: totals.worst.map(|worst| Microseconds((worst.value * 1e6) as i64)),
+        lower_share: proportion::lower_bound(within, all),
+        upper_share: proportion::upper_bound(all - late, all),
+        interval: proportion::wilson_interval(within, within + late),
+    }
 }
 
 /// The whole status. `position`: up to where the group is judged.
@@ -65,6 +119,7 @@ pub(crate) fn status(
     let budget = account.budget(group);
     let totals = budget.totals(objective);
     let (mut events, mut slope): (Option<EventRateStatus>, Option<TrendStatus>) = (None, None);
+    let mut recoveries = None;
     let outcome = match &objective.promise {
         Promise::TimeInBounds(_) | Promise::HardLimit(_) => by_time(objective, totals.time),
         Promise::EventRate(_) => {
@@ -75,6 +130,11 @@ pub(crate) fn status(
         Promise::Trend(promise) => {
             slope = group.trend(promise).cloned();
             trend::judge(promise, slope.as_ref())
+        }
+        Promise::RecoveryTime(_) => {
+            let (status, outcome) = by_recoveries(objective, group, account);
+            recoveries = Some(status);
+            outcome
         }
     };
     let (scope, run, is_final, window): (Scope, Option<&Name>, bool, Name) = match account {
@@ -109,6 +169,7 @@ pub(crate) fn status(
         longest_episode: totals.longest_episode,
         events,
         trend: slope,
+        recoveries,
         last: budget.last.map(|seen| observation(group, seen)),
         worst: totals.worst.map(|seen| observation(group, seen)),
         cause: match outcome {
@@ -130,7 +191,11 @@ fn budget_left(objective: &Objective, time: TimeByState) -> Option<f64> {
         Promise::TimeInBounds(_) if time.known() > Microseconds::ZERO => {
             Some(1.0 - time.bad.0 as f64 / time.asked().0 as f64 / budget_share)
         }
-        Promise::TimeInBounds(_) | Promise::EventRate(_) | Promise::HardLimit(_) | Promise::Trend(_) => None,
+        Promise::TimeInBounds(_)
+        | Promise::EventRate(_)
+        | Promise::HardLimit(_)
+        | Promise::Trend(_)
+        | Promise::RecoveryTime(_) => None,
     }
 }
 
@@ -146,7 +211,7 @@ fn unknown_reason(
         Outcome::Ok | Outcome::NotOk => main,
         Outcome::Unknown => Some(match (&objective.promise, main) {
             _ if group.first_reading().is_none() => UnknownReason::NeverSeen,
-            (Promise::EventRate(_), _) if by_time_covered(objective, time) => {
+            (Promise::EventRate(_) | Promise::RecoveryTime(_), _) if by_time_covered(objective, time) => {
                 UnknownReason::NotEnoughEvidence
             }
             (_, Some(reason)) => reason,

@@ -20,9 +20,12 @@ pub(crate) struct Seen {
     pub value: f64,
     /// When.
     pub time: EventTime,
-    /// Number of the place in its group.
+    /// Number of the place in its group, or [`WHOLE_GROUP`].
     pub place: u32,
 }
+
+/// Stands for the group itself, where no place of it is meant.
+pub(crate) const WHOLE_GROUP: u32 = u32::MAX;
 
 /// Sums over some time.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,8 +46,36 @@ pub(crate) struct Totals {
     pub events: u64,
     /// Their length.
     pub event_time: Microseconds,
+    /// Whole known hours, and the events in them.
+    pub hours: Hours,
+    /// Bursts by what became of them.
+    pub bursts: Bursts,
     /// The worst known value.
     pub worst: Option<Seen>,
+}
+
+/// Events in whole hours of event time, of which nearly all is known. Small numbers: a window keeps many of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hours {
+    /// So many.
+    pub count: u32,
+    /// Events in them.
+    pub events: u32,
+    /// Sum of the squares of the events in each.
+    pub squares: u64,
+}
+
+/// Numbers of bursts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bursts {
+    /// Settled in time.
+    pub within: u32,
+    /// Did not.
+    pub late: u32,
+    /// The next one came too soon to say.
+    pub censored: u32,
+    /// Readings were missing.
+    pub unknown: u32,
 }
 
 impl Totals {
@@ -58,6 +89,13 @@ impl Totals {
         self.longest_episode = self.longest_episode.max(other.longest_episode);
         self.events += other.events;
         self.event_time += other.event_time;
+        self.hours.count += other.hours.count;
+        self.hours.events += other.hours.events;
+        self.hours.squares += other.hours.squares;
+        self.bursts.within += other.bursts.within;
+        self.bursts.late += other.bursts.late;
+        self.bursts.censored += other.bursts.censored;
+        self.bursts.unknown += other.bursts.unknown;
         if let Some(seen) = other.worst {
             self.see(seen, worse);
         }

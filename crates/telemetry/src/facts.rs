@@ -183,6 +183,8 @@ pub enum ObjectiveKind {
     HardLimit,
     /// Slope of a signal and time to its threshold.
     Trend,
+    /// Share of load bursts after which a signal is back in its band in time.
+    RecoveryTime,
 }
 
 /// Over what an objective is judged.
@@ -278,6 +280,8 @@ pub struct ObjectiveStatus {
     pub events: Option<EventRateStatus>,
     /// Slope, where that is what is promised.
     pub trend: Option<TrendStatus>,
+    /// Recoveries from bursts of load, where that is what is promised.
+    pub recoveries: Option<RecoveryTimeStatus>,
     /// The latest known value.
     pub last: Option<Observation>,
     /// The worst known value of the window.
@@ -337,6 +341,54 @@ pub struct EventRateStatus {
     pub lower_per_hour: Option<f64>,
     /// One-sided upper 95 % bound.
     pub upper_per_hour: Option<f64>,
+    /// Fano factor: variance by mean of the episodes in whole known hours, 1 where they do not influence each other.
+    /// Above [`Self::FANO_LIMIT`] the bounds are widened. `None` while too few hours or no episode are known.
+    pub fano_factor: Option<f64>,
+}
+
+impl EventRateStatus {
+    /// Episodes that vary more than this come in clusters, and do not follow the Poisson distribution.
+    pub const FANO_LIMIT: f64 = 2.0;
+
+    /// The Fano factor where it is above the limit.
+    pub fn over_dispersion(&self) -> Option<f64> {
+        self.fano_factor.filter(|factor| *factor > Self::FANO_LIMIT)
+    }
+}
+
+/// Bursts of load by what became of them, and what they say about the share that settles in time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryTimeStatus {
+    /// The signal was back in its band within the limit.
+    pub within: u64,
+    /// It was not.
+    pub late: u64,
+    /// The load stepped again before it was known, or the run ended: right-censored.
+    pub censored: u64,
+    /// Readings were missing.
+    pub unknown: u64,
+    /// The signal is on its way back, and nothing is known yet.
+    pub open: u64,
+    /// The longest recovery that is known, within the limit or not, as far as it went.
+    pub longest: Option<Microseconds>,
+    /// One-sided lower 95 % bound of the share in time (Clopper-Pearson), with all that is not known counted as late.
+    pub lower_share: f64,
+    /// One-sided upper 95 % bound, with all that is not known counted as in time.
+    pub upper_share: f64,
+    /// For display: 90 % interval of the share among the known ones (Wilson); `None` before any is known.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl RecoveryTimeStatus {
+    /// Bursts whose recovery is known.
+    pub const fn known(&self) -> u64 {
+        self.within + self.late
+    }
+
+    /// Bursts that may have been in time or late.
+    pub const fn unresolved(&self) -> u64 {
+        self.censored + self.unknown + self.open
+    }
 }
 
 /// Slope and what follows from it.

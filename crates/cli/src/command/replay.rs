@@ -10,7 +10,7 @@ use serde_json::Value;
 use service::configuration::{self, Texts};
 use service::settings::Settings;
 use telemetry::alert::AlertTransition;
-use telemetry::facts::{Finding, RackFacts};
+use telemetry::facts::{Finding, RackFacts, RecoveryTimeStatus};
 use telemetry::{EventTime, Name};
 
 use crate::arguments::{Output, ReplayArguments};
@@ -91,6 +91,8 @@ enum Line<'a> {
         slope_per_hour: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         time_to_threshold_seconds: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recoveries: Option<Value>,
     },
     Finding {
         detector: &'a str,
@@ -167,7 +169,22 @@ fn status_line(row: &StatusRow) -> Line<'_> {
         is_final: status.is_final,
         slope_per_hour: status.trend.as_ref().map(|trend| trend.slope_per_hour),
         time_to_threshold_seconds: status.trend.as_ref().and_then(|trend| trend.time_to_threshold).map(seconds),
+        recoveries: status.recoveries.as_ref().map(recoveries),
     }
+}
+
+/// Bursts by what became of them, the longest recovery, and the bounds of the share that settles in time.
+fn recoveries(status: &RecoveryTimeStatus) -> Value {
+    serde_json::json!({
+        "within": status.within,
+        "late": status.late,
+        "censored": status.censored,
+        "unknown": status.unknown,
+        "open": status.open,
+        "longest_seconds": status.longest.map(seconds),
+        "lower_share": status.lower_share,
+        "upper_share": status.upper_share,
+    })
 }
 
 fn finding_line(finding: &Finding) -> Line<'_> {

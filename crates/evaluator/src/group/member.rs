@@ -11,7 +11,7 @@ use telemetry::{EventTime, Microseconds};
 use crate::block::BlockInProgress;
 use crate::event_rate::Evidence;
 use crate::judge::SliceState;
-use crate::objective::{HardLimit, Objective, Promise, Trend};
+use crate::objective::{HardLimit, Objective, Promise, TimeInBounds, Trend};
 use crate::plan::{PlannedMember, PlannedOperand};
 use crate::series::Series;
 use crate::slice::{Reduced, Scratch, Spans, is_worse};
@@ -31,6 +31,8 @@ pub(crate) struct MemberState {
     pub(super) first: Option<EventTime>,
     /// Since when it has been breaking a hard limit without a pause.
     breach: Option<EventTime>,
+    /// Since when it may have been above a threshold, and since when it is known to be, without a gap.
+    above: Option<(EventTime, Option<EventTime>)>,
     /// The latest value of a counter.
     counter: Option<f64>,
     /// It was bad at a hard limit and is not yet good for long enough.
@@ -71,7 +73,7 @@ struct TrendState {
 
 impl MemberState {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, first: None, breach: None, counter: None, latch: None, trend: None }
+        Self { place, first: None, breach: None, above: None, counter: None, latch: None, trend: None }
     }
 }
 
@@ -91,6 +93,9 @@ impl MemberState {
         scratch: &mut Scratch,
     ) -> (SliceState, Option<f64>) {
         match &objective.promise {
+            Promise::TimeInBounds(TimeInBounds { time_above: Some(above), .. }) => {
+                self.judge_time_above(objective, *above, spans, (from, to), scratch)
+            }
             Promise::TimeInBounds(_) => {
                 let mut reduced = Reduced::default();
                 spans.each(from, to, scratch, |start, end, value| reduced.add(start, end, value));
@@ -99,7 +104,53 @@ impl MemberState {
             Promise::HardLimit(limit) => self.judge_hard_limit(objective, limit, spans, (from, to), scratch),
             Promise::EventRate(_) => self.witness(spans, (from, to), evidence, scratch),
             Promise::Trend(promise) => self.judge_trend(objective, promise, spans, (from, to), scratch),
+            // The places of a group settle together.
+            Promise::RecoveryTime(_) => (SliceState::NotAsked, None),
         }
+    }
+
+    /// For how long the signal has been above a threshold, at most in this span. A gap inside may hide a pause: then only
+    /// what follows it is known.
+    fn judge_time_above(
+        &mut self,
+        objective: &Objective,
+        threshold: f64,
+        spans: &Spans<'_>,
+        (from, to): (EventTime, EventTime),
+        scratch: &mut Scratch,
+    ) -> (SliceState, Option<f64>) {
+        let mut known = Reduced::default();
+        let (mut certain, mut possible) = (Microseconds::ZERO, Microseconds::ZERO);
+        let mut above = self.above;
+        spans.each(from, to, scratch, |start, end, value| {
+            known.add(start, end, value);
+            match value {
+                Ok(value) if value > threshold => {
+                    let (since, seen) = above.get_or_insert((start, Some(start)));
+                    let seen = *seen.get_or_insert(start);
+                    certain = certain.max(end - seen);
+                    possible = possible.max(end - *since);
+                }
+                Ok(_) => above = None,
+                Err(_) => {
+                    if let Some((_, seen)) = &mut above {
+                        *seen = None;
+                    }
+                }
+            }
+        });
+        self.above = above;
+        let keeps =
+            |length: Microseconds| objective.comparison.holds(length.as_seconds(), objective.threshold);
+        let sums = known.close(from, to);
+        let state = if !keeps(certain) {
+            SliceState::Bad
+        } else if sums.is_valid() && keeps(possible) {
+            SliceState::Good
+        } else {
+            SliceState::Unknown(known.reason.unwrap_or(UnknownReason::Stale))
+        };
+        (state, (sums.known > Microseconds::ZERO).then_some(certain.as_seconds()))
     }
 
     fn judge_hard_limit(
@@ -251,7 +302,9 @@ impl MemberState {
 pub(super) fn expression_of(objective: &Objective) -> Option<&Expression> {
     match objective.promise {
         Promise::EventRate(_) => None,
-        Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) => Some(&objective.expression),
+        Promise::TimeInBounds(_) | Promise::HardLimit(_) | Promise::Trend(_) | Promise::RecoveryTime(_) => {
+            Some(&objective.expression)
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use telemetry::facts::Scope;
 
 use super::Remark;
 use crate::objective::{BurnPair, BurnScale, MILLION, Objective, Promise, TimeInBounds};
+use crate::proportion::trials_without_failure;
 
 /// Why an objective is refused, and what is only remarked.
 pub struct Findings {
@@ -35,6 +36,18 @@ pub fn findings(objective: &Objective, says_noise_floor: bool) -> Findings {
                     promise.window
                 ),
             ));
+        }
+        Promise::RecoveryTime(promise) => {
+            if let Some(bursts) = trials_without_failure(share(promise.target_ppm)) {
+                findings.remarks.push(Remark::note(
+                    objective,
+                    format!(
+                        "a share of {} is shown by {bursts} bursts at least, all in time; until then it is unknown: \
+                         a short run caps the late ones instead (`atMost` in a gate policy)",
+                        share(promise.target_ppm)
+                    ),
+                ));
+            }
         }
         Promise::HardLimit(_) | Promise::EventRate(_) | Promise::Trend(_) => {}
     }
@@ -108,6 +121,10 @@ fn named(pair: &BurnPair) -> String {
     format!("{} {}/{} x{}", pair.severity.name(), pair.long, pair.short, factor(pair.factor_ppm))
 }
 
+fn share(ppm: u32) -> f64 {
+    factor(u64::from(ppm))
+}
+
 /// 14 400 000 ppm as `14.4`.
 fn factor(ppm: u64) -> f64 {
     ppm as f64 / MILLION as f64
@@ -164,6 +181,19 @@ pub fn cannot_pass_within(objective: &Objective, deadline: Microseconds) -> Opti
                 "to show at most {} episodes an hour it needs 3.0/{} h = {minutes} of known time without one; \
                  count them instead (`atMost: 0` with a `noiseFloor`), or wait longer",
                 objective.threshold, objective.threshold
+            ))
+        }
+        Promise::RecoveryTime(promise) => {
+            let bursts = trials_without_failure(share(promise.target_ppm))?;
+            let shortest = promise.hold + promise.trigger.debounce;
+            let needed = Microseconds(shortest.0.saturating_mul(i64::try_from(bursts).unwrap_or(i64::MAX)));
+            if needed <= deadline {
+                return None;
+            }
+            cannot(format!(
+                "to show that {} of bursts settle in time it needs {bursts} of them, all in time, of {shortest} each at \
+                 least; cap the late ones instead (`atMost`), or wait longer",
+                share(promise.target_ppm)
             ))
         }
         Promise::Trend(trend) if deadline < trend.window => cannot(format!(

@@ -292,7 +292,11 @@ fn target(field: Field<'_>) -> Option<Target<'_>> {
     let fields = field.fields()?;
     for composite in ["compositeWeight", "indicator", "indicatorRef"] {
         if let Some(field) = fields.get(composite) {
-            field.refuse::<()>("composite SLOs are not built: give the SLO one indicator in its spec");
+            field.refuse::<()>(
+                "a composite SLO is not evaluated here: by their weights good time of one part would outvote a broken \
+                 other one, and a signal without a limit of its own cannot be told; write an SLO for each part, and \
+                 give its check a `weight` in a gate policy",
+            );
         }
     }
     let display_name =

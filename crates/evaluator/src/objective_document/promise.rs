@@ -8,8 +8,12 @@ use telemetry::{Microseconds, Name, canonical_json, sha256_hex};
 
 use super::burn_policy::{Policies, WrittenPolicy};
 use super::openslo::{BURN_RATE_POLICY, Budgeting, Duration, SCOPE, Slo, TIER, duration};
+use super::recovery_time::RecoveryTransform;
 use super::source::{Source, Transform};
-use crate::objective::{Aggregation, EventRate, HardLimit, Objective, Promise, Tier, TimeInBounds, Trend};
+use crate::objective::{
+    Aggregation, EventRate, HardLimit, Level, Objective, Promise, RecoveryTime, Step, Tier, TimeInBounds,
+    Trend,
+};
 
 /// The policy of objectives that name none.
 pub const DEFAULT_POLICY: &str = "default";
@@ -32,14 +36,18 @@ pub fn objective(
     let aggregation = aggregation(slo, source);
     let (window, tier, scope) = (window?, tier?, scope?);
     let (judged_unit, promise) = match &source.transform {
-        Transform::Value => {
+        Transform::Value { above } => {
             let judged_unit = judged_unit(slo, source, window)?;
             let promise = TimeInBounds {
                 slice_target_ppm: slice_target_ppm(slo)?,
                 target_ppm: target_ppm(slo)?,
+                time_above: *above,
                 burn: policy(slo, policies)?.for_objective(window, tier),
             };
             (judged_unit, Promise::TimeInBounds(promise))
+        }
+        Transform::RecoveryTime(transform) => {
+            (source.slice, Promise::RecoveryTime(recovery_time(slo, source, transform)?))
         }
         other => {
             without_budget(slo, other)?;
@@ -48,13 +56,23 @@ pub fn objective(
     };
     let (comparison, threshold) = limit?;
     let (signal_text, expression, unit) = match &source.signal {
+        Some(signal) if matches!(&source.transform, Transform::Value { above: Some(_) }) => {
+            (signal.text.as_str().into(), signal.expression.clone(), "s".into())
+        }
+        Some(signal) if let Promise::RecoveryTime(promise) = &promise => {
+            let text = format!("{}, {}", signal.text, promise.trigger.expression);
+            (text.into(), signal.expression.clone(), "s".into())
+        }
         Some(signal) => (signal.text.as_str().into(), signal.expression.clone(), signal.unit.clone()),
         None => episode_signal(&source.transform)?,
     };
     // A slope is asked for once its window can be full: until then there is nothing that could be missing.
     let slope_window = match &promise {
         Promise::Trend(trend) => trend.window,
-        Promise::TimeInBounds(_) | Promise::EventRate(_) | Promise::HardLimit(_) => Microseconds::ZERO,
+        Promise::TimeInBounds(_)
+        | Promise::EventRate(_)
+        | Promise::HardLimit(_)
+        | Promise::RecoveryTime(_) => Microseconds::ZERO,
     };
     let mut objective = Objective {
         name: slo.metadata.name.into(),
@@ -138,6 +156,20 @@ fn limit(slo: &Slo<'_>, source: &Source) -> Option<(Comparison, f64)> {
             "value {value} can never be shown: no length of time without an episode proves a rate of 0; \
              give episodes per hour, or count them in a gate with `atMost: 0`"
         )),
+        Transform::Value { above: Some(_) } if comparison != Comparison::Lte || value < 0.0 => {
+            field.refuse("the time above a threshold has `op: lte` and a `value` of seconds that is not negative")
+        }
+        Transform::Value { above: Some(above) } => {
+            within_span(slo, source, *above)?;
+            Some((comparison, value))
+        }
+        Transform::RecoveryTime(_) if comparison != Comparison::Lte => {
+            field.refuse("a recovery time has `op: lte`")
+        }
+        Transform::RecoveryTime(_) if !(0.0 < value && value <= RECOVERY_SECONDS_MAX) => field.refuse(format!(
+            "value {value} is no limit of a recovery: give seconds, more than 0 and at most {RECOVERY_SECONDS_MAX}"
+        )),
+        Transform::RecoveryTime(_) => Some((comparison, value)),
         Transform::HardLimit { equals: Some(code), .. } => {
             if (comparison, value) == (Comparison::Lte, *code) {
                 return Some((Comparison::Equal, *code));
@@ -145,7 +177,7 @@ fn limit(slo: &Slo<'_>, source: &Source) -> Option<(Comparison, f64)> {
             field.refuse(format!("`equals` stands for `op: lte, value: {code}`: write these, so that the document says one thing"))
         }
         Transform::HardLimit { equals: None, .. }
-        | Transform::Value
+        | Transform::Value { above: None }
         | Transform::Slope { .. }
         | Transform::EventRate { .. } => {
             within_span(slo, source, value)?;
@@ -236,14 +268,50 @@ fn policy<'p>(slo: &Slo<'_>, policies: &'p Policies) -> Option<&'p WrittenPolicy
     field?.refuse(format!("there is no BurnRatePolicy {name:?}; {near}"))
 }
 
-/// Refuses what belongs to an error budget in an objective that has none.
-fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
-    let what = match transform {
-        Transform::Value => "time in bounds",
-        Transform::Slope { .. } => "a trend",
-        Transform::EventRate { .. } => "an event rate",
-        Transform::HardLimit { .. } => "a hard limit",
+/// The longest limit of a recovery: a day.
+const RECOVERY_SECONDS_MAX: f64 = 86_400.0;
+
+/// A share of bursts: OpenSLO's `Occurrences`, with a target, and without time slices.
+fn recovery_time(slo: &Slo<'_>, source: &Source, transform: &RecoveryTransform) -> Option<RecoveryTime> {
+    in_occurrences(slo, "a recovery time")?;
+    let target_ppm = match target_ppm(slo)? {
+        0 => {
+            return slo
+                .objective
+                .target
+                .1
+                .refuse("0 would promise nothing: give a share of bursts, such as 0.95");
+        }
+        share => share,
     };
+    if source.validity.is_some() {
+        return slo.objective.field.refuse(
+            "a recovery time is asked for after bursts of load: leave `validity.load` out of metricSource.spec",
+        );
+    }
+    if let (Step::ShareOfNominal(_), Level::Site | Level::Loop) = (transform.trigger.step, source.group_by) {
+        return slo.objective.field.refuse(format!(
+            "a {} has no nominal power: give the trigger a `step` in its unit, or group by rack",
+            source.group_by.name()
+        ));
+    }
+    let plain =
+        source.signal.as_ref().and_then(|signal| signal::find(&signal.expression.as_operand()?.signal));
+    let ends = [transform.band.minimum, transform.band.maximum];
+    if let (Some(signal), true) =
+        (plain, plain.is_some_and(|it| ends.iter().flatten().any(|end| !it.span.holds(*end))))
+    {
+        return slo.objective.field.refuse(format!(
+            "an end of its band lies outside what a sensor of {} reports ({} to {} {})",
+            signal.name, signal.span.lowest, signal.span.highest, signal.unit
+        ));
+    }
+    let RecoveryTransform { trigger, from, band, hold } = transform;
+    Some(RecoveryTime { trigger: trigger.clone(), from: *from, band: *band, hold: *hold, target_ppm })
+}
+
+/// Refuses what belongs to time slices and error budgets in an objective that counts something else.
+fn in_occurrences(slo: &Slo<'_>, what: &str) -> Option<()> {
     if slo.budgeting != Budgeting::Occurrences {
         return slo
             .budgeting_field
@@ -253,9 +321,22 @@ fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
     if let Some(field) = of_slices.next() {
         return field.refuse(format!("{what} is not judged in time slices: leave it out"));
     }
-    if let Some(field) = slo.metadata.annotation(BURN_RATE_POLICY) {
-        return field.refuse(format!("{what} has no error budget that could burn: leave it out"));
+    match slo.metadata.annotation(BURN_RATE_POLICY) {
+        Some(field) => field.refuse(format!("{what} has no error budget that could burn: leave it out")),
+        None => Some(()),
     }
+}
+
+/// Refuses what belongs to an error budget in an objective that has none.
+fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
+    let what = match transform {
+        Transform::Value { .. } => "time in bounds",
+        Transform::Slope { .. } => "a trend",
+        Transform::EventRate { .. } => "an event rate",
+        Transform::HardLimit { .. } => "a hard limit",
+        Transform::RecoveryTime(_) => "a recovery time",
+    };
+    in_occurrences(slo, what)?;
     match &slo.objective.target {
         (0.0, _) => Some(()),
         (share, field) => field.refuse(format!(
@@ -266,7 +347,7 @@ fn without_budget(slo: &Slo<'_>, transform: &Transform) -> Option<()> {
 
 fn without_budget_promise(transform: &Transform) -> Option<Promise> {
     match transform {
-        Transform::Value => None,
+        Transform::Value { .. } | Transform::RecoveryTime(_) => None,
         Transform::Slope { window, time_to_threshold, rate_per_hour } => Some(Promise::Trend(Trend {
             window: *window,
             time_to_threshold_minimum: *time_to_threshold,

@@ -1,12 +1,13 @@
 //! Our extension to OpenSLO: what stands in `metricSource.spec` of a source of `type: thermogate`, as the
 //! documentation of [`crate::objective_document`] tells it.
 
-use telemetry::expression::{Expression, KnownSignals};
+use telemetry::expression::{Expression, KnownSignals, Reduction};
 use telemetry::signal::{STATE_CRITICAL, STATE_OK, STATE_WARNING};
 use telemetry::unit::{Scale, Unit};
 use telemetry::{Microseconds, Name};
 
 use super::fields::{Field, Fields};
+use super::recovery_time::{self, RecoveryTransform};
 use crate::objective::{Aggregation, AppliesTo, Episodes, Level, LoadValidity, Rollup};
 
 /// `metricSource.spec`, read and checked by itself; the rest of the SLO is not known here.
@@ -37,10 +38,25 @@ pub struct SourceSignal {
 
 /// What kind of promise it is.
 pub enum Transform {
-    Value,
-    Slope { window: Microseconds, time_to_threshold: Option<Microseconds>, rate_per_hour: Option<f64> },
-    EventRate { episodes: Episodes, merge_within: Microseconds, noise_floor: Microseconds },
-    HardLimit { noise_floor: Option<Microseconds>, equals: Option<f64> },
+    /// As it is; or for how many seconds it has been above this, without a known pause.
+    Value {
+        above: Option<f64>,
+    },
+    Slope {
+        window: Microseconds,
+        time_to_threshold: Option<Microseconds>,
+        rate_per_hour: Option<f64>,
+    },
+    EventRate {
+        episodes: Episodes,
+        merge_within: Microseconds,
+        noise_floor: Microseconds,
+    },
+    HardLimit {
+        noise_floor: Option<Microseconds>,
+        equals: Option<f64>,
+    },
+    RecoveryTime(Box<RecoveryTransform>),
 }
 
 /// Reads `metricSource.spec`.
@@ -48,17 +64,18 @@ pub fn source(spec: &Fields<'_>, known: &KnownSignals) -> Option<Source> {
     spec.require("specVersion").and_then(|field| field.word(&[("v1alpha1", ())]));
     let hard_limit = spec.get("hardLimit");
     let transform = match (spec.get("transform"), &hard_limit) {
-        (None, None) => Some(Transform::Value),
-        (None, Some(field)) => hard_limit_of(field),
-        (Some(field), None) => transform(&field),
+        (None, None) => Some((Transform::Value { above: None }, Written::AsItIs)),
+        (None, Some(field)) => hard_limit_of(field).map(|it| (it, Written::AsItIs)),
+        (Some(field), None) => transform(&field, known),
         (Some(_), Some(field)) => field.refuse("a hard limit has no `transform`: leave one of the two out"),
     };
+    let (transform, written) = transform.map_or((None, Written::AsItIs), |(it, written)| (Some(it), written));
     let signal = match (&transform, spec.get("signal")) {
         (Some(Transform::EventRate { .. }), None) => Some(None),
         (Some(Transform::EventRate { .. }), Some(field)) => {
             field.refuse("episodes have their own signals: leave `signal` out")
         }
-        (_, Some(field)) => signal(&field, known).map(Some),
+        (_, Some(field)) => signal(&field, written, known).map(Some),
         (_, None) => {
             spec.refuse("`signal` is missing: give {expr: ..., unit: ...}");
             None
@@ -95,13 +112,36 @@ pub fn source(spec: &Fields<'_>, known: &KnownSignals) -> Option<Source> {
     })
 }
 
-fn signal(field: &Field<'_>, known: &KnownSignals) -> Option<SourceSignal> {
+/// How the expression follows from what is written.
+#[derive(Clone, Copy)]
+enum Written {
+    AsItIs,
+    /// The difference between the highest and the lowest place of the group.
+    Spread,
+}
+
+fn signal(field: &Field<'_>, written: Written, known: &KnownSignals) -> Option<SourceSignal> {
     let fields = field.fields()?;
     let text = fields.require("expr").and_then(|field| Some((field.text()?, field)));
     let unit = fields.get("unit");
     fields.close();
     let (text, field) = text?;
-    let expression = match Expression::parse(text, known) {
+    let parse = |text: &str| Expression::parse(text, known);
+    let (text, parsed) = match (written, parse(text)) {
+        (Written::Spread, Ok(expression)) => {
+            let Some(operand) = expression.as_operand().filter(|it| it.reduction == Reduction::Own) else {
+                return field.refuse(format!(
+                    "{text:?}: groupSpread is told of one signal; write the difference out instead, such as \
+                     \"highest(gpu_temperature) - lowest(gpu_temperature)\""
+                ));
+            };
+            let text = format!("highest({0}) - lowest({0})", operand.signal);
+            let parsed = parse(&text);
+            (text, parsed)
+        }
+        (Written::AsItIs | Written::Spread, parsed) => (text.to_owned(), parsed),
+    };
+    let expression = match parsed {
         Ok(expression) => expression,
         Err(error) => return field.refuse(error),
     };
@@ -115,7 +155,7 @@ fn signal(field: &Field<'_>, known: &KnownSignals) -> Option<SourceSignal> {
         }
     };
     match expression.in_unit(unit) {
-        Ok(expression) => Some(SourceSignal { text: text.to_owned(), expression, unit: name }),
+        Ok(expression) => Some(SourceSignal { text, expression, unit: name }),
         Err(_) => field.refuse(format!(
             "{text:?} is measured in {measured}, which cannot be told in {unit}: set `unit` to {measured}"
         )),
@@ -123,7 +163,7 @@ fn signal(field: &Field<'_>, known: &KnownSignals) -> Option<SourceSignal> {
 }
 
 /// A unit and its name: the symbol, or for a product the text itself.
-fn unit_of(field: &Field<'_>) -> Option<(Unit, Name)> {
+pub fn unit_of(field: &Field<'_>) -> Option<(Unit, Name)> {
     let text = field.text()?;
     match Unit::parse(text) {
         Some(unit) if unit.symbol().is_empty() => Some((unit, text.into())),
@@ -158,21 +198,38 @@ fn rollup(field: &Field<'_>) -> Option<Rollup> {
     }
 }
 
-fn transform(field: &Field<'_>) -> Option<Transform> {
-    const NOT_BUILT: [&str; 4] = ["timeAbove", "groupSpread", "recoveryTime", "oscillation"];
+/// Kinds of transforms that are built.
+const BUILT: [(&str, ()); 6] = [
+    ("value", ()),
+    ("slope", ()),
+    ("eventRate", ()),
+    ("recoveryTime", ()),
+    ("groupSpread", ()),
+    ("timeAbove", ()),
+];
+
+fn transform(field: &Field<'_>, known: &KnownSignals) -> Option<(Transform, Written)> {
     let fields = field.fields()?;
     let kind = fields.require("kind")?;
     let transform = match kind.text()? {
-        "value" => Some(Transform::Value),
+        "value" | "groupSpread" => Some(Transform::Value { above: None }),
+        "timeAbove" => {
+            let above = fields.require("threshold").and_then(|field| field.number());
+            above.map(|above| Transform::Value { above: Some(above) })
+        }
         "slope" => slope(&fields),
         "eventRate" => event_rate(&fields),
-        later if NOT_BUILT.contains(&later) => {
-            return kind.refuse(format!("{later:?} is not built: use value, slope or eventRate"));
+        "recoveryTime" => recovery_time::transform(&fields, known).map(Box::new).map(Transform::RecoveryTime),
+        // Limit cycles are found by a detector; how they would be promised is not settled.
+        "oscillation" => {
+            let built = BUILT.map(|(word, ())| word).join(", ");
+            return kind.refuse(format!("\"oscillation\" is not built: use one of {built}"));
         }
-        _ => return kind.word(&[("value", ()), ("slope", ()), ("eventRate", ())]).and(None),
+        _ => return kind.word(&BUILT).and(None),
     };
+    let written = if kind.text()? == "groupSpread" { Written::Spread } else { Written::AsItIs };
     fields.close();
-    transform
+    transform.map(|transform| (transform, written))
 }
 
 fn slope(fields: &Fields<'_>) -> Option<Transform> {

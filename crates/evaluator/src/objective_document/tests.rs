@@ -1,7 +1,7 @@
 //! Messages as text: the author of a document sees them and nothing else.
 
 use super::*;
-use crate::objective::{Aggregation, Promise, Rollup, Tier};
+use crate::objective::{Aggregation, Band, BurstEdge, Promise, Rollup, Step, Tier};
 use telemetry::facts::{ObjectiveKind, Scope};
 use telemetry::unit::Unit;
 
@@ -156,6 +156,10 @@ fn each_refusal_names_file_line_kind_field_and_mend() {
         ("groupBy: [rack]", "groupBy: [rack, node]"),
         ("rollup: worst", "rollup: quantile(95)"),
         ("{kind: value}", "{kind: recoveryTime}"),
+        ("{kind: value}", "{kind: oscillation}"),
+        ("{kind: value}", "{kind: groupSpread}"),
+        ("{kind: value}", "{kind: timeAbove}"),
+        ("{kind: value}", "{kind: timeAbove, threshold: 30}\n            rolup: worst"),
         ("{kind: value}", "{kind: slop}"),
         ("{kind: value}", "{kind: slope}"),
         ("unit: K}", "unit: Cel}"),
@@ -233,6 +237,108 @@ fn each_objective_that_can_never_work_is_refused_with_its_arithmetic() {
     insta::assert_snapshot!(story);
 }
 
+const RECOVERY: &str = include_str!("tests/recovery.yaml");
+
+#[test]
+fn every_field_of_a_recovery_time_arrives() {
+    let loaded = load(RECOVERY).unwrap();
+    let [objective] = &loaded.objectives[..] else { panic!("{:?}", loaded.objectives) };
+    assert_eq!(objective.kind(), ObjectiveKind::RecoveryTime);
+    assert_eq!((objective.threshold, &*objective.unit, objective.target_ppm()), (600.0, "s", 950_000));
+    assert_eq!(
+        &*objective.signal_text,
+        "coolant_supply_temperature - coolant_supply_temperature_setpoint, rack_power"
+    );
+    assert_eq!(
+        objective.signals(),
+        ["coolant_supply_temperature", "coolant_supply_temperature_setpoint", "rack_power"]
+    );
+    let Promise::RecoveryTime(promise) = &objective.promise else { panic!("{:?}", objective.promise) };
+    assert_eq!((promise.from, promise.hold), (BurstEdge::Start, Microseconds::from_seconds(90)));
+    assert_eq!(promise.band, Band { minimum: Some(-0.5), maximum: Some(0.5) });
+    let trigger = &promise.trigger;
+    assert_eq!((trigger.step, &*trigger.unit), (Step::Amount(12.0), "kW"));
+    assert_eq!(
+        (trigger.within, trigger.debounce),
+        (Microseconds::from_seconds(40), Microseconds::from_seconds(20))
+    );
+    // What is left out: the power of the rack falls by a tenth of its nominal power within a minute.
+    let written = "trigger: {signal: rack_power, unit: kW, shareOfNominal: 0.1, within: 60s, debounce: 30s}";
+    let rest = "from: burstStart, band: {min: -0.5, max: 0.5}, hold: 90s, trigger: {signal: rack_power, unit: kW, step: 12, \
+                within: 40s, debounce: 20s}";
+    let with = |rest_instead: &str| {
+        assert!(RECOVERY.contains(rest));
+        load(&RECOVERY.replace(rest, rest_instead).replace("[loop]", "[rack]")).unwrap().objectives[0]
+            .hash
+            .clone()
+    };
+    let band = "band: {min: -0.5, max: 0.5}";
+    assert_eq!(with(band), with(&format!("from: burstEnd, {band}, hold: 60s, {written}")));
+    assert_eq!(
+        loaded.remarks[0].message,
+        "a share of 0.95 is shown by 59 bursts at least, all in time; until then it is unknown: a short run caps the late \
+         ones instead (`atMost` in a gate policy)"
+    );
+}
+
+#[test]
+fn each_recovery_time_that_can_mean_nothing_is_refused() {
+    let edits = [
+        ("value: 600", "value: 0"),
+        ("value: 600", "value: 90000"),
+        ("op: lte", "op: gte"),
+        ("target: 0.95", "target: 0"),
+        ("target: 0.95", "target: 0.95, timeSliceWindow: 1m"),
+        ("Occurrences", "Timeslices"),
+        ("band: {min: -0.5, max: 0.5}", "band: {}"),
+        ("band: {min: -0.5, max: 0.5}", "band: {min: 0.5, max: 0.5}"),
+        ("hold: 90s", "hold: 0s"),
+        ("hold: 90s", "hold: 2h"),
+        ("from: burstStart", "from: start"),
+        ("step: 12", "step: -12"),
+        ("step: 12, ", ""),
+        ("step: 12", "step: 12, shareOfNominal: 0.1"),
+        ("signal: rack_power, unit: kW, step: 12", "signal: pump_speed, shareOfNominal: 0.1"),
+        ("signal: rack_power, unit: kW", "signal: rack_power, unit: Cel"),
+        ("signal: rack_power", "signal: rack_pwoer"),
+        ("unit: kW, step: 12", "unit: kW, shareOfNominal: 0.1"),
+        (
+            "rollup: worst",
+            "rollup: worst\n            validity: {load: {signal: rack_power, min: 60, unit: kW}}",
+        ),
+        ("within: 40s", "within: 0s"),
+        ("debounce: 20s", "debonce: 20s"),
+    ];
+    let mut story = String::new();
+    for (from, to) in edits {
+        assert!(RECOVERY.contains(from), "{from}");
+        let errors = load(&RECOVERY.replacen(from, to, 1)).expect_err(to);
+        story += &format!("{from} => {to}\n    {}\n", errors.join("\n    "));
+    }
+    insta::assert_snapshot!(story);
+}
+
+#[test]
+fn a_time_above_a_threshold_is_in_seconds_and_a_spread_in_the_signals_difference() {
+    let signal = "{expr: \"coolant_return_temperature - coolant_supply_temperature\", unit: K}";
+    let above = GOOD.replace("{kind: value}", "{kind: timeAbove, threshold: 14}");
+    let objective = &load(&above).unwrap().objectives[0];
+    let Promise::TimeInBounds(promise) = &objective.promise else { panic!("{:?}", objective.promise) };
+    assert_eq!((promise.time_above, &*objective.unit, objective.threshold), (Some(14.0), "s", 12.0));
+    assert_ne!(
+        objective.hash,
+        load(&above.replace("threshold: 14", "threshold: 15")).unwrap().objectives[0].hash
+    );
+    let errors = load(&above.replace("op: lte", "op: gte")).unwrap_err();
+    assert!(errors[0].ends_with("has `op: lte` and a `value` of seconds that is not negative"), "{errors:?}");
+    let spread = GOOD.replace("{kind: value}", "{kind: groupSpread}");
+    let spread = spread.replace(signal, "{expr: gpu_temperature, unit: K}");
+    let objective = &load(&spread).unwrap().objectives[0];
+    assert_eq!(&*objective.signal_text, "highest(gpu_temperature) - lowest(gpu_temperature)");
+    let errors = load(&spread.replace("unit: K}", "unit: Cel}")).unwrap_err();
+    assert!(errors[0].contains("is measured in K, which cannot be told in Cel"), "{errors:?}");
+}
+
 #[test]
 fn all_errors_of_all_files_are_told_at_once() {
     let documents = [
@@ -244,6 +350,27 @@ fn all_errors_of_all_files_are_told_at_once() {
     let places: Vec<String> =
         errors.iter().map(|error| format!("{}:{}", error.document, error.line.unwrap())).collect();
     assert_eq!(places, ["b.yaml:2", "a.yaml:30", "a.yaml:38", "a.yaml:41", "c.yaml:1"]);
+}
+
+/// OpenSLO's composites: several objectives, each with an indicator and a weight.
+#[test]
+fn a_composite_is_refused_field_by_field_with_the_reason_and_the_way_out() {
+    let start = GOOD.find("  objectives:").unwrap();
+    let end = GOOD.find("---").unwrap();
+    let one = "    - {op: lte, value: 12, target: 0.995, compositeWeight: 2, indicatorRef: rack-dt}\n";
+    let composite = |entries: &str| format!("{}  objectives:\n{entries}{}", &GOOD[..start], &GOOD[end..]);
+    let [weight, reference] = &load(&composite(one)).unwrap_err()[..] else { panic!() };
+    for (error, field) in [(weight, "compositeWeight"), (reference, "indicatorRef")] {
+        assert!(
+            error.starts_with(&format!(
+                "slo/a.yaml:30: SLO rack-coolant-dt: spec.objectives[0].{field}: a composite SLO"
+            )),
+            "{error}"
+        );
+        assert!(error.contains("outvote") && error.ends_with("`weight` in a gate policy"), "{error}");
+    }
+    let errors = load(&composite(&one.repeat(2))).unwrap_err();
+    assert!(errors[0].contains("spec.objectives: 2 objectives in one SLO are not built"), "{errors:?}");
 }
 
 #[test]
@@ -331,6 +458,14 @@ fn an_objective_says_how_long_it_needs_to_pass() {
     assert_eq!(within("gpu-thermal-throttle", 24 * 60), None);
     assert!(within("coolant-supply-temperature-trend", 20).unwrap().contains("estimated over 30m"));
     assert_eq!(within("coolant-dt", 20), None);
+    // 59 bursts, each of a step that lasts 20 s and a stay of 90 s.
+    let recovery = &load(RECOVERY).unwrap().objectives[0];
+    assert_eq!(
+        cannot_pass_within(recovery, Microseconds::from_minutes(108)).unwrap(),
+        "objective \"supply-recovery\" cannot pass within 108m: to show that 0.95 of bursts settle in time it needs 59 of \
+         them, all in time, of 110s each at least; cap the late ones instead (`atMost`), or wait longer"
+    );
+    assert_eq!(cannot_pass_within(recovery, Microseconds::from_minutes(109)), None);
     assert_eq!(within("leak", 1), None);
 }
 

@@ -31,19 +31,24 @@ impl Partition {
                 self.tell_burn(number, objective, &promise.burn, end, effects);
             }
             Promise::HardLimit(_) => self.tell_limit(number, objective, end, effects),
-            Promise::EventRate(_) | Promise::Trend(_) if end.window_start(BLOCK) == end => {
+            Promise::EventRate(_) | Promise::Trend(_) | Promise::RecoveryTime(_)
+                if end.window_start(BLOCK) == end =>
+            {
                 let group = &self.groups[number];
                 let condition = match outcome(objective, group, Account::Rolling) {
                     Outcome::NotOk => Condition::Fires,
                     Outcome::Ok => Condition::Clears,
                     // Too few events to say either way: it stays as it is.
-                    Outcome::Unknown if matches!(objective.promise, Promise::EventRate(_)) => {
+                    Outcome::Unknown
+                        if matches!(objective.promise, Promise::EventRate(_) | Promise::RecoveryTime(_)) =>
+                    {
                         Condition::Keeps
                     }
                     Outcome::Unknown => Condition::Holds,
                 };
                 let suffix = match (&objective.promise, objective.name.ends_with("trend")) {
                     (Promise::EventRate(_), _) => "Rate",
+                    (Promise::RecoveryTime(_), _) => "Slow",
                     (_, true) => "",
                     (_, false) => "Trend",
                 };
@@ -59,7 +64,10 @@ impl Partition {
                     effects,
                 );
             }
-            Promise::TimeInBounds(_) | Promise::EventRate(_) | Promise::Trend(_) => {}
+            Promise::TimeInBounds(_)
+            | Promise::EventRate(_)
+            | Promise::Trend(_)
+            | Promise::RecoveryTime(_) => {}
         }
     }
 
@@ -242,6 +250,9 @@ fn sentence(objective: &Objective, group: &Group, report: Option<&BurnReport>, t
     }
     if let Some(events) = &status.events {
         let _ = write!(text, ", {} episodes", events.count);
+    }
+    if let Some(recoveries) = &status.recoveries {
+        let _ = write!(text, ", {} of {} bursts late", recoveries.late, recoveries.known());
     }
     let latched = group.members.iter().find_map(|member| Some((&member.place, member.latch.as_ref()?)));
     match (latched, &status.last) {

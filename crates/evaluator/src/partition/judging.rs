@@ -1,7 +1,7 @@
 //! At the end of a slice: groups are judged, and their statuses told.
 
-use telemetry::EventTime;
 use telemetry::facts::{Cause, ObjectiveStatus, Outcome, UnknownReason};
+use telemetry::{EventTime, Name};
 
 use super::{Environment, Partition};
 use crate::block::BLOCK;
@@ -48,8 +48,13 @@ impl Partition {
         let Some(objective) = objective_of(&self.groups[number], environment) else { return };
         let closed = {
             let Self { groups, series, racks, scratch, .. } = self;
+            let (racks, site) = (&*racks, &environment.in_force.site);
             let is_maintained = Self::maintained(racks);
-            let surroundings = Surroundings { series, is_maintained: &is_maintained };
+            let nominal_power = |rack: &Name| {
+                racks.get(rack)?.nominal_power(site.rack(rack).and_then(|rack| rack.nominal_power))
+            };
+            let surroundings =
+                Surroundings { series, is_maintained: &is_maintained, nominal_power: &nominal_power };
             groups[number].judge_slice(objective, end, &surroundings, scratch)
         };
         if closed.unit {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use telemetry::EventTime;
 use telemetry::place::Place;
 use telemetry::record::Calibration;
+use telemetry::{EventTime, Name};
 
 use super::judging::{objective_of, push_status};
 use super::{Environment, Partition};
@@ -179,8 +179,13 @@ impl Partition {
             let Some(objective) = objective_of(&self.groups[number], environment) else { continue };
             {
                 let Self { groups, series, racks, scratch, .. } = self;
+                let (racks, site) = (&*racks, &environment.in_force.site);
                 let is_maintained = Self::maintained(racks);
-                let surroundings = Surroundings { series, is_maintained: &is_maintained };
+                let nominal_power = |rack: &Name| {
+                    racks.get(rack)?.nominal_power(site.rack(rack).and_then(|rack| rack.nominal_power))
+                };
+                let surroundings =
+                    Surroundings { series, is_maintained: &is_maintained, nominal_power: &nominal_power };
                 groups[number].finish_run(run, objective, &surroundings, scratch);
             }
             let group = &self.groups[number];

@@ -10,7 +10,7 @@ use telemetry::record::{
 };
 use telemetry::{EventTime, Labels, Microseconds};
 
-use crate::script::{BEGIN, LATENESS, Sample, Story, at, effects_of, objective};
+use crate::script::{BEGIN, LATENESS, Sample, Story, at, effects_of, objective, recovery_time};
 
 const RACKS: [&str; 2] = ["r1", "r2"];
 const SIGNALS: [&str; 6] = [
@@ -43,6 +43,23 @@ fn objectives() -> Vec<Document> {
             "slice: {length: 10s, aggregation: min}\n            validity: {load: {signal: rack_power, min: 60, unit: kW}, warmup: 30s}",
         ),
     ];
+    documents.push(objective(
+        "above",
+        "coolant_supply_temperature",
+        "Cel",
+        "lte 25",
+        "0.9",
+        "slice: {length: 10s}\n            transform: {kind: timeAbove, threshold: 44}",
+    ));
+    documents.push(recovery_time(
+        "settles",
+        "coolant_supply_temperature",
+        "Cel",
+        "lte 60",
+        "0.5",
+        "slice: {length: 10s}\n            transform: {kind: recoveryTime, band: {max: 43}, hold: 20s, \
+         trigger: {signal: rack_power, step: 20, within: 40s, debounce: 5s}}",
+    ));
     documents.extend(evaluator::default_documents().into_iter().filter(|document| {
         document.name.contains("leak") || document.name.contains("gpu") || document.name.contains("burn")
     }));

@@ -200,6 +200,19 @@ pub fn objective(
     Document { name: format!("{name}.yaml"), text }
 }
 
+/// An objective on recoveries: its budget counts bursts, not slices.
+pub fn recovery_time(
+    name: &str,
+    expression: &str,
+    unit: &str,
+    limit: &str,
+    target: &str,
+    spec: &str,
+) -> Document {
+    let Document { name, text } = objective(name, expression, unit, limit, target, spec);
+    Document { name, text: text.replace("budgetingMethod: Timeslices", "budgetingMethod: Occurrences") }
+}
+
 /// The story of a text.
 pub fn story(objectives: &[Document], text: &str) -> Story {
     let mut story = Story::with(objectives);

@@ -1,11 +1,14 @@
 //! Check `objective`: a promise is kept, by the evaluator's own verdict rule; or a count cap, or zero tolerance.
 
+mod recoveries; // bursts of load and the way back from them
+
 use telemetry::facts::{
     BurnStatus, Comparison, ObjectiveKind, ObjectiveStatus, Observation, Outcome, Severity, Trust,
     UnknownReason,
 };
 use telemetry::{Microseconds, Name};
 
+use self::recoveries::{late_cap, recovery_words, share_bounds};
 use super::{Draft, Found};
 use crate::policy::{Check, Undeclared};
 use crate::subject::{Subject, contains, reaches, time_to_reach};
@@ -22,6 +25,7 @@ pub fn judge(
     let drafts: Vec<Draft> = subject
         .statuses(objective)
         .map(|status| match at_most {
+            Some(at_most) if status.recoveries.is_some() => late_cap(check, subject, status, at_most),
             Some(at_most) => count_cap(check, subject, status, at_most, noise_floor),
             None => promise(check, subject, status, noise_floor),
         })
@@ -103,7 +107,12 @@ fn count_cap(
     let bounds =
         status.events.as_ref().and_then(|events| Some((events.lower_per_hour?, events.upper_per_hour?)));
     let rate = bounds.map_or_else(String::new, |(lower, upper)| {
-        format!(", 90 % bounds {} to {} an hour", words::number(lower), words::number(upper))
+        format!(
+            ", 90 % bounds {} to {} an hour{}",
+            words::number(lower),
+            words::number(upper),
+            clusters(status)
+        )
     });
     let noise = if counted < count {
         format!(" ({count} below the noise floor of {noise_floor})")
@@ -178,6 +187,20 @@ fn unknown(
         ),
         None => "no value is known".into(),
     };
+    if status.recoveries.is_some() {
+        let said = format!(
+            "{}: whether {} of bursts settle in time on {} is unknown ({}){why}; {}; {}, window {}, {}",
+            check.name,
+            words::percent(f64::from(status.target_ppm) / 1e6),
+            words::place(&status.place),
+            reason.name(),
+            recovery_words(status),
+            share_bounds(status),
+            status.window,
+            words::coverage(draft.row.coverage)
+        );
+        return more_later(subject, status, draft.says(Found::Unknown(reason), said));
+    }
     let said = format!(
         "{}: {} on {} is unknown ({}){why}; {last}, asked {} {}, window {}, {}",
         check.name,
@@ -234,7 +257,7 @@ fn more_later(subject: &Subject, status: &ObjectiveStatus, mut draft: Draft) -> 
 fn observed(status: &ObjectiveStatus) -> Option<f64> {
     let value = |seen: &Option<Observation>| seen.as_ref().map(|seen| seen.value);
     match status.kind {
-        ObjectiveKind::TimeInBounds | ObjectiveKind::HardLimit => {
+        ObjectiveKind::TimeInBounds | ObjectiveKind::HardLimit | ObjectiveKind::RecoveryTime => {
             value(&status.worst).or(value(&status.last))
         }
         ObjectiveKind::Trend => status.trend.as_ref().map(|trend| trend.level).or(value(&status.last)),
@@ -267,6 +290,16 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
         None => format!("{subject} {} without a number", words::outcome(status.outcome)),
     };
     said += &format!(" on {}", words::place(&status.place));
+    if status.recoveries.is_some() {
+        said += &format!(
+            ", {}, {} asked; {}, {}",
+            recovery_words(status),
+            words::percent(f64::from(status.target_ppm) / 1e6),
+            share_bounds(status),
+            words::coverage(status.time.coverage())
+        );
+        return said;
+    }
     if let (Some(worst), Some(last)) = (&status.worst, &status.last)
         && !is_kept
     {
@@ -276,6 +309,7 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
             words::quantity(last.value, &status.unit)
         );
     }
+    said += &clusters(status);
     if status.time.bad.0 > 0 {
         said += &format!(", bad {} of {}", words::span(status.time.bad), words::span(status.time.known()));
     }
@@ -289,6 +323,14 @@ fn sentence(check: &Check, status: &ObjectiveStatus, observed: Option<f64>, is_k
     said
 }
 
+/// Episodes that come in clusters show less than as many that do not.
+fn clusters(status: &ObjectiveStatus) -> String {
+    let factor = status.events.as_ref().and_then(telemetry::facts::EventRateStatus::over_dispersion);
+    factor.map_or_else(String::new, |factor| {
+        format!(", in clusters (Fano factor {}), which widens the bounds", words::number(factor))
+    })
+}
+
 /// None left once a value of the window has passed the threshold; else by the trend, where there is one.
 fn time_to_threshold(status: &ObjectiveStatus) -> Option<Microseconds> {
     let passed = [&status.last, &status.worst]
@@ -300,7 +342,8 @@ fn time_to_threshold(status: &ObjectiveStatus) -> Option<Microseconds> {
         ObjectiveKind::TimeInBounds
         | ObjectiveKind::Trend
         | ObjectiveKind::HardLimit
-        | ObjectiveKind::EventRate => {
+        | ObjectiveKind::EventRate
+        | ObjectiveKind::RecoveryTime => {
             status.trend.as_ref().filter(|trend| trend.significant)?.time_to_threshold
         }
     }

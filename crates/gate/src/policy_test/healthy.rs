@@ -126,6 +126,7 @@ impl Builder<'_> {
             },
             unit: given.unit.clone().unwrap_or_else(|| match kind {
                 ObjectiveKind::HardLimit => "".into(),
+                ObjectiveKind::RecoveryTime => "s".into(),
                 ObjectiveKind::TimeInBounds | ObjectiveKind::EventRate | ObjectiveKind::Trend => "K".into(),
             }),
             comparison,
@@ -151,6 +152,7 @@ impl Builder<'_> {
                 exposure: known,
                 lower_per_hour: None,
                 upper_per_hour: None,
+                fano_factor: None,
             }),
             trend: (kind == ObjectiveKind::Trend).then_some(TrendStatus {
                 slope_per_hour: if ttt.is_some() { 4.0 } else { 0.0 },
@@ -158,6 +160,7 @@ impl Builder<'_> {
                 significant: ttt.is_some(),
                 time_to_threshold: ttt,
             }),
+            recoveries: None,
             last: (known.0 > 0).then(|| seen(observed)),
             worst: (known.0 > 0).then(|| seen(observed)),
             cause: given.cause.unwrap_or(Cause::Release),

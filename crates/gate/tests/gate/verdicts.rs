@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gate::{Question, Verdict, judge};
-use telemetry::facts::{Cause, RackFacts, UnknownReason};
+use telemetry::facts::{
+    Cause, ObjectiveKind, ObjectiveStatus, Outcome, RackFacts, RecoveryTimeStatus, UnknownReason,
+};
 use telemetry::record::Override;
 use telemetry::{EventTime, Microseconds};
 
@@ -238,6 +240,78 @@ fn hard_means_one_bad_unit_above_the_noise_floor() {
         let policy = policy(&format!("- {{objective: dt, {floor} hard: true}}"), "");
         let found = verdict(&policy, &format!("{{objectives: {{dt: {{bad: {bad}}}}}}}"));
         assert_eq!(found.verdict, expected, "{floor} {bad}: {}", found.reason);
+    }
+}
+
+/// The healthy rack's objective `dt`, as one about recoveries: bursts within the limit, late, and not known.
+fn with_recoveries(check: &str, within: u64, late: u64, unknown: u64, outcome: Outcome) -> Verdict {
+    let policy = policy(check, "");
+    let (question, mut facts) = facts(&policy, "{}");
+    let rack = Arc::make_mut(&mut facts[0]);
+    let turn = |status: &mut ObjectiveStatus| {
+        (status.kind, status.unit, status.events) = (ObjectiveKind::RecoveryTime, "s".into(), None);
+        (status.threshold, status.target_ppm, status.outcome) = (600.0, 950_000, outcome);
+        let longest = if late > 0 { 821.0 } else { 385.0 };
+        for seen in [&mut status.worst, &mut status.last].into_iter().flatten() {
+            seen.value = longest;
+        }
+        (status.budget_left, status.burn) = (None, Vec::new());
+        status.unknown_reason = (outcome == Outcome::Unknown).then_some(UnknownReason::NotEnoughEvidence);
+        status.recoveries = Some(RecoveryTimeStatus {
+            within,
+            late,
+            censored: unknown,
+            unknown: 0,
+            open: 0,
+            longest: (within + late > 0).then_some(Microseconds::from_seconds(longest as i64)),
+            lower_share: 0.8987,
+            upper_share: 0.994,
+            interval: Some((0.912, 0.99)),
+        });
+    };
+    rack.objectives.iter_mut().for_each(turn);
+    judge(&policy, &question, &facts)
+}
+
+#[test]
+fn a_recovery_time_tells_bursts_the_longest_and_the_bounds_that_decide() {
+    let found = with_recoveries(DT, 57, 3, 0, Outcome::NotOk);
+    assert_eq!(found.verdict, FAIL);
+    let row = row(&found, "dt");
+    assert_eq!((row.observed, row.threshold, row.unit.as_ref()), (Some(821.0), Some(600.0), "s"));
+    assert_eq!(
+        row.reason,
+        "dt 13m 41s > 10m on rack r1, 57 of 60 bursts settled within 10m, longest 13m 41s, 90 % interval 91.2 % to 99 %, \
+         95 % asked; one-sided 95 % bounds of the share 89.87 % and 99.4 %, coverage 100 %"
+    );
+    let found = with_recoveries(DT, 58, 0, 2, Outcome::Unknown);
+    assert_eq!(found.verdict, INCONCLUSIVE);
+    let reason = &found.checks[0].reason;
+    assert!(reason.contains("is unknown (not_enough_evidence)"), "{reason}");
+    assert!(
+        reason.contains("58 of 58 bursts settled within 10m") && reason.contains("2 censored"),
+        "{reason}"
+    );
+    assert_eq!(with_recoveries(DT, 59, 0, 0, Outcome::Ok).verdict, PASS);
+}
+
+/// What a short run can show: a cap on late recoveries, with those that are not known counted either way.
+#[test]
+fn a_cap_on_late_recoveries_needs_one_burst_and_no_unknown_one_too_many() {
+    let cases = [
+        ("atMost: 0", 3, 0, 0, PASS, "0 late recoveries, 0 allowed"),
+        ("atMost: 0", 2, 1, 0, FAIL, "1 late recoveries, 0 allowed"),
+        ("atMost: 1", 2, 1, 0, PASS, "1 late recoveries, 1 allowed"),
+        ("atMost: 0", 3, 0, 1, INCONCLUSIVE, "those that are not known may be late"),
+        ("atMost: 1", 3, 0, 1, PASS, "1 censored"),
+        ("atMost: 0", 0, 0, 0, INCONCLUSIVE, "no burst of load has been recovered from yet"),
+    ];
+    for (cap, within, late, unknown, expected, said) in cases {
+        let check = format!("- {{objective: dt, {cap}}}");
+        let found = with_recoveries(&check, within, late, unknown, Outcome::Unknown);
+        let reason = &found.checks[0].reason;
+        assert_eq!(found.verdict, expected, "{cap}: {reason}");
+        assert!(reason.contains(said), "{reason}");
     }
 }
 
