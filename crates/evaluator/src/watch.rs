@@ -55,6 +55,17 @@ pub struct Answer {
 impl Answer {
     /// Nothing can be said.
     pub const UNKNOWN: Self = Self { score: None, alarm: false, episode_start: false };
+
+    /// The answer for one more row of the same moment: an alarm begins only once.
+    pub fn again(self, alarm: AlarmKind) -> Self {
+        match alarm {
+            AlarmKind::State => Self { episode_start: false, ..self },
+            AlarmKind::Episode => {
+                let score = self.score.map(|score| score.min(QUIET_SCORE_MAX));
+                Self { score, alarm: false, episode_start: false }
+            }
+        }
+    }
 }
 
 /// A group at one place, with all that it remembers.

@@ -168,6 +168,10 @@ fn signals(field: &Field<'_>, known: &KnownSignals) -> Option<Vec<WrittenSignal>
 
 fn signal(key: &Key, field: &Field<'_>, known: &KnownSignals) -> Option<WrittenSignal> {
     let name: Name = key.name.as_str().into();
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !key.name.chars().all(fits) || key.name.starts_with(|c: char| c.is_ascii_digit()) {
+        return field.refuse("is no name of a signal: use letters, digits and _, and name its column with `column`");
+    }
     let (unit, span, column) = match field.value() {
         Value::Nothing => (None, None, None),
         Value::Truth(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
