@@ -99,8 +99,8 @@ impl Watching {
 
     /// Takes the number of rows of each file.
     pub fn begin(&mut self, rows: &[u64]) -> Vec<RowAnswer> {
-        let mut next = 0;
-        self.first_rows = rows.iter().map(|rows| std::mem::replace(&mut next, next + rows)).collect();
+        let before = |file: usize| rows[..file].iter().sum();
+        self.first_rows = (0..rows.len()).map(before).collect();
         Vec::new()
     }
 

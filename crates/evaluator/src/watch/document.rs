@@ -170,7 +170,8 @@ fn signal(key: &Key, field: &Field<'_>, known: &KnownSignals) -> Option<WrittenS
     let name: Name = key.name.as_str().into();
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !key.name.chars().all(fits) || key.name.starts_with(|c: char| c.is_ascii_digit()) {
-        return field.refuse("is no name of a signal: use letters, digits and _, and name its column with `column`");
+        return field
+            .refuse("is no name of a signal: use letters, digits and _, and name its column with `column`");
     }
     let (unit, span, column) = match field.value() {
         Value::Nothing => (None, None, None),

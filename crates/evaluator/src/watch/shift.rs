@@ -8,8 +8,8 @@ use super::wander::Wander;
 const AT_ONCE: f64 = 5.0;
 /// Deviations of the [smoothed](SMOOTHING) distance that are a shift.
 const LASTING: f64 = 2.5;
-/// Weight of the latest step in the smoothed distance: a little more than three steps of equal distance below
-/// [`AT_ONCE`] are a shift.
+/// Weight of the latest step in the smoothed distance, which has half of a distance that lasts after two steps and three
+/// quarters after four.
 const SMOOTHING: f64 = 0.3;
 /// The furthest that is told apart, in deviations.
 const DISTANCE_MAX: f64 = 1e6;

@@ -104,7 +104,8 @@ fn the_scorer_of_the_rig_gives_its_check_values() {
         (TRAINED_ROWS..recording.rows.len()).map(wanted).collect()
     };
     type Predict<'a> = &'a dyn Fn(usize, &Recording) -> Vec<bool>;
-    let of_rows: [(Predict<'_>, [u64; 4], [u64; 2], [f64; 3]); 4] = [
+    type Case<'a> = (Predict<'a>, [u64; 4], [u64; 2], [f64; 3]);
+    let of_rows: [Case<'_>; 4] = [
         (&|_, file| rows(file, &|_| true), [8272, 7171, 0, 0], [81, 21], [-1.43, -2.85, -0.95]),
         (
             &|_, file| rows(file, &|row| (570..=972).contains(&row)),
@@ -139,7 +140,7 @@ fn the_scorer_of_the_rig_gives_its_check_values() {
     ] {
         let mut changes = Changes::default();
         for file in &recordings {
-            let every: Vec<bool> = (0..file.scored.time.len()).map(|row| row % every == 0).collect();
+            let every: Vec<bool> = (0..file.scored.time.len()).map(|row| row.is_multiple_of(every)).collect();
             changes.add_changes(&every, &file.scored);
         }
         assert_eq!((changes.missed, changes.false_changes), (missed, false_changes), "every {every} rows");
@@ -237,38 +238,34 @@ fn the_scorer_of_the_series_gives_its_check_values() {
     let Some(all) = series() else { return };
     let machine = || all.iter().filter(|series| series.name.contains("machine_temperature"));
     let starts = |series: &Series| series.windows.iter().map(|window| window.0).collect::<Vec<_>>();
-    let mut first_scored =
+    let first_scored =
         |series: &Series| [starts(series), vec![(series.values.len() * 15 / 100).min(750)]].concat();
-    type Detect<'a> = &'a mut dyn FnMut(&Series) -> Vec<usize>;
-    let cases: [(Detect<'_>, [f64; 3], f64, f64); 6] = [
-        (&mut |_| Vec::new(), [0.0, 0.0, 0.0], -22.0, 0.0),
-        (&mut |series| starts(series), [100.0, 100.0, 100.0], 22.0, 100.0),
+    type Case<'a> = (&'a dyn Fn(&Series) -> Vec<usize>, [f64; 3], f64, f64);
+    let cases: [Case<'_>; 6] = [
+        (&|_| Vec::new(), [0.0, 0.0, 0.0], -22.0, 0.0),
+        (&|series| starts(series), [100.0, 100.0, 100.0], 22.0, 100.0),
         (
-            &mut |series| series.windows.iter().map(|(first, last)| first + (last - first) / 2).collect(),
+            &|series| series.windows.iter().map(|(first, last)| first + (last - first) / 2).collect(),
             [93.06, 93.06, 95.37],
             18.944_387,
             93.02,
         ),
         (
-            &mut |series| series.windows.iter().map(|window| window.1).collect(),
+            &|series| series.windows.iter().map(|window| window.1).collect(),
             [50.47, 50.47, 66.98],
             0.207_502,
             50.22,
         ),
-        (&mut first_scored, [95.0, 90.0, 96.67], 19.8, 98.62),
+        (&first_scored, [95.0, 90.0, 96.67], 19.8, 98.62),
         (
-            &mut |series| (0..series.values.len()).collect(),
+            &|series| (0..series.values.len()).collect(),
             [-19_305.79, -38_711.58, -12_837.19],
             -8_516.547_75,
             -26_095.56,
         ),
     ];
     for (detect, scores, raw, machine_score) in cases {
-        let mut of = |which: &mut dyn Iterator<Item = &Series>, profile| {
-            let mut sum = Detections::default();
-            which.for_each(|series| sum.add(series.values.len(), &series.windows, &detect(series), profile));
-            sum
-        };
+        let of = |which: &mut dyn Iterator<Item = &Series>, profile| detections(which, profile, detect);
         for (profile, score) in [STANDARD, LOW_FALSE, LOW_MISSED].into_iter().zip(scores) {
             let found = of(&mut all.iter(), profile).score(profile);
             assert!((found - score).abs() < 0.006, "{found} is not {score}");
