@@ -120,6 +120,49 @@ fn oil_at_one_reading_a_second_is_judged_second_by_second() {
     assert!(slope("2026-01-01T12:12:00.000000Z").abs() < 2.0, "before the repair it rests");
 }
 
+/// The answers of a watch, one for each row.
+fn watched(file: &Path, group: &str, options: &[&str]) -> Vec<Value> {
+    let (file, group) = (file.display().to_string(), fixture(group));
+    let mut arguments =
+        vec!["replay", &file, "--rack", "m1", "--watch", &group, "--rows", "--time-zone", "UTC", "--output", "json"];
+    arguments.extend(options);
+    let lines = run(&arguments).json_lines();
+    let answers: Vec<Value> = lines.into_iter().filter(|line| line["type"] == "watch").collect();
+    for (row, answer) in answers.iter().enumerate() {
+        assert_eq!(answer["row"], row, "one answer for each row, in their order");
+    }
+    answers
+}
+
+fn rows_where(answers: &[Value], field: &str) -> Vec<usize> {
+    (0..answers.len()).filter(|row| answers[*row][field] == true).collect()
+}
+
+#[test]
+fn a_rig_is_in_alarm_from_soon_after_its_valve_is_turned_until_it_is_turned_back() {
+    let Some(file) = recorded("skab/valve1/13.csv") else { return };
+    let options =
+        ["--delimiter", ";", "--time-column", "datetime", "--ignore", "anomaly", "--ignore", "changepoint"];
+    let answers = watched(&file, "rig_watch.yaml", &options);
+    assert_eq!(answers.len(), 1_140);
+    // The valve is turned in rows 570 to 627 and turned back in rows 912 to 969.
+    let alarms = rows_where(&answers, "alarm");
+    let (first, last) = (alarms[0], alarms[alarms.len() - 1]);
+    assert!((570..630).contains(&first) && (912..970).contains(&last), "{first} to {last}");
+    assert_eq!((alarms.len(), rows_where(&answers, "episode_start")), (last + 1 - first, vec![first]));
+}
+
+#[test]
+fn a_series_has_one_row_for_each_episode_and_an_answer_for_rows_that_go_back_in_time() {
+    let Some(file) = recorded("nab/realKnownCause/machine_temperature_system_failure.csv") else { return };
+    let answers = watched(&file, "series_watch.yaml", &["--time-column", "timestamp"]);
+    assert_eq!(answers.len(), 22_695);
+    let episodes = rows_where(&answers, "episode_start");
+    assert!(episodes == rows_where(&answers, "alarm") && episodes.len() == 8, "{episodes:?}");
+    let unknown = (300..answers.len()).filter(|row| answers[*row]["score"].is_null());
+    assert_eq!(unknown.collect::<Vec<_>>(), (10_149..10_161).collect::<Vec<_>>(), "the twelve that come again");
+}
+
 /// Takes a recorded file into a data folder.
 fn imported(file: &Path, folder: &Path, options: &[&str]) -> (PathBuf, String) {
     let (file, data) = (file.display().to_string(), folder.join("data"));

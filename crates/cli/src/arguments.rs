@@ -39,7 +39,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'")]
     Sql(SqlArguments),
     /// Judges recorded files as if they came in now, and prints what was found
-    #[command(after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml")]
+    #[command(after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json")]
     Replay(ReplayArguments),
     /// Takes recorded files into a data folder, for SQL over them
     #[command(after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms")]
@@ -486,6 +486,12 @@ pub struct ReplayArguments {
     /// Gate policies: files or folders; a verdict for each rack at the end
     #[arg(long)]
     pub policy: Vec<PathBuf>,
+    /// A group of signals to be watched without physics (YAML, kind: WatchGroup)
+    #[arg(long)]
+    pub watch: Option<PathBuf>,
+    /// An answer of the watch for every row, not only where its alarm begins or ends
+    #[arg(long, requires = "watch")]
+    pub rows: bool,
     /// text or json
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use evaluator::{Effect, Effects, Evaluator};
 use ingest::Front;
+use ingest::files::Group;
 use service::configuration::Documents;
 use telemetry::facts::RackFacts;
 use telemetry::record::{Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence};
@@ -27,15 +28,33 @@ pub struct Counts {
     pub facts: Vec<Arc<RackFacts>>,
 }
 
+/// What happens while files are read, in order.
+pub enum Told<'a> {
+    /// Before anything else: for each file how many rows it has, those that cannot be read among them.
+    Files(&'a [u64]),
+    /// The evaluator asks for this.
+    Effect(&'a Effect),
+    /// Rows of one time were taken in, and their effects told.
+    Rows {
+        /// The rows.
+        group: &'a Group,
+        /// Whether they came too late to be judged.
+        are_late: bool,
+    },
+    /// Rows at the end that could not be read: file and number in it.
+    PassedOver(&'a [(usize, u64)]),
+}
+
 /// Judges recorded files. Every rack's span is one run, from its first reading to the end of its last one.
 ///
-/// - `told`: takes each effect, in order.
+/// - `told`: takes all that happens, in order.
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl FnMut(&Effect)) -> Result<Counts, Failure> {
+pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl FnMut(Told<'_>)) -> Result<Counts, Failure> {
     let resolver = Arc::new(documents.resolver);
-    let spans = spans(arguments, &resolver)?;
+    let (spans, rows) = spans(arguments, &resolver)?;
+    told(Told::Files(&rows));
     let mut driver = Driver {
         evaluator: Evaluator::new(),
         effects: Effects::default(),
@@ -53,13 +72,16 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
     for group in source.by_ref() {
         let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
         counts.rows += group.rows.len() as u64;
+        let late_before = driver.late;
         let taken = front.take_in(&group.decoded, EventTime::MINIMUM).map_err(|error| Failure::bad_input(error.to_string()))?;
         for record in taken.records {
             driver.take(record);
         }
         front.confirm(taken.ticket);
+        (driver.told)(Told::Rows { group: &group, are_late: driver.late > late_before });
         driver.tick(group.time);
     }
+    (driver.told)(Told::PassedOver(source.passed_over()));
     counts.unreadable_rows = source.unreadable_rows();
     for row in source.unreadable() {
         eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
@@ -70,16 +92,17 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
     Ok(counts)
 }
 
-/// First and last time of the files.
-fn spans(arguments: &FileArguments, resolver: &Arc<telemetry::mapping::Resolver>) -> Result<Microseconds, Failure> {
+/// The time that the files span, and their numbers of rows.
+fn spans(arguments: &FileArguments, resolver: &Arc<telemetry::mapping::Resolver>) -> Result<(Microseconds, Vec<u64>), Failure> {
     let (mut first, mut last) = (None, None);
-    for group in files::open(arguments, resolver)? {
+    let mut source = files::open(arguments, resolver)?;
+    for group in source.by_ref() {
         let time = group.map_err(|error| Failure::bad_input(error.to_string()))?.time;
         first = Some(first.map_or(time, |first: EventTime| first.min(time)));
         last = last.max(Some(time));
     }
     match (first, last) {
-        (Some(first), Some(last)) => Ok((last - first).max(Microseconds::from_minutes(1))),
+        (Some(first), Some(last)) => Ok(((last - first).max(Microseconds::from_minutes(1)), source.rows_taken())),
         (None, _) | (_, None) => Err(Failure::bad_input("the files hold no rows")),
     }
 }
@@ -95,7 +118,7 @@ struct Driver<'a> {
     started: BTreeMap<Name, Name>,
     /// Readings that came too late to be judged.
     late: u64,
-    told: &'a mut dyn FnMut(&Effect),
+    told: &'a mut dyn FnMut(Told<'_>),
 }
 
 impl Driver<'_> {
@@ -106,7 +129,7 @@ impl Driver<'_> {
         let is_late = |fate: &&Fate| matches!(fate, Fate::Stored(Flag::Late));
         self.late += self.effects.fates.iter().filter(is_late).count() as u64;
         for effect in &self.effects.list {
-            (self.told)(effect);
+            (self.told)(Told::Effect(effect));
         }
     }
 

@@ -9,6 +9,7 @@ mod failure; // what can go wrong, with its exit code
 mod files; // recorded files
 mod output; // standard output, which may be closed at any time
 mod terminal; // colour and tables for people, plain text for pipes
+mod watching; // groups of signals without physics, row by row
 
 use std::process::ExitCode;
 

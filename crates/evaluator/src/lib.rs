@@ -43,6 +43,7 @@ pub mod objective; // an objective as the engine judges it
 pub mod objective_document; // the YAML that says so, read strictly
 pub mod objective_test; // unit tests of objectives, beside them
 mod snapshot; // save and restore
+pub mod watch; // groups of signals without physics, for replays
 
 pub use configuration::known_signals;
 pub use defaults::default_documents;

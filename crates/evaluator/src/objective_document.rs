@@ -134,7 +134,7 @@ impl fmt::Display for Remark {
 }
 
 /// Kinds of ours that others read.
-const OTHERS: [&str; 3] = ["GatePolicy", "GatePolicyTest", "ObjectiveTest"];
+const OTHERS: [&str; 4] = ["GatePolicy", "GatePolicyTest", "ObjectiveTest", "WatchGroup"];
 /// Kinds of OpenSLO v1.
 const OPENSLO: [&str; 7] =
     ["SLO", "SLI", "Service", "DataSource", "AlertPolicy", "AlertCondition", "AlertNotificationTarget"];

@@ -47,6 +47,8 @@ pub struct FileSource {
     sorted: Option<VecDeque<(usize, Row)>>,
     unreadable: Vec<UnreadableRow>,
     unreadable_rows: u64,
+    /// Rows that could not be read since the last group: file and number in it.
+    passed_over: Vec<(usize, u64)>,
     /// The series' position in the group at hand, by key; valid where the number of the group stands beside it.
     positions: Vec<(u64, u32)>,
     groups: u64,
@@ -58,6 +60,8 @@ struct File {
     head: Option<Row>,
     ended: bool,
     begun: bool,
+    /// Rows that were read from it, those that could not be read among them.
+    taken: u64,
 }
 
 /// Rows of one time, to be taken in together; a tick may follow.
@@ -67,6 +71,10 @@ pub struct Group {
     pub decoded: Decoded,
     /// The rows: file and number in it, both from 0, in order.
     pub rows: Vec<(usize, u64)>,
+    /// For each row the end of its readings among the points of `decoded`, where those of the next one begin.
+    pub ends: Vec<usize>,
+    /// Rows that could not be read since the group before, like `rows`.
+    pub passed_over: Vec<(usize, u64)>,
     /// Their time.
     pub time: EventTime,
 }
@@ -90,7 +98,7 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
                 Box::new(layout::TableRows::open(path, file, options, &keys)?)
             }
         };
-        files.push(File { path: path.clone(), rows, head: None, ended: false, begun: false });
+        files.push(File { path: path.clone(), rows, head: None, ended: false, begun: false, taken: 0 });
     }
     let mut source = FileSource {
         source: if recorded_messages { DSX_SOURCE } else { SOURCE },
@@ -99,6 +107,7 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
         sorted: None,
         unreadable: Vec::new(),
         unreadable_rows: 0,
+        passed_over: Vec::new(),
         positions: Vec::new(),
         groups: 0,
     };
@@ -123,6 +132,16 @@ impl FileSource {
     /// The first of them, with what is wrong.
     pub fn unreadable(&self) -> &[UnreadableRow] {
         &self.unreadable
+    }
+
+    /// Rows that could not be read after the last group: file and number in it.
+    pub fn passed_over(&self) -> &[(usize, u64)] {
+        &self.passed_over
+    }
+
+    /// For each file how many rows were read so far, those that could not be read among them.
+    pub fn rows_taken(&self) -> Vec<u64> {
+        self.files.iter().map(|file| file.taken).collect()
     }
 
     /// The next row in order, with its file.
@@ -153,6 +172,7 @@ impl FileSource {
                 None => opened.ended = true,
                 Some(Ok(row)) => {
                     opened.begun = true;
+                    opened.taken += 1;
                     opened.head = Some(row);
                 }
                 // Where even the first row cannot be read, the options are wrong, not the row.
@@ -164,7 +184,9 @@ impl FileSource {
                     });
                 }
                 Some(Err(row)) => {
+                    opened.taken += 1;
                     self.unreadable_rows += 1;
+                    self.passed_over.push((row.file, row.row));
                     if self.unreadable.len() < UNREADABLE_MAX {
                         self.unreadable.push(row);
                     }
@@ -179,7 +201,13 @@ impl FileSource {
         let Some(first) = self.next_row()? else { return Ok(None) };
         self.groups += 1;
         let time = first.1.time;
-        let mut group = Group { decoded: Decoded::new(self.source, Bytes::new()), rows: Vec::new(), time };
+        let mut group = Group {
+            decoded: Decoded::new(self.source, Bytes::new()),
+            rows: Vec::new(),
+            ends: Vec::new(),
+            passed_over: std::mem::take(&mut self.passed_over),
+            time,
+        };
         let mut next = Some(first);
         while let Some((file, row)) = next {
             if row.time != time || group.decoded.points().len() >= GROUP_POINTS {
@@ -188,6 +216,7 @@ impl FileSource {
             }
             group.rows.push((file, row.number));
             self.add(&mut group.decoded, &row).map_err(|error| FileError::Options(error.to_string()))?;
+            group.ends.push(group.decoded.points().len());
             next = self.next_row()?;
         }
         Ok(Some(group))

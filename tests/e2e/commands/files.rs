@@ -133,6 +133,57 @@ fn a_replay_says_how_many_readings_came_too_late_to_be_judged() {
     }
 }
 
+const GROUP: &str = "apiVersion: thermogate.dev/v1alpha1\nkind: WatchGroup\nmetadata: {name: rig}\nspec:\n  signals:\n    motor_current: {unit: A, column: Motor Current}\n";
+
+/// A row a second with a current that rises by six amperes in row 400.
+fn motor(rows: std::ops::Range<usize>) -> String {
+    let row = |row: usize| {
+        let time = format!("2026-01-05T08:{:02}:{:02}Z", row / 60, row % 60);
+        let wobble = (row * row % 17) as f64 / 17.0 + if row < 400 { 0.0 } else { 6.0 };
+        format!("{time},{wobble}\n")
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn a_watch_answers_every_row_once_late_and_unreadable_ones_included() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("a file");
+    let (header, unreadable, late) = ("time,Motor Current\n", "no time,1\n", "2026-01-05T08:00:00Z,1\n");
+    write("group.yaml", GROUP.to_owned());
+    write("one.csv", format!("{header}{}{unreadable}{late}{}", motor(0..300), motor(300..350)));
+    write("other.csv", format!("{header}{}{unreadable}", motor(350..500)));
+    let replay = |more: &[&str]| {
+        let arguments = ["replay", "one.csv", "other.csv", "--rack", "r1", "--watch", "group.yaml", "--output", "json"];
+        let text = run_in(folder.path(), &[&arguments, more].concat()).expect_success();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        lines.filter(|line| line["type"] == "watch").collect::<Vec<_>>()
+    };
+    let answers = replay(&["--rows"]);
+    let mut rows: Vec<u64> = answers.iter().map(|answer| answer["row"].as_u64().expect("a number")).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, (0..503).collect::<Vec<u64>>());
+    let of_row = |row: u64| answers.iter().find(|answer| answer["row"] == row).expect("an answer");
+    let unknown = |row: u64, time: serde_json::Value| {
+        let told = of_row(row);
+        assert_eq!(
+            (&told["time"], &told["score"], &told["alarm"]),
+            (&time, &serde_json::Value::Null, &false.into()),
+            "{told}"
+        );
+    };
+    unknown(0, "2026-01-05T08:00:00.000000Z".into());
+    unknown(300, serde_json::Value::Null);
+    unknown(301, "2026-01-05T08:00:00.000000Z".into());
+    unknown(502, serde_json::Value::Null);
+    assert!(of_row(299)["score"].is_number() && of_row(299)["rack"] == "r1" && of_row(299)["group"] == "rig");
+    // Row 400 of the current is row 402 of the files; its step ends with the tenth row from there.
+    let starts: Vec<&serde_json::Value> = answers.iter().filter(|answer| answer["episode_start"] == true).collect();
+    assert_eq!(starts.len(), 1, "{starts:?}");
+    assert_eq!((&starts[0]["row"], &starts[0]["time"]), (&411.into(), &"2026-01-05T08:06:49.000000Z".into()));
+    assert_eq!(replay(&[]), [starts[0].clone()], "without --rows it tells where an alarm begins and ends");
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_no_command_with_an_error() {
     let defaults = ["check", "--print-defaults"];

@@ -66,6 +66,7 @@ struct Sorted {
     scenarios: Vec<Document>,
     objective_tests: Vec<Document>,
     policy_tests: Vec<Document>,
+    watches: Vec<Document>,
 }
 
 fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
@@ -94,6 +95,7 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
             Err(error) => refused("scenario", &error),
         });
     }
+    check_watches(&sorted, &mut checked);
     let settings = Settings::load(None, std::iter::empty(), &[])?;
     match configuration::parse(sorted.texts.clone(), &settings) {
         Err(configuration::ConfigurationError::Documents(errors)) => {
@@ -142,6 +144,7 @@ fn sort(document: Document, sorted: &mut Sorted) {
         Some("GatePolicy") => sorted.texts.policies.push(document),
         Some("Site") => sorted.sites.push(document),
         Some("Mapping") => sorted.texts.mappings.push(document),
+        Some("WatchGroup") => sorted.watches.push(document),
         Some(_) if policy_test::is_test_document(&document.name) => sorted.objective_tests.push(document),
         // What is no kind of OpenSLO or ours is refused by the reader of objectives, which knows all kinds.
         Some(_) => sorted.texts.objectives.push(document),
@@ -159,6 +162,18 @@ fn check_sites(sorted: &mut Sorted, checked: &mut Vec<Checked>) {
                 sorted.texts.site = Some(document);
             }
             Err(errors) => checked.extend(errors.iter().map(|error| refused("site", error))),
+        }
+    }
+}
+
+/// Groups of signals, which may name what the mappings among the documents declare.
+fn check_watches(sorted: &Sorted, checked: &mut Vec<Checked>) {
+    let mapping = Mapping::with(&sorted.texts.mappings).unwrap_or_else(|_| Mapping::built_in());
+    let known = evaluator::known_signals(&mapping);
+    for document in &sorted.watches {
+        match evaluator::watch::read(document, &known) {
+            Ok(_) => checked.push(ok(document.name.clone(), "watch group", "valid")),
+            Err(errors) => checked.extend(errors.iter().map(|error| refused("watch group", error))),
         }
     }
 }

@@ -15,17 +15,24 @@ use telemetry::{EventTime, Name};
 
 use crate::arguments::{Output, ReplayArguments};
 use crate::failure::Failure;
+use crate::driver::Told;
 use crate::terminal::{drawn, judged};
+use crate::watching::{RowAnswer, Watching};
 use crate::{documents, driver, output};
 
 /// Runs the command.
 pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
     let settings = Settings::load(None, std::iter::empty(), &[])?;
-    let texts = Texts {
+    let mut files = arguments.files.clone();
+    let mut texts = Texts {
         site: arguments.files.site.as_deref().map(documents::read_one).transpose()?,
         mappings: documents::read(&arguments.files.mapping)?,
         objectives: without_tests(documents::read(&arguments.slo)?),
         policies: without_tests(documents::read(&arguments.policy)?),
+    };
+    let group = match &arguments.watch {
+        Some(path) => Some(crate::watching::read(path, &mut texts.mappings, &mut files)?),
+        None => None,
     };
     let parsed = configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
     let policies = if arguments.policy.is_empty() { Vec::new() } else { parsed.policies.clone() };
@@ -34,11 +41,25 @@ pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
         Output::Text => Printer::Text(Vec::new()),
         Output::Junit | Output::Markdown => return Err(Failure::bad_input("`replay` prints --output text or json")),
     };
+    let mut watching = group.map(|group| Watching::new(group, parsed.resolver.clone(), arguments.files.rack.as_deref()));
     let mut broken = None;
-    let counts = driver::replay(&arguments.files, parsed, |effect| {
-        if broken.is_none() {
-            broken = printer.effect(effect).err();
+    let counts = driver::replay(&files, parsed, |told| {
+        if broken.is_some() {
+            return;
         }
+        let answers = match (&told, &mut watching) {
+            (Told::Files(rows), Some(watching)) => watching.begin(rows),
+            (Told::Rows { group, are_late }, Some(watching)) => watching.rows(group, *are_late),
+            (Told::PassedOver(rows), Some(watching)) => watching.passed_over(rows),
+            (Told::Effect(_), Some(_)) | (_, None) => Vec::new(),
+        };
+        let answers = answers.iter().filter(|answer| arguments.rows || answer.is_news);
+        broken = match &told {
+            Told::Effect(effect) => printer.effect(effect).err(),
+            Told::Files(_) | Told::Rows { .. } | Told::PassedOver(_) => {
+                answers.map(|answer| printer.answer(answer)).find_map(Result::err)
+            }
+        };
     })?;
     let verdicts = policies.iter().flat_map(|policy| {
         counts.facts.iter().filter(|facts| facts.place.rack.is_some()).map(|facts| gate::judge(policy, &question(facts), &[facts.clone()]))
@@ -119,6 +140,15 @@ enum Line<'a> {
         reason: &'a str,
         checks: &'a [gate::CheckResult],
         watermark: EventTimeText,
+    },
+    Watch {
+        row: u64,
+        time: Option<EventTimeText>,
+        rack: Option<&'a str>,
+        group: &'a str,
+        score: Option<f64>,
+        alarm: bool,
+        episode_start: bool,
     },
 }
 
@@ -230,6 +260,32 @@ fn verdict_line(verdict: &Verdict) -> Line<'_> {
     }
 }
 
+fn watch_line(told: &RowAnswer) -> Line<'_> {
+    Line::Watch {
+        row: told.row,
+        time: told.time.map(Into::into),
+        rack: told.rack.as_deref(),
+        group: &told.group,
+        score: told.answer.score,
+        alarm: told.answer.alarm,
+        episode_start: told.answer.episode_start,
+    }
+}
+
+/// `row 609 2026-01-05T10:10:09.000000Z r1: in alarm (score 0.71)`.
+fn watch_text(told: &RowAnswer) -> String {
+    let time = told.time.map_or_else(|| "no time".to_owned(), |time| time.to_rfc3339());
+    let rack = told.rack.as_deref().unwrap_or("no rack");
+    let said = match (told.answer.score, told.answer.alarm, told.is_news) {
+        (None, _, _) => judged("unknown"),
+        (Some(score), true, true) => format!("{} (score {score:.2})", judged("alarm")),
+        (Some(score), true, false) => format!("alarm (score {score:.2})"),
+        (Some(score), false, true) => format!("as usual again (score {score:.2})"),
+        (Some(score), false, false) => format!("as usual (score {score:.2})"),
+    };
+    format!("watch {}: row {} {time} {rack}: {said}", told.group, told.row)
+}
+
 enum Printer {
     Json(std::io::BufWriter<std::io::StdoutLock<'static>>),
     Text(Vec<Vec<String>>),
@@ -253,10 +309,20 @@ impl Printer {
                     (_, Line::Alert { alertname, to, time, reason, .. }) => {
                         writeln!(std::io::stdout(), "alert {alertname} {} at {}: {reason}", judged(to), time.0)?;
                     }
-                    (_, Line::SloStatus { .. } | Line::Verdict { .. }) => {}
+                    (_, Line::SloStatus { .. } | Line::Verdict { .. } | Line::Watch { .. }) => {}
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn answer(&mut self, told: &RowAnswer) -> std::io::Result<()> {
+        match self {
+            Self::Json(out) => {
+                serde_json::to_writer(&mut *out, &watch_line(told))?;
+                out.write_all(b"\n")
+            }
+            Self::Text(_) => writeln!(std::io::stdout(), "{}", watch_text(told)),
         }
     }
 

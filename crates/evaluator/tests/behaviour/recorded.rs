@@ -10,7 +10,7 @@ use telemetry::{EventTime, Labels, Microseconds};
 
 use crate::script::{LATENESS, Sample, Story, objective, recovery_time};
 
-fn read(path: &str) -> Option<String> {
+pub fn read(path: &str) -> Option<String> {
     let folder = std::env::var_os("THERMOGATE_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         PathBuf::from,
