@@ -272,11 +272,15 @@ impl Evaluator {
 
     fn take_verdict(&mut self, verdict: &VerdictRecord, effects: &mut Effects) {
         effects.push(rows::verdict(verdict));
-        let Some(id) = verdict.run.as_ref().filter(|_| &*verdict.verdict == "FAIL") else { return };
-        let is_new = match self.runs.get_mut(id) {
-            Some(run) => !std::mem::replace(&mut run.facts.failed, true),
-            None => false,
+        let Some(id) = &verdict.run else { return };
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let told = match &*verdict.verdict {
+            "PASS" => &mut run.passed,
+            "WARN" => &mut run.warned,
+            "FAIL" => &mut run.facts.failed,
+            _ => return,
         };
+        let is_new = !std::mem::replace(told, true);
         if is_new {
             self.publish_run(&id.clone(), effects);
         }

@@ -5,6 +5,7 @@
 
 mod alerting; // alerts of objectives
 mod blocks; // at the end of a block: detectors, recovery, measures
+mod comparing; // at the end of a block: what releases are told apart by
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
 mod judging; // at the end of a slice: groups and their statuses

@@ -207,7 +207,8 @@ pub const fn cause_of_unknown(reason: UnknownReason) -> Cause {
         UnknownReason::Maintenance
         | UnknownReason::WindowIncomplete
         | UnknownReason::Uncalibrated
-        | UnknownReason::NotEnoughEvidence => Cause::Unknown,
+        | UnknownReason::NotEnoughEvidence
+        | UnknownReason::NotComparable => Cause::Unknown,
     }
 }
 

@@ -192,6 +192,7 @@ fn never_seen(policy: &Policy, question: &Question, name: &Name) -> RackVerdict 
         run: None,
         previous_run: None,
         recovery: None,
+        batches: None,
         maintenance_until: None,
     };
     let subject = subject(policy, question, &facts);

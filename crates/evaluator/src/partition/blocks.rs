@@ -55,6 +55,7 @@ impl Partition {
         self.look_at_residuals(end, environment, effects);
         self.update_flows(end, effects);
         self.note_recovery(end);
+        self.note_comparison(end, environment);
         self.measure(end, environment);
         if end.window_start(COVERAGE_EVERY) == end {
             self.look_for_low_coverage(end, effects);
@@ -73,6 +74,7 @@ impl Partition {
             if let Some(work) = state.maintenance.as_mut().filter(|work| !work.is_over && work.until <= end) {
                 work.is_over = true;
                 touched.push(state.place.clone());
+                state.comparison.forget();
             }
         }
         for place in touched {
@@ -264,7 +266,7 @@ fn extreme(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64)
 }
 
 /// Heat capacity of the coolant at a place, MJ/(m³·K): the site file's, else that of 25 % propylene glycol.
-fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 {
+pub(super) fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 {
     let site = &environment.in_force.site;
     let of_rack = place.rack.as_ref().and_then(|rack| site.rack(rack)).map(|rack| rack.heat_capacity);
     let of_loop = || {

@@ -186,6 +186,7 @@ impl Given {
             measures: builder.measures(policy)?,
             previous_run,
             recovery: builder.recovery()?,
+            batches: None,
             maintenance_until: length(&self.maintenance)?.map(|left| WATERMARK + left),
             run,
         };
