@@ -161,7 +161,7 @@ impl OpenBatch {
             power: self.power.steps(of, Batch::POWER_STEPS),
             setpoint: self.setpoint.steps(of, temperature),
             ambient: self.ambient.steps(of, temperature),
-            throttled_seconds: self.throttled.ceil() as u32,
+            throttled_seconds: self.throttled as u32,
         })
     }
 }
@@ -170,19 +170,30 @@ impl OpenBatch {
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ComparisonState {
     open: OpenBatch,
+    /// When the last run took effect: no batch has blocks from before and from after it.
+    run_start: Option<EventTime>,
     batches: VecDeque<Batch>,
     /// What gates said about them is filled in when they are told.
     runs: VecDeque<EndedRun>,
 }
 
 impl ComparisonState {
+    /// A run takes effect: the batch that holds its start keeps only what comes after it.
+    pub(crate) fn begin_run(&mut self, start: EventTime) {
+        self.run_start = Some(start);
+    }
+
     /// Takes the block of 60 s that ends at `end`; none where nothing is known, or people are at work.
     pub(crate) fn observe(&mut self, end: EventTime, block: Option<&RackBlock>) {
-        let number = Batch::number_at(end - BLOCK);
-        if self.open.number != number {
+        let begin = end - BLOCK;
+        let number = Batch::number_at(begin);
+        let run_start = self.run_start.filter(|start| Batch::number_at(*start) == number);
+        let is_first_of_run = run_start.is_some_and(|start| start <= begin && begin < start + BLOCK);
+        if self.open.number != number || is_first_of_run {
             self.open = OpenBatch { number, ..OpenBatch::default() };
         }
-        if let Some(block) = block {
+        let is_astride = run_start.is_some_and(|start| begin < start && start < end);
+        if let Some(block) = block.filter(|_| !is_astride) {
             self.open.add(block);
         }
         if Batch::number_at(end) != number {
@@ -208,7 +219,7 @@ impl ComparisonState {
         sku: Option<&Name>,
         cooling_loop: Option<&Name>,
     ) {
-        let of_run = self.batches.iter().filter(|batch| run.start <= batch.start() && batch.end() <= end);
+        let of_run = self.batches.iter().filter(|batch| run.start < batch.end() && batch.end() <= end);
         self.runs.push_back(EndedRun {
             run: run.run.clone(),
             state: run.state,
@@ -308,6 +319,17 @@ mod tests {
     }
 
     #[test]
+    fn the_batch_in_which_a_run_starts_holds_only_what_came_after() {
+        let mut state = ComparisonState::default();
+        state.begin_run(EventTime::from_unix_micros(110_000_000));
+        for number in 1..=5 {
+            state.observe(minute(number), Some(&steady(if number <= 2 { 1.0 } else { 2.0 })));
+        }
+        let batch = state.facts(None, |_| [false; 3]).unwrap().batches.remove(0);
+        assert_eq!((batch.steady_blocks, batch.logarithm(Metric::ThermalResistance)), (3, Some(2.0)));
+    }
+
+    #[test]
     fn only_so_many_batches_are_kept() {
         let mut state = ComparisonState::default();
         let minutes = 5 * (BATCHES_MAX as i64 + 7);
@@ -320,6 +342,7 @@ mod tests {
     #[test]
     fn an_ended_run_is_remembered_by_its_whole_batches() {
         let mut state = ComparisonState::default();
+        state.begin_run(minute(12));
         for number in 1..=40 {
             state.observe(minute(number), Some(&steady(if number <= 20 { 1.0 } else { 2.0 })));
         }
@@ -337,10 +360,10 @@ mod tests {
         state.end_run(&run, minute(33), Some(&"sku".into()), None);
         let facts = state.facts(None, |run| [run == "a", false, false]).unwrap();
         let ended = &facts.runs[0];
-        // 15-20, 20-25 and 25-30 min; 10-15 began before the run, 30-35 ended after it.
+        // 12-15, 15-20, 20-25 and 25-30 min; the run ends in 30-35.
         let summary = ended.metric(Metric::ThermalResistance).unwrap();
-        assert_eq!(summary.batches, 3);
-        assert!((summary.mean - 5.0 / 3.0).abs() < 1e-12 && (summary.deviation - 0.577_350_269).abs() < 1e-9);
+        assert_eq!(summary.batches, 4);
+        assert!((summary.mean - 1.5).abs() < 1e-12 && (summary.deviation - 0.577_350_269).abs() < 1e-9);
         assert_eq!(ended.conditions.power_kilowatts, Some((90.0, 90.0, 90.0)));
         assert_eq!(ended.conditions.setpoint_celsius, Some(35.0));
         assert!(ended.passed);

@@ -99,6 +99,7 @@ impl RackState {
     pub(crate) fn begin_run(&mut self, run: &Name, from: EventTime) {
         self.previous_run = self.run.replace(run.clone());
         self.recovery.begin_run(run);
+        self.comparison.begin_run(from);
         self.measures.clear();
         self.measured = Some(from);
         self.measured_until = None;

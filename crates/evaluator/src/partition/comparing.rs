@@ -21,12 +21,12 @@ impl Partition {
     /// Notes the block that ends at `end` on each rack.
     pub(super) fn note_comparison(&mut self, end: EventTime, environment: Environment<'_>) {
         let is_settled = !self.valve.is_unsettled();
-        let with_power = |(rack, state): (&Name, &RackState)| {
-            let is_measured = self.layout.racks.get(rack).is_some_and(|series| !series.compared.power.is_empty());
-            (!is_measured || state.steady.is_steady()).then_some(())
+        let is_steady = |(rack, state): (&Name, &RackState)| {
+            let series = self.layout.racks.get(rack);
+            state.steady.is_steady() || series.is_none_or(|series| series.compared.power.is_empty())
         };
         // The exchanger serves all racks of the loop: a step of any of them disturbs it.
-        let is_loop_steady = is_settled && self.racks.iter().all(|rack| with_power(rack).is_some());
+        let is_loop_steady = is_settled && self.racks.iter().all(is_steady);
         let conductance = if is_loop_steady { self.exchanger_conductance(end, environment) } else { None };
         let Self { racks, layout, series, .. } = self;
         for (rack, state) in racks {

@@ -18,7 +18,7 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 /// The watermark stays this far behind the tick.
 pub const LATENESS: Microseconds = Microseconds::from_seconds(30);
 /// The run starts so long after the first reading.
-pub const BEFORE: Microseconds = Microseconds::from_hours(2);
+pub const BEFORE: Microseconds = Microseconds::from_hours(4);
 /// It goes on for so long.
 pub const RUN: Microseconds = Microseconds::from_hours(4);
 

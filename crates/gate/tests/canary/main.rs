@@ -10,7 +10,7 @@ fn dump() {
     for seed in first..first+count {
         let loads = match seed % 3 { 0 => vec![Training, Training, Training], 1 => vec![Inference, Inference, Inference], _ => vec![Training, Inference, Training] };
         let cooling = if (seed/3) % 2 == 0 { Cooling::Shared } else { Cooling::Separate };
-        for fouling in [None, Some(1.062)] {
+        for fouling in [None, Some(1.061)] {
             let played = play(&Drill { seed, cooling, loads: loads.clone(), fouling });
             for facts in &played.facts {
                 let Some(b) = &facts.batches else { println!("NONE {seed}"); continue };

@@ -70,7 +70,7 @@ pub struct Batch {
     pub setpoint: Option<i32>,
     /// Facility water, else the air at the inlet, in steps of 0.01 °C.
     pub ambient: Option<i32>,
-    /// The longest time that one of its GPUs was slowed down by heat, steady or not, in whole seconds rounded up.
+    /// The longest time that one of its GPUs was slowed down by heat, steady or not, in whole seconds.
     pub throttled_seconds: u32,
 }
 
