@@ -230,7 +230,8 @@ impl ComparisonState {
             warned: false,
             failed: false,
             conditions: Conditions::of(sku, cooling_loop, of_run.clone()),
-            metrics: Metric::ALL.map(|metric| summary(of_run.clone().filter_map(|batch| batch.logarithm(metric)))),
+            metrics: Metric::ALL
+                .map(|metric| summary(of_run.clone().filter_map(|batch| batch.logarithm(metric)))),
         });
         if self.runs.len() > ENDED_RUNS_MAX {
             self.runs.pop_front();
@@ -238,11 +239,7 @@ impl ComparisonState {
     }
 
     /// For the facts; none while there is nothing. `told`: whether gates said PASS, WARN and FAIL about a run.
-    pub(crate) fn facts(
-        &self,
-        sku: Option<&Name>,
-        told: impl Fn(&str) -> [bool; 3],
-    ) -> Option<RackBatches> {
+    pub(crate) fn facts(&self, sku: Option<&Name>, told: impl Fn(&str) -> [bool; 3]) -> Option<RackBatches> {
         if self.batches.is_empty() && self.runs.is_empty() {
             return None;
         }
@@ -384,11 +381,16 @@ mod tests {
         // 99.5 kW over 7 K at both ends: 14.21 kW/K.
         assert!((means.logarithm().unwrap() - libm::log(99.5 / 7.0)).abs() < 1e-12);
         let film = libm::pow(2.0, 0.6);
-        let slower = ExchangerMeans { flow: 75.0, return_celsius: 55.0, facility_return_celsius: 48.0, ..means };
+        let slower =
+            ExchangerMeans { flow: 75.0, return_celsius: 55.0, facility_return_celsius: 48.0, ..means };
         let expected = libm::log(99.5 / 7.0 * (film + 1.0) / 2.0);
         assert!((slower.logarithm().unwrap() - expected).abs() < 1e-12);
         assert_eq!(ExchangerMeans { facility_flow: 30.0, ..means }.logarithm(), None, "outside its validity");
-        assert_eq!(ExchangerMeans { facility_supply_celsius: 34.0, facility_return_celsius: 44.0, ..means }.logarithm(), None);
+        assert_eq!(
+            ExchangerMeans { facility_supply_celsius: 34.0, facility_return_celsius: 44.0, ..means }
+                .logarithm(),
+            None
+        );
         assert_eq!(log_mean_difference(10.0, 5.0).map(|kelvin| (kelvin * 1e4).round()), Some(72_135.0));
     }
 }

@@ -102,7 +102,8 @@ impl Runs {
                     state: RunState::Active,
                     failed: false,
                 };
-                self.runs.insert(event.run.clone(), Run { facts, is_final: false, passed: false, warned: false });
+                self.runs
+                    .insert(event.run.clone(), Run { facts, is_final: false, passed: false, warned: false });
                 Changed::Started
             }
             RunChange::End { state } => self.end(&event.run, time, *state),

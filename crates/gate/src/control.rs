@@ -104,8 +104,7 @@ pub fn controls(
 
 /// Of places in order those that a rack is compared with: of its site, those on its loop first.
 pub(crate) fn nearest<'a>(place: &Place, others: impl Iterator<Item = &'a Place> + Clone) -> Vec<&'a Place> {
-    let on_loop =
-        |other: &&Place| place.cooling_loop.is_some() && other.cooling_loop == place.cooling_loop;
+    let on_loop = |other: &&Place| place.cooling_loop.is_some() && other.cooling_loop == place.cooling_loop;
     let of_site = others.filter(|other| other.site == place.site);
     let (near, far) = (of_site.clone().filter(on_loop), of_site.filter(|other| !on_loop(other)));
     near.chain(far).take(CONTROLS_MAX).collect()

@@ -76,7 +76,8 @@ pub(crate) fn judge_as(
         }
         for facts in of_name {
             let subject = subject(policy, question, facts, controls);
-            baseline_runs.extend(policy.checks.iter().flat_map(|check| check::baseline_runs(check, &subject)));
+            baseline_runs
+                .extend(policy.checks.iter().flat_map(|check| check::baseline_runs(check, &subject)));
             let mut rows = check::waits(&subject, question.not_before, watermark);
             for check in &policy.checks {
                 rows.extend(combine::worst(check::judge(check, &subject)));

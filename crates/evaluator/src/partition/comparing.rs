@@ -37,9 +37,10 @@ impl Partition {
                 let mut block = compared_block(compared, series, end, capacity);
                 let declared = environment.in_force.site.rack(rack).and_then(|rack| rack.nominal_power);
                 block.is_steady = is_settled && state.steady.is_steady();
-                block.load = block.power.zip(state.nominal_power(declared)).and_then(|(power, nominal)| {
-                    (nominal > 0.0).then(|| power / nominal)
-                });
+                block.load = block
+                    .power
+                    .zip(state.nominal_power(declared))
+                    .and_then(|(power, nominal)| (nominal > 0.0).then(|| power / nominal));
                 block.logarithms[1] = conductance;
                 block
             });
@@ -82,7 +83,12 @@ pub(super) fn sku_of<'a>(rack: &str, environment: Environment<'a>) -> Option<&'a
 }
 
 /// What is known of a rack's block, but for its load and its loop.
-fn compared_block(compared: &ComparedSeries, series: &[Series], end: EventTime, heat_capacity: f64) -> RackBlock {
+fn compared_block(
+    compared: &ComparedSeries,
+    series: &[Series],
+    end: EventTime,
+    heat_capacity: f64,
+) -> RackBlock {
     let mean = |numbers: &[u32]| mean_of(series, numbers, end);
     let power = mean(&compared.power);
     let (supply, flow) = (mean(&compared.supply), mean(&compared.flow));
@@ -113,7 +119,12 @@ fn compared_block(compared: &ComparedSeries, series: &[Series], end: EventTime, 
 }
 
 /// ln of the median over GPUs of (T − T of the supply) / P.
-fn thermal_resistance(compared: &ComparedSeries, series: &[Series], end: EventTime, supply: f64) -> Option<f64> {
+fn thermal_resistance(
+    compared: &ComparedSeries,
+    series: &[Series],
+    end: EventTime,
+    supply: f64,
+) -> Option<f64> {
     let ratio = |(temperature, power): &(Vec<u32>, Vec<u32>)| {
         let (temperature, power) = (mean_of(series, temperature, end)?, mean_of(series, power, end)?);
         (power > 0.0).then(|| (temperature - supply) / power)

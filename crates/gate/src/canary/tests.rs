@@ -102,7 +102,8 @@ fn autocorrelated_batches_need_the_whole_inflation() {
 
 #[test]
 fn a_lag_is_estimated_over_neighbours_only() {
-    let alternating: Vec<Numbered> = (0..20).map(|number| (number, if number % 2 == 0 { 1.0 } else { -1.0 })).collect();
+    let alternating: Vec<Numbered> =
+        (0..20).map(|number| (number, if number % 2 == 0 { 1.0 } else { -1.0 })).collect();
     assert_eq!(lag_one(&alternating), -1.0);
     let apart: Vec<Numbered> = alternating.iter().map(|(number, value)| (number * 3, *value)).collect();
     assert_eq!(lag_one(&apart), 0.0, "nothing is known of batches that are apart");
@@ -123,7 +124,8 @@ fn a_change_is_decided_by_its_margin_in_three_ways() {
 
 #[test]
 fn a_change_is_measured_against_the_own_past() {
-    let before: Vec<Numbered> = [1.0, 3.0, 1.0, 3.0].into_iter().zip(0..).map(|(value, number)| (number, value)).collect();
+    let before: Vec<Numbered> =
+        [1.0, 3.0, 1.0, 3.0].into_iter().zip(0..).map(|(value, number)| (number, value)).collect();
     let since = [(4, 5.0), (5, 7.0)];
     let found = Estimate::of_change(&before, &since).unwrap();
     assert_eq!((found.mean, found.before, found.since), (4.0, 4, 2));
@@ -135,7 +137,8 @@ fn a_change_is_measured_against_the_own_past() {
 
 #[test]
 fn earlier_runs_count_by_their_median_and_by_how_much_they_differ() {
-    let since: Vec<Numbered> = (0..8).map(|number| (number, 1.0 + if number % 2 == 0 { 0.001 } else { -0.001 })).collect();
+    let since: Vec<Numbered> =
+        (0..8).map(|number| (number, 1.0 + if number % 2 == 0 { 0.001 } else { -0.001 })).collect();
     let one = Estimate::of_runs(&[(1.0, 0.001, 20)], &since).unwrap();
     assert!(one.mean.abs() < 1e-12 && one.base_error < 0.001);
     let runs = [(0.99, 0.001, 20), (1.0, 0.001, 20), (1.03, 0.001, 20)];
@@ -155,5 +158,9 @@ fn of_several_metrics_the_first_is_tested_hardest() {
     assert_eq!(beyond_by_holm(&[(faint, &change, 0.02), (0.0, &change, 0.02)]), [None, None]);
     let clear = (0.1, &change, 0.02);
     let found = beyond_by_holm(&[(faint, &change, 0.02), clear]);
-    assert_eq!(found, [Some(ALPHA), Some(ALPHA / 2.0)], "once the clear one is found, the other is tested at α");
+    assert_eq!(
+        found,
+        [Some(ALPHA), Some(ALPHA / 2.0)],
+        "once the clear one is found, the other is tested at α"
+    );
 }

@@ -56,13 +56,12 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
     draft.row.since = Some(run.start);
     draft.row.known_units = window.values(Metric::ThermalResistance, true).len() as u64;
     draft.row.asked_units = window.asked_batches(subject.facts.watermark);
-    draft.row.coverage = window.gated_share(subject.facts.watermark);
     draft.more_at = Some(subject.clock.tick_of(subject.facts.watermark.window_start(BATCH) + BATCH));
     let head = format!("{}: {} of {place}", check.name, draft.row.signal);
     let tail = format!(
         "at most {} more is asked, window run, {}",
         words::percent(canary.maximum_effect),
-        gated(draft.row.coverage)
+        gated(window.gated_share(subject.facts.watermark))
     );
     if !is_seen {
         let said = format!("{head} is not measured: no gpu_temperature was ever seen, {tail}");
@@ -178,7 +177,9 @@ impl Judged {
     /// How much worse it got, as a logarithm.
     fn worse(&self) -> f64 {
         match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => self.estimate.mean,
+            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
+                self.estimate.mean
+            }
             Metric::ExchangerConductance => -self.estimate.mean,
         }
     }
@@ -206,7 +207,12 @@ impl Judged {
     /// `thermal_resistance changed by +3.05 % ± 0.82 %`.
     fn change(&self, alpha: f64) -> String {
         let width = libm::expm1(self.estimate.half_width(alpha));
-        format!("{} changed by {} ± {}", self.metric.name(), signed(libm::expm1(self.estimate.mean)), share(width))
+        format!(
+            "{} changed by {} ± {}",
+            self.metric.name(),
+            signed(libm::expm1(self.estimate.mean)),
+            share(width)
+        )
     }
 }
 
@@ -249,11 +255,14 @@ fn rows(
     for (one, level) in judged.iter().zip(&levels) {
         let is_primary = one.metric == Metric::ThermalResistance;
         let Some(level) = level else { continue };
-        let mut row = if is_primary { draft.clone() } else { Draft::new(check, one.metric.name(), &subject.facts.place, "run") };
+        let mut row = if is_primary {
+            draft.clone()
+        } else {
+            Draft::new(check, one.metric.name(), &subject.facts.place, "run")
+        };
         let (comparison, threshold) = one.limit();
         row = row.compares(Some(libm::expm1(one.estimate.mean)), comparison, threshold, "1");
         row.row.since = draft.row.since;
-        row.row.coverage = draft.row.coverage;
         row.row.known_units = one.estimate.since as u64;
         row.row.asked_units = draft.row.asked_units;
         row.cause = Cause::Release;
@@ -278,7 +287,7 @@ fn rows(
             draft.row.signal,
             basis.words(),
             BATCHES_MINIMUM,
-            gated(draft.row.coverage)
+            gated(window.gated_share(subject.facts.watermark))
         );
         drafts.push(draft.says(Found::Unknown(still_open(subject)), said));
         return drafts;
@@ -367,8 +376,11 @@ fn evidence(
             rows.push(row("before", None, span, window.run.start));
             let named: Vec<&str> = beside.iter().map(|one| one.control.name()).collect();
             let left_out = beside::left_out(subject, window);
-            let left_out =
-                if left_out.is_empty() { String::new() } else { format!("; left out: {}", left_out.join(", ")) };
+            let left_out = if left_out.is_empty() {
+                String::new()
+            } else {
+                format!("; left out: {}", left_out.join(", "))
+            };
             rows.push(row("controls", None, format!("{}{left_out}", named.join(", ")), window.run.start));
         }
         Basis::Earlier(runs) => {
@@ -376,7 +388,11 @@ fn evidence(
                 .iter()
                 .map(|run| {
                     let mean = run.metric(one.metric).map_or_else(String::new, |metric| {
-                        format!(", mean of the logarithm {}, {} batches", words::number(metric.mean), metric.batches)
+                        format!(
+                            ", mean of the logarithm {}, {} batches",
+                            words::number(metric.mean),
+                            metric.batches
+                        )
                     });
                     format!("{} until {}{mean}", run.run, words::moment(run.end))
                 })
@@ -386,9 +402,11 @@ fn evidence(
     }
     rows.push(row("conditions", None, window.conditions_told(), subject.facts.watermark));
     // What was judged beside it and is not worse, or only shown.
-    let heat_balance = basis
-        .estimate(window, Metric::HeatBalance)
-        .map(|estimate| Judged { metric: Metric::HeatBalance, estimate, share: 0.0 });
+    let heat_balance = basis.estimate(window, Metric::HeatBalance).map(|estimate| Judged {
+        metric: Metric::HeatBalance,
+        estimate,
+        share: 0.0,
+    });
     for other in judged.iter().filter(|other| other.metric != one.metric).chain(&heat_balance) {
         let text = other.change(ALPHA);
         rows.push(row("beside", Some(libm::expm1(other.estimate.mean)), text, subject.facts.watermark));
@@ -424,7 +442,10 @@ fn share(value: f64) -> String {
     format!("{:.2} %", value * 100.0)
 }
 
-/// How much of the run's time had steady load.
+/// How much of the run's time had steady load. Not the row's coverage: what is not steady is not missing.
 fn gated(share: Option<f64>) -> String {
-    share.map_or_else(|| "no time judged yet".to_owned(), |share| format!("gated share {}", words::percent(share)))
+    share.map_or_else(
+        || "no time judged yet".to_owned(),
+        |share| format!("gated share {}", words::percent(share)),
+    )
 }

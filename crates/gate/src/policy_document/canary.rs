@@ -84,22 +84,28 @@ impl CanaryFile {
         }
         let match_on = self.match_on.unwrap_or_else(|| MATCH_USUAL.into());
         if match_on.is_empty() {
-            return Err("canary.matchOn is empty: runs on other hardware would be compared; name what must be \
+            return Err(
+                "canary.matchOn is empty: runs on other hardware would be compared; name what must be \
                         alike, or leave the field out"
-                .into());
+                    .into(),
+            );
         }
         let no_baseline = match self.no_baseline {
             None | Some(NoBaselineFile::Inconclusive) => NoBaseline::Inconclusive,
             Some(NoBaselineFile::Warn) => NoBaseline::Warn,
             Some(NoBaselineFile::Pass) => {
-                return Err("canary.noBaseline is PASS: nothing would have been compared; write INCONCLUSIVE or \
+                return Err(
+                    "canary.noBaseline is PASS: nothing would have been compared; write INCONCLUSIVE or \
                             WARN"
-                    .into());
+                        .into(),
+                );
             }
             Some(NoBaselineFile::Fail) => {
-                return Err("canary.noBaseline is FAIL: a first run could never be a baseline; write INCONCLUSIVE \
+                return Err(
+                    "canary.noBaseline is FAIL: a first run could never be a baseline; write INCONCLUSIVE \
                             or WARN"
-                    .into());
+                        .into(),
+                );
             }
         };
         Ok(Canary { baseline, match_on, minimum_comparable, maximum_effect, no_baseline })

@@ -30,6 +30,8 @@ pub struct GivenCanary {
     pub beside_effect: f64,
     /// Every second batch is this much above, the others as much below; a share.
     pub noise: f64,
+    /// Steady minutes of each batch of five; all by default.
+    pub steady_blocks: u8,
     /// Racks beside it.
     pub beside: u32,
     /// Their bill of materials differs.
@@ -52,6 +54,7 @@ impl Default for GivenCanary {
             effect: 0.0,
             beside_effect: 0.0,
             noise: 0.003,
+            steady_blocks: 5,
             beside: 2,
             beside_differs: false,
             beside_pages: false,
@@ -113,7 +116,7 @@ impl GivenCanary {
         let before = length(&self.before)?.map_or(BEFORE, |length| length.0 / BATCH.0);
         let start = run.map_or(WATERMARK, |run| run.start);
         let noise = |number: i64| if number % 2 == 0 { self.noise } else { -self.noise };
-        let mut batches = series(start, before, |number, is_since| {
+        let mut batches = self.series(start, before, |number, is_since| {
             let effect = if is_since { self.effect } else { 0.0 };
             (libm::log1p(effect) + noise(number), if is_since { self.setpoint_move } else { 0.0 })
         });
@@ -128,7 +131,7 @@ impl GivenCanary {
     pub fn beside(&self, facts: &RackFacts) -> Vec<Arc<RackFacts>> {
         let start = facts.run.as_ref().map_or(WATERMARK, |run| run.start);
         let sku: Name = if self.beside_differs { "sku-2".into() } else { SKU.into() };
-        let batches = series(start, BEFORE, |_, is_since| {
+        let batches = self.series(start, BEFORE, |_, is_since| {
             (if is_since { libm::log1p(self.beside_effect) } else { 0.0 }, 0.0)
         });
         let beside = |number: u32| {
@@ -145,11 +148,40 @@ impl GivenCanary {
                 run: None,
                 previous_run: None,
                 maintenance_until: None,
-                batches: Some(RackBatches { sku: Some(sku.clone()), batches: batches.clone(), runs: Vec::new() }),
+                batches: Some(RackBatches {
+                    sku: Some(sku.clone()),
+                    batches: batches.clone(),
+                    runs: Vec::new(),
+                }),
                 ..facts.clone()
             })
         };
         (1..=self.beside).map(beside).collect()
+    }
+
+    /// Batches of steady load from `before` of them before the start up to the watermark; `value` gives by number, and by
+    /// whether the run has started, the resistance above the healthy one as a logarithm and the set point above 35 °C.
+    fn series(&self, start: EventTime, before: i64, value: impl Fn(i64, bool) -> (f64, f64)) -> Vec<Batch> {
+        let first = Batch::number_at(start) - before;
+        (first..Batch::number_at(WATERMARK))
+            .map(|number| {
+                let batch = Batch { number, ..Batch::default() };
+                let (resistance, setpoint) = value(number, start < batch.end());
+                Batch {
+                    steady_blocks: self.steady_blocks,
+                    logarithms: [
+                        Some(((RESISTANCE + resistance) * Batch::LOGARITHM_STEPS).round() as i32),
+                        None,
+                        None,
+                        None,
+                    ],
+                    power: Some((90.0 * Batch::POWER_STEPS) as i32),
+                    setpoint: Some(((35.0 + setpoint) * Batch::TEMPERATURE_STEPS) as i32),
+                    ambient: Some((28.0 * Batch::TEMPERATURE_STEPS) as i32),
+                    ..batch
+                }
+            })
+            .collect()
     }
 }
 
@@ -157,7 +189,8 @@ impl GivenEndedRun {
     fn ended(&self, start: EventTime, number: i64) -> EndedRun {
         let end = start - Microseconds::from_hours(24 * (10 - number));
         let load = self.load.unwrap_or(90.0);
-        let summary = MetricSummary { mean: RESISTANCE + libm::log1p(self.effect), deviation: 0.003, batches: 40 };
+        let summary =
+            MetricSummary { mean: RESISTANCE + libm::log1p(self.effect), deviation: 0.003, batches: 40 };
         EndedRun {
             run: self.run.clone(),
             state: self.state.unwrap_or(RunState::Ended),
@@ -180,29 +213,4 @@ impl GivenEndedRun {
             }),
         }
     }
-}
-
-/// Batches of steady load from `before` of them before the start up to the watermark; `value` gives by number, and by
-/// whether the run has started, the resistance above the healthy one as a logarithm and the set point above 35 °C.
-fn series(start: EventTime, before: i64, value: impl Fn(i64, bool) -> (f64, f64)) -> Vec<Batch> {
-    let first = Batch::number_at(start) - before;
-    (first..Batch::number_at(WATERMARK))
-        .map(|number| {
-            let batch = Batch { number, ..Batch::default() };
-            let (resistance, setpoint) = value(number, start < batch.end());
-            Batch {
-                steady_blocks: 5,
-                logarithms: [
-                    Some(((RESISTANCE + resistance) * Batch::LOGARITHM_STEPS).round() as i32),
-                    None,
-                    None,
-                    None,
-                ],
-                power: Some((90.0 * Batch::POWER_STEPS) as i32),
-                setpoint: Some(((35.0 + setpoint) * Batch::TEMPERATURE_STEPS) as i32),
-                ambient: Some((28.0 * Batch::TEMPERATURE_STEPS) as i32),
-                ..batch
-            }
-        })
-        .collect()
 }

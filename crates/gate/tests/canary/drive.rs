@@ -95,7 +95,8 @@ impl Drill {
             Cooling::Shared => (vec![names[0]; count], 150 * count),
             Cooling::Separate => (names[..count].to_vec(), 150),
         };
-        let mut text = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: demo}\nloops:\n".to_owned();
+        let mut text =
+            "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: demo}\nloops:\n".to_owned();
         let mut listed = loops.clone();
         listed.dedup();
         for name in listed {
@@ -117,9 +118,9 @@ pub struct Played {
     pub facts: Vec<Arc<RackFacts>>,
 }
 
-/// Plays a drill: rack `a1` starts the run `next` after [`BEFORE`].
-pub fn play(drill: &Drill) -> Played {
-    let scenario = drill.scenario();
+/// Plays a drill: rack `a1` starts the run `next` after [`BEFORE`], and all ends `run` later.
+pub fn play(drill: &Drill, run: Microseconds) -> Played {
+    let scenario = Scenario { duration: BEFORE + run, ..drill.scenario() };
     let mut simulation = Simulation::new(&scenario);
     let mut evaluator = Evaluator::new();
     let mut effects = Effects::default();
@@ -179,7 +180,7 @@ pub fn play(drill: &Drill) -> Played {
         }
         apply(&mut evaluator, &stream(Body::Tick(instant)));
     }
-    apply(&mut evaluator, &stream(Body::Tick(start + RUN + LATENESS)));
+    apply(&mut evaluator, &stream(Body::Tick(start + run + LATENESS)));
     let facts = evaluator.rack_facts().into_iter().filter(|facts| facts.place.rack.is_some()).collect();
     Played { start, facts }
 }

@@ -1,24 +1,57 @@
-mod drive;
-use drive::*;
-use simulator::LoadPlan::{Training, Inference};
-use telemetry::facts::Metric;
+//! How often the check `canary` is wrong, and how soon it is right: simulated racks through evaluator and gate.
+//!
+//! `cargo test -p gate --test canary` runs a few pairs; the figures come from
+//! `cargo test -p gate --test canary -- --ignored --nocapture`, on seeds that thresholds were chosen with (`tuning`) and
+//! on seeds that nothing was chosen with (`held_out`).
+
+mod bound; // exact bounds of shares and medians
+mod drive; // a simulated site, played through the evaluator
+mod figures; // pairs, and what they came to
+
+use drive::{Cooling, Drill, play};
+use figures::{Figures, GuardRail, judge_at, pair_of_seed};
+use gate::VerdictKind;
+use simulator::LoadPlan;
+use telemetry::Microseconds;
+
+/// A few pairs of every kind: none wrong, none later than two hours; and the fault is what it is meant to be.
 #[test]
-#[ignore]
-fn dump() {
-    let first: u64 = std::env::var("FIRST").unwrap().parse().unwrap();
-    let count: u64 = std::env::var("COUNT").unwrap().parse().unwrap();
-    for seed in first..first+count {
-        let loads = match seed % 3 { 0 => vec![Training, Training, Training], 1 => vec![Inference, Inference, Inference], _ => vec![Training, Inference, Training] };
-        let cooling = if (seed/3) % 2 == 0 { Cooling::Shared } else { Cooling::Separate };
-        for fouling in [None, Some(1.061)] {
-            let played = play(&Drill { seed, cooling, loads: loads.clone(), fouling });
-            for facts in &played.facts {
-                let Some(b) = &facts.batches else { println!("NONE {seed}"); continue };
-                for batch in &b.batches {
-                    let l: Vec<String> = Metric::ALL.iter().map(|m| batch.logarithm(*m).map_or(String::new(), |v| v.to_string())).collect();
-                    println!("B,{seed},{},{},{},{},{},{},{}", fouling.is_some() as u8, facts.place.rack.as_ref().unwrap(), batch.number - telemetry::facts::Batch::number_at(played.start), (batch.start() - played.start).as_seconds(), batch.steady_blocks, l.join(","), batch.power_kilowatts().map_or(String::new(), |v| v.to_string()));
-                }
-            }
-        }
-    }
+fn a_few_pairs_are_told_apart() {
+    let figures = Figures::of((1..=4).map(pair_of_seed));
+    println!("{figures}");
+    assert_eq!(figures.wrong(), (0, 0), "{figures}");
+    assert!(figures.all_right_within(120.0), "{figures}");
+    assert!((figures.true_change() - 0.03).abs() < 0.002, "{figures}");
+}
+
+#[test]
+#[ignore = "minutes"]
+fn tuning() {
+    println!("{}", Figures::of((1..=160).map(pair_of_seed)));
+}
+
+#[test]
+#[ignore = "minutes"]
+fn held_out() {
+    let figures = Figures::of((100_001..=100_240).map(pair_of_seed));
+    println!("{figures}");
+    assert_eq!(figures.wrong().0, 0, "{figures}");
+}
+
+/// What is judged here from the batches at the end is what a gate would have judged at the time.
+#[test]
+fn facts_cut_at_a_moment_are_those_of_that_moment() {
+    let drill = Drill {
+        seed: 3,
+        cooling: Cooling::Separate,
+        loads: vec![LoadPlan::Training, LoadPlan::Training, LoadPlan::Inference],
+        fouling: Some(figures::FOULING),
+    };
+    let moment = Microseconds::from_minutes(40);
+    let (live, whole) = (play(&drill, moment), play(&drill, Microseconds::from_minutes(90)));
+    let judged = |played: &drive::Played| judge_at(played, played.start + moment, 2, GuardRail::On);
+    let (live, cut) = (judged(&live), judged(&whole));
+    assert_eq!(live.verdict, VerdictKind::Fail, "{}", live.reason);
+    assert_eq!(cut.reason, live.reason);
+    assert_eq!(cut.checks, live.checks);
 }

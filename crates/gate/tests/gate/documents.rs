@@ -184,7 +184,11 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         ),
         ("n: 5", "n: 11", "slo/gate.yaml:17: canary.n is 11: give a number from 1 to 10"),
         ("medianOfLastN, n: 5", "lastPass, n: 5", "canary.n goes with `baseline: medianOfLastN` only"),
-        ("medianOfLastN, n: 5", "tag", "canary.baseline is tag: say which versions, such as `tag: {image: 2026.1}`"),
+        (
+            "medianOfLastN, n: 5",
+            "tag",
+            "canary.baseline is tag: say which versions, such as `tag: {image: 2026.1}`",
+        ),
         ("medianOfLastN, n: 5", "explicit", "canary.baseline is explicit: say which runs"),
         ("n: 5", "n: 5, tag: {image: '1'}", "canary.tag goes with `baseline: tag` only: remove it here"),
         ("n: 5", "n: 5, runs: [a]", "canary.runs goes with `baseline: explicit` only: remove it here"),
@@ -202,7 +206,11 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
             "noBaseline: PASS",
             "canary.noBaseline is PASS: nothing would have been compared; write INCONCLUSIVE or WARN",
         ),
-        ("noBaseline: INCONCLUSIVE", "noBaseline: FAIL", "canary.noBaseline is FAIL: a first run could never be"),
+        (
+            "noBaseline: INCONCLUSIVE",
+            "noBaseline: FAIL",
+            "canary.noBaseline is FAIL: a first run could never be",
+        ),
         ("minComparable", "minComparabel", "slo/gate.yaml:17: unknown field `minComparabel`"),
         ("{recovered: {for: 10m}}", "{weight: 3}", "a check is exactly one of objective, burnRate"),
         (

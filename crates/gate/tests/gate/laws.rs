@@ -38,11 +38,10 @@ const SPECS: [&str; 4] = [
 ];
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (0usize..2, 0usize..SPECS.len())
-        .prop_map(|(scope, spec)| match scope {
-            0 => policy_of("rack", CHECKS, SPECS[spec]),
-            _ => policy_of("run", &format!("{CHECKS}{OF_RUNS}"), SPECS[spec]),
-        })
+    (0usize..2, 0usize..SPECS.len()).prop_map(|(scope, spec)| match scope {
+        0 => policy_of("rack", CHECKS, SPECS[spec]),
+        _ => policy_of("run", &format!("{CHECKS}{OF_RUNS}"), SPECS[spec]),
+    })
 }
 
 fn objective() -> impl Strategy<Value = String> {

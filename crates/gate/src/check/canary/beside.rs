@@ -94,8 +94,9 @@ fn unusable(subject: &Subject, window: &Window, control: &Control) -> Option<Str
     let minutes: u32 = before(control, window, Metric::ThermalResistance)
         .map(|(batch, _)| u32::from(batch.steady_blocks))
         .sum();
-    (minutes < BEFORE_MINUTES_MINIMUM)
-        .then(|| format!("{name} ({minutes} of {BEFORE_MINUTES_MINIMUM} steady minutes before the run's start)"))
+    (minutes < BEFORE_MINUTES_MINIMUM).then(|| {
+        format!("{name} ({minutes} of {BEFORE_MINUTES_MINIMUM} steady minutes before the run's start)")
+    })
 }
 
 /// Whether a rack's own run changed it while it should have stood still.

@@ -38,7 +38,10 @@ pub fn comparable<'a>(
         why.extend(missing.map(|id| format!("{:?} is not among the rack's last ended runs", &**id)));
     }
     if (found.len() as u32) < canary.minimum_comparable {
-        why.insert(0, format!("{} of {} that are asked for are there", found.len(), canary.minimum_comparable));
+        why.insert(
+            0,
+            format!("{} of {} that are asked for are there", found.len(), canary.minimum_comparable),
+        );
         return Err(NoBasis(why.join(", ")));
     }
     Ok(found)
@@ -111,7 +114,11 @@ pub fn alike<'a>(
 fn differences(subject: &Subject, canary: &Canary, window: &Window, run: &EndedRun) -> Vec<String> {
     let [now, _] = window.conditions();
     let earlier = &run.conditions;
-    canary.match_on.iter().filter_map(|what| difference(*what, &now, earlier, window.run, run, subject)).collect()
+    canary
+        .match_on
+        .iter()
+        .filter_map(|what| difference(*what, &now, earlier, window.run, run, subject))
+        .collect()
 }
 
 fn difference(
@@ -126,10 +133,9 @@ fn difference(
         MatchOn::Sku => match (&now.sku, &earlier.sku) {
             (Some(now), Some(earlier)) if now == earlier => None,
             (Some(_), Some(_)) => Some("sku (the rack's bill of materials has changed)".to_owned()),
-            (None, _) | (_, None) => Some(format!(
-                "sku (not known: list {} in the site file)",
-                words::place(&subject.facts.place)
-            )),
+            (None, _) | (_, None) => {
+                Some(format!("sku (not known: list {} in the site file)", words::place(&subject.facts.place)))
+            }
         },
         MatchOn::Firmware => match (judged.versions.get("firmware"), run.versions.get("firmware")) {
             (Some(now), Some(earlier)) if now == earlier => None,
@@ -185,7 +191,9 @@ fn apart(
             words::quantity(earlier, unit),
             words::quantity(now, unit)
         )),
-        (None, _) | (_, None) => Some(format!("{name} (not known; leave it out of matchOn where nothing measures it)")),
+        (None, _) | (_, None) => {
+            Some(format!("{name} (not known; leave it out of matchOn where nothing measures it)"))
+        }
     }
 }
 

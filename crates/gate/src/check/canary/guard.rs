@@ -1,4 +1,5 @@
-//! What needs no statistics: a page or a GPU that heat slows down, on this rack and on none beside it.
+//! What needs no statistics: a page, or a GPU that heat slows down as it did not before the run, on this rack and on
+//! none beside it.
 
 use telemetry::facts::{BurnStatus, Cause, Comparison, ObjectiveStatus};
 
@@ -50,8 +51,9 @@ fn page(check: &Check, subject: &Subject, window: &Window) -> Option<Draft> {
 }
 
 fn throttling(check: &Check, subject: &Subject, window: &Window) -> Option<Draft> {
-    let seconds = window.throttled_seconds();
-    if seconds < THROTTLED_MINIMUM {
+    let [seconds, before] = window.throttled_seconds();
+    // A rack that throttled before the run too does so at its load, whatever is released.
+    if seconds < THROTTLED_MINIMUM || THROTTLED_MINIMUM <= before {
         return None;
     }
     let is_beside = subject.controls.iter().any(|control| {
@@ -70,14 +72,12 @@ fn throttling(check: &Check, subject: &Subject, window: &Window) -> Option<Draft
     );
     draft.cause = Cause::Release;
     draft.row.since = Some(window.run.start);
-    draft.row.coverage = window.gated_share(subject.facts.watermark);
     let said = format!(
         "{}: guard rail: heat slowed a GPU of {} down for {seconds}s since the run's start, less than \
-         {THROTTLED_MINIMUM}s is asked, and none of {}, window run, {}",
+         {THROTTLED_MINIMUM}s is asked, and none of {}, window run, confidence 100 %",
         check.name,
         words::place(place),
-        beside(subject),
-        super::gated(draft.row.coverage)
+        beside(subject)
     );
     let query = format!(
         "SELECT time, node, device, minimum, last FROM blocks WHERE signal = 'gpu_thermal_throttle_time'{} AND time \

@@ -25,10 +25,13 @@ impl<'a> Window<'a> {
         let batches = facts.batches.iter().flat_map(|batches| &batches.batches);
         let is_spoilt = |batch: &Batch| {
             let ended = facts.batches.iter().flat_map(|batches| &batches.runs);
-            ended.filter(|ended| spoilt(ended)).any(|ended| ended.start < batch.end() && batch.start() < ended.end)
+            ended
+                .filter(|ended| spoilt(ended))
+                .any(|ended| ended.start < batch.end() && batch.start() < ended.end)
         };
         let before = batches.clone().filter(|batch| is_before(batch, run) && !is_spoilt(batch));
-        let is_since = |batch: &&Batch| run.start < batch.end() && run.end.is_none_or(|end| batch.end() <= end);
+        let is_since =
+            |batch: &&Batch| run.start < batch.end() && run.end.is_none_or(|end| batch.end() <= end);
         Self { run, facts, before: before.collect(), since: batches.filter(is_since).collect() }
     }
 
@@ -41,7 +44,10 @@ impl<'a> Window<'a> {
     /// When the first batch of a metric before the run's start began, and its steady minutes until then.
     pub fn before_span(&self, metric: Metric) -> (Option<EventTime>, u32) {
         let known = self.before.iter().filter(|batch| batch.logarithm(metric).is_some());
-        (known.clone().next().map(|batch| batch.start()), known.map(|batch| u32::from(batch.steady_blocks)).sum())
+        (
+            known.clone().next().map(|batch| batch.start()),
+            known.map(|batch| u32::from(batch.steady_blocks)).sum(),
+        )
     }
 
     /// Steady minutes since the run's start.
@@ -62,9 +68,9 @@ impl<'a> Window<'a> {
         (minutes > 0.0).then(|| (f64::from(self.steady_minutes()) / minutes).min(1.0))
     }
 
-    /// Seconds for which a GPU was slowed down by heat since the run's start.
-    pub fn throttled_seconds(&self) -> u32 {
-        self.since.iter().map(|batch| batch.throttled_seconds).sum()
+    /// Seconds for which a GPU was slowed down by heat since the run's start, and before it.
+    pub fn throttled_seconds(&self) -> [u32; 2] {
+        [&self.since, &self.before].map(|batches| batches.iter().map(|batch| batch.throttled_seconds).sum())
     }
 
     /// What the rack has run under since the run's start, and before it.
@@ -82,9 +88,7 @@ impl<'a> Window<'a> {
         let told = |conditions: &Conditions| {
             let load = conditions.power_kilowatts.map_or_else(
                 || "load unknown".to_owned(),
-                |(lowest, mean, highest)| {
-                    format!("load {lowest:.1} to {highest:.1} kW, mean {mean:.1} kW")
-                },
+                |(lowest, mean, highest)| format!("load {lowest:.1} to {highest:.1} kW, mean {mean:.1} kW"),
             );
             let celsius = |name: &str, value: Option<f64>| {
                 value.map_or_else(
