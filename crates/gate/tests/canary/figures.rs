@@ -24,7 +24,7 @@ pub fn pair_of_seed(seed: u64) -> Drill {
         2 => vec![Training, Inference, Training],
         _ => vec![Inference, Training, Inference],
     };
-    let cooling = if seed / 4 % 2 == 0 { Cooling::Shared } else { Cooling::Separate };
+    let cooling = if (seed / 4).is_multiple_of(2) { Cooling::Shared } else { Cooling::Separate };
     Drill { seed, cooling, loads, fouling: None }
 }
 
@@ -200,7 +200,7 @@ impl fmt::Display for Figures {
         ] {
             part(f, name, &self.outcomes, 2, |outcome| outcome.seed % 4 == kind)?;
         }
-        part(f, "  one loop", &self.outcomes, 2, |outcome| outcome.seed / 4 % 2 == 0)?;
+        part(f, "  one loop", &self.outcomes, 2, |outcome| outcome.(seed / 4).is_multiple_of(2))?;
         part(f, "  a loop each", &self.outcomes, 2, |outcome| outcome.seed / 4 % 2 == 1)?;
         part(f, "one beside", &self.outcomes, 1, all)
     }
