@@ -66,7 +66,9 @@ impl CanaryFile {
         };
         let usual = match baseline {
             Baseline::MedianOfLastN(n) => COMPARABLE_USUAL.min(n),
-            Baseline::LastPass | Baseline::Tag(_) | Baseline::Explicit(_) => 1,
+            Baseline::LastPass | Baseline::Tag(_) => 1,
+            // Who names several wants all of them.
+            Baseline::Explicit(_) => runs_most,
         };
         let minimum_comparable = self.min_comparable.unwrap_or(usual);
         if !(1..=runs_most).contains(&minimum_comparable) {

@@ -200,7 +200,7 @@ impl fmt::Display for Figures {
         ] {
             part(f, name, &self.outcomes, 2, |outcome| outcome.seed % 4 == kind)?;
         }
-        part(f, "  one loop", &self.outcomes, 2, |outcome| outcome.(seed / 4).is_multiple_of(2))?;
+        part(f, "  one loop", &self.outcomes, 2, |outcome| (outcome.seed / 4).is_multiple_of(2))?;
         part(f, "  a loop each", &self.outcomes, 2, |outcome| outcome.seed / 4 % 2 == 1)?;
         part(f, "one beside", &self.outcomes, 1, all)
     }
