@@ -10,8 +10,8 @@ use simulator::{
 use telemetry::facts::RackFacts;
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Configuration, Document, Feed, Flag, PartitionId, Record, RunChange, RunEvent, SampleBatch,
-    SeriesDeclaration, SeriesId, Temporality,
+    Body, Configuration, Document, Feed, Flag, PartitionId, Record, RunChange, RunEvent, RunState,
+    SampleBatch, SeriesDeclaration, SeriesId, Temporality,
 };
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
@@ -19,7 +19,10 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 pub const LATENESS: Microseconds = Microseconds::from_seconds(30);
 /// The run starts so long after the first reading.
 pub const BEFORE: Microseconds = Microseconds::from_hours(4);
-/// It goes on for so long.
+/// Each earlier run goes on for so long, and the next one begins so long after it began.
+const EARLIER_RUN: Microseconds = Microseconds::from_minutes(120);
+const EARLIER_EVERY: Microseconds = Microseconds::from_minutes(150);
+/// The run that is judged goes on for so long.
 pub const RUN: Microseconds = Microseconds::from_hours(4);
 
 /// How the racks are cooled.
@@ -40,9 +43,39 @@ pub struct Drill {
     pub loads: Vec<LoadPlan>,
     /// Resistance of the cold plates of `a1` from the run's start on, as a multiple.
     pub fouling: Option<f64>,
+    /// Runs of `a1` before it.
+    pub earlier: i64,
 }
 
 impl Drill {
+    /// From the first reading to the start of the run that is judged.
+    fn before(&self) -> Microseconds {
+        BEFORE + Microseconds(EARLIER_EVERY.0 * self.earlier)
+    }
+
+    /// Starts and ends of the runs of `a1`, in order of time.
+    fn runs(&self, first: EventTime) -> Vec<RunEvent> {
+        let start = |run: &str, time, planned| {
+            let change = RunChange::Start {
+                racks: vec!["a1".into()],
+                stage: "canary".into(),
+                versions: Labels::from([("image".into(), run.into())]),
+                planned,
+            };
+            RunEvent { run: run.into(), time, change }
+        };
+        let mut events = Vec::new();
+        for number in 0..self.earlier {
+            let (run, time) =
+                (format!("run-{number}"), first + BEFORE + Microseconds(EARLIER_EVERY.0 * number));
+            events.push(start(&run, time, EARLIER_RUN));
+            let change = RunChange::End { state: RunState::Ended };
+            events.push(RunEvent { run: run.as_str().into(), time: time + EARLIER_RUN, change });
+        }
+        events.push(start("next", first + self.before(), RUN));
+        events
+    }
+
     fn scenario(&self) -> Scenario {
         // Every seed has its time of day.
         let start = EventTime::from_unix_micros(1_767_571_200_000_000)
@@ -55,7 +88,7 @@ impl Drill {
                 .filter(|_| number == 1)
                 .map(|severity| Fault {
                     severity: Some(severity),
-                    ..Fault::new(FaultKind::ColdPlateFouling, BEFORE)
+                    ..Fault::new(FaultKind::ColdPlateFouling, self.before())
                 })
                 .into_iter()
                 .collect(),
@@ -71,7 +104,7 @@ impl Drill {
             seed: self.seed,
             site: "demo".into(),
             start,
-            duration: BEFORE + RUN,
+            duration: self.before() + RUN,
             sample_every: Microseconds::from_seconds(5),
             gpus: GpuReporting::default(),
             redundant_supply_sensors: false,
@@ -118,9 +151,9 @@ pub struct Played {
     pub facts: Vec<Arc<RackFacts>>,
 }
 
-/// Plays a drill: rack `a1` starts the run `next` after [`BEFORE`], and all ends `run` later.
+/// Plays a drill: rack `a1` starts the run `next` after [`Drill::before`], and all ends `run` later.
 pub fn play(drill: &Drill, run: Microseconds) -> Played {
-    let scenario = Scenario { duration: BEFORE + run, ..drill.scenario() };
+    let scenario = Scenario { duration: drill.before() + run, ..drill.scenario() };
     let mut simulation = Simulation::new(&scenario);
     let mut evaluator = Evaluator::new();
     let mut effects = Effects::default();
@@ -145,18 +178,10 @@ pub fn play(drill: &Drill, run: Microseconds) -> Played {
     let mut known: BTreeMap<(Place, Name, Option<Name>), (PartitionId, SeriesId)> = BTreeMap::new();
     let mut partitions: BTreeMap<PartitionKey, (PartitionId, u32)> = BTreeMap::new();
     let mut readings = Vec::new();
-    let start = scenario.start + BEFORE;
-    let mut is_started = false;
+    let start = scenario.start + drill.before();
+    let mut runs = drill.runs(scenario.start).into_iter().peekable();
     while let Some(instant) = simulation.step(&mut readings) {
-        if start <= instant && !is_started {
-            is_started = true;
-            let change = RunChange::Start {
-                racks: vec!["a1".into()],
-                stage: "canary".into(),
-                versions: Labels::from([("image".into(), "2".into())]),
-                planned: RUN,
-            };
-            let event = RunEvent { run: "next".into(), time: start, change };
+        while let Some(event) = runs.next_if(|event| event.time <= instant) {
             apply(&mut evaluator, &stream(Body::Run(event)));
         }
         let mut batches: BTreeMap<PartitionId, SampleBatch> = BTreeMap::new();

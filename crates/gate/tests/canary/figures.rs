@@ -25,7 +25,13 @@ pub fn pair_of_seed(seed: u64) -> Drill {
         _ => vec![Inference, Training, Inference],
     };
     let cooling = if (seed / 4).is_multiple_of(2) { Cooling::Shared } else { Cooling::Separate };
-    Drill { seed, cooling, loads, fouling: None }
+    Drill { seed, cooling, loads, fouling: None, earlier: 0 }
+}
+
+/// The drill of a seed with nothing beside: a rack alone, that had five runs before.
+pub fn alone_of_seed(seed: u64) -> Drill {
+    let load = if seed.is_multiple_of(2) { Training } else { Inference };
+    Drill { seed, cooling: Cooling::Separate, loads: vec![load], fouling: None, earlier: 5 }
 }
 
 /// One drill without a fault and with it.
@@ -52,7 +58,7 @@ impl Pair {
         let (healthy, faulty) = (values(&self.healthy), values(&self.faulty));
         let changes: Vec<f64> =
             faulty.iter().filter_map(|(number, value)| Some(value - healthy.get(number)?)).collect();
-        (changes.iter().sum::<f64>() / changes.len() as f64).exp_m1()
+        libm::expm1(changes.iter().sum::<f64>() / changes.len() as f64)
     }
 }
 
@@ -132,7 +138,8 @@ impl Figures {
         for drill in drills {
             let pair = Pair::play(&drill, RUN);
             changes.push(pair.true_change());
-            for beside in [2, 1] {
+            let beside: &[usize] = if drill.loads.len() == 1 { &[0] } else { &[2, 1] };
+            for beside in beside.iter().copied() {
                 outcomes.push(Outcome {
                     seed: drill.seed,
                     beside,
@@ -150,8 +157,9 @@ impl Figures {
         self.changes.iter().sum::<f64>() / self.changes.len() as f64
     }
 
+    /// Those that count: against two racks beside, or against earlier runs.
     fn against_two(&self) -> impl Iterator<Item = &Outcome> {
-        self.outcomes.iter().filter(|outcome| outcome.beside == 2)
+        self.outcomes.iter().filter(|outcome| outcome.beside != 1)
     }
 
     /// Healthy pairs that failed, and faulty ones that passed, against two racks beside.
@@ -191,6 +199,9 @@ impl fmt::Display for Figures {
             "guard rail on, nothing changed: {guarded} FAIL; all below without it, by statistics alone"
         )?;
         let all = |_: &Outcome| true;
+        part(f, "earlier runs", &self.outcomes, 0, all)?;
+        part(f, "  training", &self.outcomes, 0, |outcome| outcome.seed.is_multiple_of(2))?;
+        part(f, "  inference", &self.outcomes, 0, |outcome| !outcome.seed.is_multiple_of(2))?;
         part(f, "two beside", &self.outcomes, 2, all)?;
         for (name, kind) in [
             ("  training", 0),

@@ -38,6 +38,15 @@ fn held_out() {
     assert_eq!(figures.wrong().0, 0, "{figures}");
 }
 
+/// Against earlier runs of the rack itself, with nothing beside it.
+#[test]
+#[ignore = "minutes"]
+fn held_out_alone() {
+    let figures = Figures::of((200_001..=200_100).map(figures::alone_of_seed));
+    println!("{figures}");
+    assert_eq!(figures.wrong().0, 0, "{figures}");
+}
+
 /// What is judged here from the batches at the end is what a gate would have judged at the time.
 #[test]
 fn facts_cut_at_a_moment_are_those_of_that_moment() {
@@ -46,6 +55,7 @@ fn facts_cut_at_a_moment_are_those_of_that_moment() {
         cooling: Cooling::Separate,
         loads: vec![LoadPlan::Training, LoadPlan::Training, LoadPlan::Inference],
         fouling: Some(figures::FOULING),
+        earlier: 0,
     };
     let moment = Microseconds::from_minutes(40);
     let (live, whole) = (play(&drill, moment), play(&drill, Microseconds::from_minutes(90)));
