@@ -9,7 +9,7 @@ mod guard; // what needs no statistics
 mod window; // batches before and since the run's start
 
 use telemetry::Name;
-use telemetry::facts::{BATCH, Cause, Comparison, EndedRun, Metric, UnknownReason};
+use telemetry::facts::{BATCH, Cause, Comparison, EndedRun, Metric, Trust, UnknownReason};
 
 use self::beside::Beside;
 use self::evidence::evidence;
@@ -278,7 +278,7 @@ fn rows(
             tail(one)
         );
         let shown = evidence(subject, window, basis, &judged, one, *level);
-        drafts.push(row.says(Found::Broken, said).shows(shown));
+        drafts.push(doubted(subject, one.metric, row.says(Found::Broken, said).shows(shown)));
     }
     let primary = judged.iter().position(|one| one.metric == Metric::ThermalResistance);
     let Some(primary) = primary else {
@@ -323,8 +323,44 @@ fn rows(
         tail(one)
     );
     let shown = evidence(subject, window, basis, &judged, one, ALPHA);
-    drafts.push(draft.says(found, said).shows(shown));
+    drafts.push(doubted(subject, one.metric, draft.says(found, said).shows(shown)));
     drafts
+}
+
+/// What was found, as far as the sensors can be believed: a thermometer that drifts looks like a release that does.
+fn doubted(subject: &Subject, metric: Metric, mut draft: Draft) -> Draft {
+    let suspect = subject.facts.sensors.iter().find(|sensor| {
+        sensor.trust == Trust::Suspect && !subject.is_over() && signals(metric).contains(&&*sensor.signal)
+    });
+    let Some(sensor) = suspect else { return draft };
+    let said =
+        format!("; {} on {} is suspect: {}", sensor.signal, words::place(&sensor.place), sensor.reason);
+    match draft.found {
+        Found::Kept => draft.found = Found::Doubtful,
+        Found::Broken => draft.found = Found::Unknown(UnknownReason::SensorFault),
+        Found::Doubtful | Found::Unknown(_) => {}
+    }
+    draft.row.reason += &said;
+    draft
+}
+
+/// The signals that a metric is made of.
+const fn signals(metric: Metric) -> &'static [&'static str] {
+    match metric {
+        Metric::ThermalResistance => &["gpu_temperature", "gpu_power", "coolant_supply_temperature"],
+        Metric::ExchangerConductance => &[
+            "coolant_supply_temperature",
+            "coolant_return_temperature",
+            "coolant_supply_flow",
+            "facility_supply_temperature",
+            "facility_return_temperature",
+            "facility_flow",
+        ],
+        Metric::HydraulicResistance => &["coolant_differential_pressure", "coolant_flow"],
+        Metric::HeatBalance => {
+            &["rack_power", "coolant_flow", "coolant_supply_temperature", "coolant_return_temperature"]
+        }
+    }
 }
 
 /// More batches can come while the run goes on; after it, or when nobody waits any more, these are all.

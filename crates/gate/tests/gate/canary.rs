@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gate::{Question, Verdict, controls, judge_again, judge_beside};
-use telemetry::facts::{Cause, RackFacts, UnknownReason};
+use telemetry::facts::{Cause, RackFacts, SensorTrust, Trust, UnknownReason};
 use telemetry::{EventTime, Labels, Microseconds};
 
 use crate::rack::{FAIL, INCONCLUSIVE, PASS, PENDING, WARN, facts, given, policy_of, row, verdict};
@@ -33,7 +33,7 @@ fn a_rack_that_is_as_before_passes_and_one_whose_resistance_rose_fails() {
         texts,
         [
             "change: mean +3.00 %, half width 0.31 %, n 12, effective n 12, deviation of a batch 0.31 %, r1 -1, \
-             margin 2.00 %, α 0.05",
+             margin 2.00 %, α 0.05, gated share 100 %",
             "before: 48 batches, 240 steady minutes since 2026-01-05T05:00:00Z",
             "controls: beside-1, beside-2",
             "conditions: since: load 90.0 to 90.0 kW, mean 90.0 kW, ambient 28 °C, set point 35 °C; before: load 90.0 \
@@ -215,6 +215,31 @@ fn a_rack_whose_gpus_are_not_measured_is_unknown_or_not_asked() {
     let of_rack = verdict(&policy_of("rack", CANARY, ""), "{}");
     assert_eq!(of_rack.verdict, INCONCLUSIVE);
     assert!(of_rack.reason.contains("a run is compared, and none is asked about"), "{}", of_rack.reason);
+}
+
+/// A supply thermometer that drifts looks like a rack that got worse.
+#[test]
+fn a_sensor_in_doubt_makes_a_failure_unknown_and_a_pass_a_warning() {
+    let policy = policy_of("run", CANARY, "");
+    for (text, expected) in [("{canary: {effect: 0.03}}", INCONCLUSIVE), ("{}", WARN)] {
+        let (question, facts) = facts(&policy, text);
+        let beside = given(text).controls(&policy, &question, &facts);
+        let mut doubted = (*facts[0]).clone();
+        doubted.sensors.push(SensorTrust {
+            signal: "coolant_supply_temperature".into(),
+            place: doubted.place.clone(),
+            sensor: None,
+            trust: Trust::Suspect,
+            reason: "finding hb".into(),
+        });
+        let found = judge_beside(&policy, &question, &[Arc::new(doubted)], &beside);
+        assert_eq!(found.verdict, expected, "{}", found.reason);
+        assert!(
+            found.reason.contains("coolant_supply_temperature on rack r1 is suspect: finding hb"),
+            "{}",
+            found.reason
+        );
+    }
 }
 
 /// What is stored is enough, in whatever order the racks beside come, and holds no more than is looked at.

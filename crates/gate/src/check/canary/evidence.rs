@@ -4,7 +4,7 @@ use telemetry::facts::Metric;
 use telemetry::{EventTime, Microseconds};
 
 use super::window::Window;
-use super::{Basis, Judged, beside, share, signed};
+use super::{Basis, Judged, beside, gated, share, signals, signed};
 use crate::canary::{ALPHA, Estimate};
 use crate::subject::Subject;
 use crate::verdict::Evidence;
@@ -31,7 +31,7 @@ pub fn evidence(
     };
     let Estimate { mean, deviation, lag_one, since, before, .. } = one.estimate;
     let change = format!(
-        "mean {}, half width {}, n {since}, effective n {}, deviation of a batch {}, r1 {}, margin {}, α {}",
+        "mean {}, half width {}, n {since}, effective n {}, deviation of a batch {}, r1 {}, margin {}, α {}, {}",
         signed(libm::expm1(mean)),
         share(libm::expm1(one.estimate.half_width(alpha))),
         words::number(one.estimate.effective()),
@@ -39,6 +39,7 @@ pub fn evidence(
         words::number(lag_one),
         share(one.share),
         words::number(alpha),
+        gated(window.gated_share(subject.facts.watermark)),
     );
     let mut rows = vec![row("change", Some(libm::expm1(mean)), change, subject.facts.watermark)];
     let (first, minutes) = window.before_span(one.metric);
@@ -91,15 +92,8 @@ pub fn evidence(
 }
 
 fn query(metric: Metric, subject: &Subject, start: EventTime) -> String {
-    let signals = match metric {
-        Metric::ThermalResistance => "'gpu_temperature', 'gpu_power', 'coolant_supply_temperature'",
-        Metric::ExchangerConductance => {
-            "'coolant_supply_temperature', 'coolant_return_temperature', 'facility_supply_temperature', \
-             'facility_return_temperature', 'facility_flow'"
-        }
-        Metric::HydraulicResistance => "'coolant_differential_pressure', 'coolant_flow'",
-        Metric::HeatBalance => "'rack_power', 'coolant_flow', 'coolant_return_temperature'",
-    };
+    let signals: Vec<String> = signals(metric).iter().map(|signal| words::literal(signal)).collect();
+    let signals = signals.join(", ");
     format!(
         "SELECT time, node, device, signal, mean FROM blocks WHERE signal IN ({signals}){} AND time >= '{}' ORDER BY \
          time",
