@@ -62,10 +62,31 @@ impl Pair {
     }
 }
 
-fn policy() -> Policy {
-    let text = "apiVersion: thermogate.dev/v1alpha1\nkind: GatePolicy\nmetadata: {name: drill}\nspec:\n  scope: {of: \
-                run}\n  checks:\n    - {canary: {}}\n  waitFor: {deadline: 4h}\n";
-    read(&[Document { name: "drill.yaml".into(), text: text.into() }]).expect("a policy").remove(0)
+/// What a rack is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Against {
+    name: &'static str,
+    /// Racks beside it.
+    beside: usize,
+    /// The fields of the check.
+    check: &'static str,
+}
+
+pub const TWO_BESIDE: Against = Against { name: "two beside", beside: 2, check: "{}" };
+const ONE_BESIDE: Against = Against { name: "one beside", beside: 1, check: "{}" };
+const ALIKE: Against = Against { name: "earlier runs under like conditions", beside: 0, check: "{}" };
+const EARLIER: Against = Against {
+    name: "earlier runs at any load and ambient",
+    beside: 0,
+    check: "{matchOn: [sku, coolant_setpoint, cooling_path]}",
+};
+
+fn policy(check: &str) -> Policy {
+    let text = format!(
+        "apiVersion: thermogate.dev/v1alpha1\nkind: GatePolicy\nmetadata: {{name: drill}}\nspec:\n  scope: {{of: \
+         run}}\n  checks:\n    - {{canary: {check}}}\n  waitFor: {{deadline: 4h}}\n"
+    );
+    read(&[Document { name: "drill.yaml".into(), text }]).expect("a policy").remove(0)
 }
 
 /// Whether a rack that throttles alone fails at once, or statistics alone decide.
@@ -75,8 +96,8 @@ pub enum GuardRail {
     Off,
 }
 
-/// The verdict on `a1` against the first so many racks beside it, from what was known at a moment.
-pub fn judge_at(played: &Played, watermark: EventTime, beside: usize, guard_rail: GuardRail) -> Verdict {
+/// The verdict on `a1` from what was known at a moment.
+pub fn judge_at(played: &Played, watermark: EventTime, against: Against, guard_rail: GuardRail) -> Verdict {
     let known = |batch: &Batch| {
         let throttled_seconds = if guard_rail == GuardRail::On { batch.throttled_seconds } else { 0 };
         (batch.end() <= watermark).then(|| Batch { throttled_seconds, ..batch.clone() })
@@ -88,8 +109,8 @@ pub fn judge_at(played: &Played, watermark: EventTime, beside: usize, guard_rail
         });
         Arc::new(RackFacts { watermark, batches, ..(**facts).clone() })
     };
-    let all: Vec<Arc<RackFacts>> = played.facts.iter().take(beside + 1).map(cut).collect();
-    let policy = policy();
+    let all: Vec<Arc<RackFacts>> = played.facts.iter().take(against.beside + 1).map(cut).collect();
+    let policy = policy(against.check);
     let question = Question {
         racks: vec!["a1".into()],
         run: Some("next".into()),
@@ -104,10 +125,10 @@ pub fn judge_at(played: &Played, watermark: EventTime, beside: usize, guard_rail
 }
 
 /// The first verdict that is not PENDING, and minutes from the run's start until it can be given.
-fn decided(played: &Played, beside: usize, guard_rail: GuardRail) -> (VerdictKind, f64) {
+fn decided(played: &Played, against: Against, guard_rail: GuardRail) -> (VerdictKind, f64) {
     let mut watermark = played.start.window_start(BATCH) + BATCH;
     loop {
-        let verdict = judge_at(played, watermark, beside, guard_rail);
+        let verdict = judge_at(played, watermark, against, guard_rail);
         let minutes = (watermark + LATENESS - played.start).as_seconds() / 60.0;
         if verdict.verdict != VerdictKind::Pending || played.start + RUN <= watermark {
             return (verdict.verdict, minutes);
@@ -116,10 +137,10 @@ fn decided(played: &Played, beside: usize, guard_rail: GuardRail) -> (VerdictKin
     }
 }
 
-/// What one pair came to against so many racks beside.
+/// What one pair came to.
 struct Outcome {
     seed: u64,
-    beside: usize,
+    against: Against,
     healthy: (VerdictKind, f64),
     faulty: (VerdictKind, f64),
     /// What the healthy one would have been told with the guard rail.
@@ -138,14 +159,14 @@ impl Figures {
         for drill in drills {
             let pair = Pair::play(&drill, RUN);
             changes.push(pair.true_change());
-            let beside: &[usize] = if drill.loads.len() == 1 { &[0] } else { &[2, 1] };
-            for beside in beside.iter().copied() {
+            let is_alone = drill.loads.len() == 1;
+            for against in if is_alone { [ALIKE, EARLIER] } else { [TWO_BESIDE, ONE_BESIDE] } {
                 outcomes.push(Outcome {
                     seed: drill.seed,
-                    beside,
-                    healthy: decided(&pair.healthy, beside, GuardRail::Off),
-                    faulty: decided(&pair.faulty, beside, GuardRail::Off),
-                    guarded: decided(&pair.healthy, beside, GuardRail::On).0,
+                    against,
+                    healthy: decided(&pair.healthy, against, GuardRail::Off),
+                    faulty: decided(&pair.faulty, against, GuardRail::Off),
+                    guarded: decided(&pair.healthy, against, GuardRail::On).0,
                 });
             }
         }
@@ -157,21 +178,21 @@ impl Figures {
         self.changes.iter().sum::<f64>() / self.changes.len() as f64
     }
 
-    /// Those that count: against two racks beside, or against earlier runs.
-    fn against_two(&self) -> impl Iterator<Item = &Outcome> {
-        self.outcomes.iter().filter(|outcome| outcome.beside != 1)
+    /// Those that count: against two racks beside, or against any earlier runs.
+    fn counting(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(|outcome| [TWO_BESIDE, EARLIER].contains(&outcome.against))
     }
 
-    /// Healthy pairs that failed, and faulty ones that passed, against two racks beside.
+    /// Healthy pairs that failed, and faulty ones that passed, where the comparison is the best there is.
     pub fn wrong(&self) -> (usize, usize) {
-        let failed = self.against_two().filter(|outcome| outcome.healthy.0 == VerdictKind::Fail);
-        let passed = self.against_two().filter(|outcome| outcome.faulty.0 == VerdictKind::Pass);
+        let failed = self.counting().filter(|outcome| outcome.healthy.0 == VerdictKind::Fail);
+        let passed = self.counting().filter(|outcome| outcome.faulty.0 == VerdictKind::Pass);
         (failed.count(), passed.count())
     }
 
-    /// Whether all healthy pairs passed and all faulty ones failed within so many minutes, against two racks beside.
+    /// Whether all healthy pairs passed and all faulty ones failed within so many minutes, where the comparison is the best there is.
     pub fn all_right_within(&self, minutes: f64) -> bool {
-        self.against_two().all(|outcome| {
+        self.counting().all(|outcome| {
             let right = |(verdict, after): (VerdictKind, f64), wanted| verdict == wanted && after <= minutes;
             right(outcome.healthy, VerdictKind::Pass) && right(outcome.faulty, VerdictKind::Fail)
         })
@@ -193,27 +214,30 @@ impl fmt::Display for Figures {
             least * 100.0,
             most * 100.0
         )?;
-        let guarded = self.against_two().filter(|outcome| outcome.guarded == VerdictKind::Fail).count();
+        let guarded = self.counting().filter(|outcome| outcome.guarded == VerdictKind::Fail).count();
         writeln!(
             f,
             "guard rail on, nothing changed: {guarded} FAIL; all below without it, by statistics alone"
         )?;
         let all = |_: &Outcome| true;
-        part(f, "earlier runs", &self.outcomes, 0, all)?;
-        part(f, "  training", &self.outcomes, 0, |outcome| outcome.seed.is_multiple_of(2))?;
-        part(f, "  inference", &self.outcomes, 0, |outcome| !outcome.seed.is_multiple_of(2))?;
-        part(f, "two beside", &self.outcomes, 2, all)?;
+        for against in [ALIKE, EARLIER] {
+            part(f, against.name, &self.outcomes, against, all)?;
+            part(f, "  training", &self.outcomes, against, |outcome| outcome.seed.is_multiple_of(2))?;
+            part(f, "  inference", &self.outcomes, against, |outcome| !outcome.seed.is_multiple_of(2))?;
+        }
+        part(f, TWO_BESIDE.name, &self.outcomes, TWO_BESIDE, all)?;
         for (name, kind) in [
             ("  training", 0),
             ("  inference", 1),
             ("  training, beside inference and training", 2),
             ("  inference, beside training and inference", 3),
         ] {
-            part(f, name, &self.outcomes, 2, |outcome| outcome.seed % 4 == kind)?;
+            part(f, name, &self.outcomes, TWO_BESIDE, |outcome| outcome.seed % 4 == kind)?;
         }
-        part(f, "  one loop", &self.outcomes, 2, |outcome| (outcome.seed / 4).is_multiple_of(2))?;
-        part(f, "  a loop each", &self.outcomes, 2, |outcome| outcome.seed / 4 % 2 == 1)?;
-        part(f, "one beside", &self.outcomes, 1, all)
+        let is_shared = |outcome: &Outcome| (outcome.seed / 4).is_multiple_of(2);
+        part(f, "  one loop", &self.outcomes, TWO_BESIDE, is_shared)?;
+        part(f, "  a loop each", &self.outcomes, TWO_BESIDE, |outcome| !is_shared(outcome))?;
+        part(f, ONE_BESIDE.name, &self.outcomes, ONE_BESIDE, all)
     }
 }
 
@@ -221,11 +245,11 @@ fn part(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     outcomes: &[Outcome],
-    beside: usize,
+    against: Against,
     is_meant: impl Fn(&Outcome) -> bool,
 ) -> fmt::Result {
     let meant: Vec<&Outcome> =
-        outcomes.iter().filter(|outcome| outcome.beside == beside && is_meant(outcome)).collect();
+        outcomes.iter().filter(|outcome| outcome.against == against && is_meant(outcome)).collect();
     if meant.is_empty() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ mod drive; // a simulated site, played through the evaluator
 mod figures; // pairs, and what they came to
 
 use drive::{Cooling, Drill, play};
-use figures::{Figures, GuardRail, judge_at, pair_of_seed};
+use figures::{Figures, GuardRail, TWO_BESIDE, judge_at, pair_of_seed};
 use gate::VerdictKind;
 use simulator::LoadPlan;
 use telemetry::Microseconds;
@@ -59,7 +59,7 @@ fn facts_cut_at_a_moment_are_those_of_that_moment() {
     };
     let moment = Microseconds::from_minutes(40);
     let (live, whole) = (play(&drill, moment), play(&drill, Microseconds::from_minutes(90)));
-    let judged = |played: &drive::Played| judge_at(played, played.start + moment, 2, GuardRail::On);
+    let judged = |played: &drive::Played| judge_at(played, played.start + moment, TWO_BESIDE, GuardRail::On);
     let (live, cut) = (judged(&live), judged(&whole));
     assert_eq!(live.verdict, VerdictKind::Fail, "{}", live.reason);
     assert_eq!(cut.reason, live.reason);
