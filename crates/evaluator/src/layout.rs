@@ -97,8 +97,33 @@ pub(crate) struct RackSeries {
     pub power: PlannedMember,
     /// Those of each recovery channel.
     pub recovery: [Vec<u32>; CHANNELS.len()],
+    /// Those that releases are told apart by.
+    pub compared: ComparedSeries,
     /// Supply and return, of which the channel `coolant_delta_t` is made where nobody measures it.
     pub supply_and_return: [Vec<u32>; 2],
+}
+
+/// The series that releases are told apart by on a rack; empty where nothing measures it.
+#[derive(Debug)]
+pub(crate) struct ComparedSeries {
+    /// Its electrical power.
+    pub power: Vec<u32>,
+    /// Coolant in; its loop's where the rack has no own.
+    pub supply: Vec<u32>,
+    /// Coolant out.
+    pub warm: Vec<u32>,
+    /// Coolant through the rack.
+    pub flow: Vec<u32>,
+    /// Pressure difference over the rack.
+    pub differential_pressure: Vec<u32>,
+    /// Set point of its coolant.
+    pub setpoint: Vec<u32>,
+    /// Facility water, else the air at its inlet.
+    pub ambient: Vec<u32>,
+    /// Temperature and power of each GPU; of all the rack's power where no GPU has its own.
+    pub gpus: Vec<(Vec<u32>, Vec<u32>)>,
+    /// Counters of thermal throttling.
+    pub throttle: Vec<u32>,
 }
 
 /// Everything that follows from declarations and plan.
@@ -134,6 +159,8 @@ pub(crate) struct Layout {
     pub flows: Vec<u32>,
     /// Valve positions of the loop.
     pub valves: Vec<u32>,
+    /// Of the loop's exchanger: coolant supply, return and flow, facility supply, return and flow.
+    pub exchanger: [Vec<u32>; 6],
 }
 
 impl Layout {
@@ -329,6 +356,15 @@ impl Layout {
             self.watched[*series as usize] |= WATCHED_AS_FLOW;
         }
         self.valves = of("valve_position", false);
+        let loop_flow = FLOWS.iter().map(|signal| of(signal, false)).find(|series| !series.is_empty());
+        self.exchanger = [
+            of("coolant_supply_temperature", false),
+            of("coolant_return_temperature", false),
+            loop_flow.unwrap_or_default(),
+            of("facility_supply_temperature", false),
+            of("facility_return_temperature", false),
+            of("facility_flow", false),
+        ];
     }
 }
 
@@ -356,8 +392,39 @@ impl RackSeries {
             with_loop: Vec::new(),
             power: PlannedMember { place: place.clone(), operands, is_bit_mask: false },
             recovery,
+            compared: ComparedSeries::new(place, index),
             supply_and_return: ["coolant_supply_temperature", "coolant_return_temperature"]
                 .map(|signal| index.at(signal, place).to_vec()),
+        }
+    }
+}
+
+impl ComparedSeries {
+    fn new(place: &Place, index: &SeriesIndex<'_>) -> Self {
+        let own = |signal: &str| index.at(signal, place).to_vec();
+        let nearest = |signal: &str| index.at_or_above(signal, place).cloned().unwrap_or_default();
+        let power = own("rack_power");
+        let gpus = || index.places("gpu_temperature").filter(|(gpu, _)| crate::plan::is_within(gpu, place));
+        // Watts of a GPU and kilowatts of a rack do not go into one median.
+        let are_powers_known = gpus().all(|(gpu, _)| !index.at("gpu_power", gpu).is_empty());
+        let gpus = gpus()
+            .map(|(gpu, temperature)| {
+                let power =
+                    if are_powers_known { index.at("gpu_power", gpu).to_vec() } else { power.clone() };
+                (temperature.clone(), power)
+            })
+            .collect();
+        let facility = nearest("facility_supply_temperature");
+        Self {
+            supply: nearest("coolant_supply_temperature"),
+            warm: own("coolant_return_temperature"),
+            flow: own("coolant_flow"),
+            differential_pressure: nearest("coolant_differential_pressure"),
+            setpoint: nearest("coolant_supply_temperature_setpoint"),
+            ambient: if facility.is_empty() { own("air_inlet_temperature") } else { facility },
+            throttle: index.within("gpu_thermal_throttle_time", place),
+            gpus,
+            power,
         }
     }
 }

@@ -28,6 +28,7 @@ mod trend; // slope and time to threshold
 mod window; // totals over a window or a run
 
 mod alert; // from conditions to states
+mod comparison; // what releases are told apart by
 mod configuration; // documents of the log, parsed
 pub mod detectors; // the table of detectors and their engine
 mod finding; // anomalies from onset to end

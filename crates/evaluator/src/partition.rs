@@ -5,6 +5,7 @@
 
 mod alerting; // alerts of objectives
 mod blocks; // at the end of a block: what is told and measured
+mod comparing; // at the end of a block: what releases are told apart by
 mod control; // control loops: hunting, stuck valves, warming water
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew

@@ -10,6 +10,7 @@ use telemetry::Name;
 use telemetry::facts::PowerLimit;
 use telemetry::place::Place;
 
+use crate::comparison::ComparisonState;
 use crate::detectors::steady::Steady;
 use crate::measure::MeasureState;
 use crate::recovery::RecoveryState;
@@ -34,6 +35,8 @@ pub(crate) struct RackState {
     pub steady: Steady,
     /// Whether it is back where it was.
     pub recovery: RecoveryState,
+    /// What releases are told apart by.
+    pub comparison: ComparisonState,
     /// Answers to needs, by name.
     pub measures: BTreeMap<Name, MeasureState>,
     /// Measured up to here.
@@ -96,6 +99,7 @@ impl RackState {
     pub(crate) fn begin_run(&mut self, run: &Name, from: EventTime) {
         self.previous_run = self.run.replace(run.clone());
         self.recovery.begin_run(run);
+        self.comparison.begin_run(from);
         self.measures.clear();
         self.measured = Some(from);
         self.measured_until = None;

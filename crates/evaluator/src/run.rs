@@ -20,12 +20,21 @@ pub(crate) struct Run {
     pub facts: RunFacts,
     /// Whether all its data was awaited and its final statuses are told.
     pub is_final: bool,
+    /// Whether a gate said PASS about it.
+    pub passed: bool,
+    /// Whether a gate said WARN about it.
+    pub warned: bool,
 }
 
 impl Run {
     /// Planned length.
     pub(crate) fn planned(&self) -> Microseconds {
         self.facts.planned_end - self.facts.start
+    }
+
+    /// Whether gates said PASS, WARN and FAIL about it.
+    pub(crate) fn told(&self) -> [bool; 3] {
+        [self.passed, self.warned, self.facts.failed]
     }
 
     /// Whether it goes on.
@@ -93,7 +102,8 @@ impl Runs {
                     state: RunState::Active,
                     failed: false,
                 };
-                self.runs.insert(event.run.clone(), Run { facts, is_final: false });
+                self.runs
+                    .insert(event.run.clone(), Run { facts, is_final: false, passed: false, warned: false });
                 Changed::Started
             }
             RunChange::End { state } => self.end(&event.run, time, *state),

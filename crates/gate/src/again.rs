@@ -2,6 +2,7 @@
 //!
 //! `judge` → facts as JSON → table `verdicts` → **again** → the same answer
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use telemetry::canonical_json;
 use telemetry::facts::RackFacts;
 
-use crate::judge::{Question, concerned, judge_as};
+use crate::control::{BEFORE_MAX, Control, since};
+use crate::judge::{Question, concerned, judge_as, run_of};
 use crate::policy::Policy;
 
 /// Stored facts that cannot be read.
@@ -25,7 +27,9 @@ struct Written<'a> {
     engine: &'a str,
     policy: &'a Policy,
     question: &'a Question,
-    facts: Vec<&'a RackFacts>,
+    facts: Vec<Cow<'a, RackFacts>>,
+    #[serde(skip_serializing_if = "<[Control]>::is_empty")]
+    controls: &'a [Control],
 }
 
 #[derive(Deserialize)]
@@ -34,13 +38,30 @@ struct Read {
     policy: Policy,
     question: Question,
     facts: Vec<RackFacts>,
+    #[serde(default)]
+    controls: Vec<Control>,
 }
 
-/// Policy, question and the facts that it is about, as canonical JSON: all that [`judge_again`] needs.
-pub fn facts_json(policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]) -> String {
+/// Policy, question, the facts that it is about and what they are compared with, as canonical JSON: all that
+/// [`judge_again`] needs.
+pub fn facts_json(
+    policy: &Policy,
+    question: &Question,
+    facts: &[Arc<RackFacts>],
+    controls: &[Control],
+) -> String {
     let facts: Vec<&RackFacts> = facts.iter().map(|facts| &**facts).collect();
     let facts = concerned(policy, question, &facts);
-    canonical_json(&Written { engine: crate::ENGINE_VERSION, policy, question, facts })
+    let facts = facts.into_iter().map(|facts| needed(policy, question, facts)).collect();
+    canonical_json(&Written { engine: crate::ENGINE_VERSION, policy, question, facts, controls })
+}
+
+/// The facts without batches that no check looks at: a day of them is more than all the rest.
+fn needed<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Cow<'a, RackFacts> {
+    let Some(batches) = &facts.batches else { return Cow::Borrowed(facts) };
+    let run = run_of(policy, question, facts).filter(|_| policy.compares());
+    let batches = run.map(|run| since(batches, run.start - BEFORE_MAX, &batches.runs));
+    Cow::Owned(RackFacts { batches, ..facts.clone() })
 }
 
 /// Judges stored facts again: the answer's canonical JSON, byte for byte what was given then as long as the
@@ -49,9 +70,9 @@ pub fn facts_json(policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]
 /// # Errors
 /// When the text is not what [`facts_json`] writes.
 pub fn judge_again(stored_facts_json: &str) -> Result<String, AgainError> {
-    let Read { engine, policy, question, facts } = read(stored_facts_json)?;
+    let Read { engine, policy, question, facts, controls } = read(stored_facts_json)?;
     let facts: Vec<&RackFacts> = facts.iter().collect();
-    Ok(judge_as(&policy.sealed(), &question, &facts, &engine).to_json())
+    Ok(judge_as(&policy.sealed(), &question, &facts, &controls, &engine).to_json())
 }
 
 /// Reads JSON with exact numbers: `serde_json` does so with its feature `float_roundtrip`, which the workspace sets.

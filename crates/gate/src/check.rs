@@ -3,6 +3,7 @@
 //! `subject` → **check** → rows → `combine`
 
 mod burn_rate;
+mod canary;
 mod coverage;
 mod findings;
 mod objective;
@@ -11,6 +12,7 @@ mod recovered;
 mod trend;
 mod wait;
 
+pub use canary::baseline_runs;
 pub use wait::{NOT_BEFORE, waits};
 
 use telemetry::facts::{Cause, Comparison, ObjectiveStatus, UnknownReason};
@@ -147,6 +149,7 @@ pub fn judge(check: &Check, subject: &Subject) -> Vec<CheckResult> {
         (_, CheckKind::PowerEnvelope { need, span }) => power::envelope(check, subject, need, *span),
         (_, CheckKind::Soak { need, minimum }) => power::soak(check, subject, need, *minimum),
         (_, CheckKind::Recovered { span }) => recovered::judge(check, subject, *span),
+        (_, CheckKind::Canary(canary)) => canary::judge(check, subject, canary),
     };
     drafts.into_iter().map(|draft| settle(check, subject, draft)).collect()
 }
@@ -207,7 +210,8 @@ pub const fn cause_of_unknown(reason: UnknownReason) -> Cause {
         UnknownReason::Maintenance
         | UnknownReason::WindowIncomplete
         | UnknownReason::Uncalibrated
-        | UnknownReason::NotEnoughEvidence => Cause::Unknown,
+        | UnknownReason::NotEnoughEvidence
+        | UnknownReason::NotComparable => Cause::Unknown,
     }
 }
 
@@ -221,6 +225,7 @@ pub fn subject_of(check: &Check) -> Name {
         CheckKind::Coverage { signals, .. } => signals.join(", ").into(),
         CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } => "rack_power".into(),
         CheckKind::Recovered { .. } => "recovery after the last run".into(),
+        CheckKind::Canary(_) => telemetry::facts::Metric::ThermalResistance.name().into(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! facts, policy, question → **judge** → `check` → `combine` → `verdict`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use telemetry::place::Place;
 use telemetry::record::{Override, RunState};
 use telemetry::{EventTime, Microseconds, Name, canonical_json, sha256_hex};
 
+use crate::control::Control;
 use crate::policy::{Policy, ScopeOf};
 use crate::subject::{Clock, Span, Subject};
 use crate::verdict::{CheckResult, RackVerdict, Verdict, VerdictKind, VerdictOverride, VerdictScope};
@@ -37,18 +39,35 @@ pub struct Question {
 
 /// Judges racks by a policy. Equal facts give equal answers, in whatever order they come.
 ///
-/// A rack of the question without facts is unknown: never seen.
+/// A rack of the question without facts is unknown: never seen. The check `canary` has no racks beside it here.
 pub fn judge(policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]) -> Verdict {
+    judge_beside(policy, question, facts, &[])
+}
+
+/// The same with racks beside those of the question, as [`crate::controls`] chooses them.
+pub fn judge_beside(
+    policy: &Policy,
+    question: &Question,
+    facts: &[Arc<RackFacts>],
+    controls: &[Control],
+) -> Verdict {
     let facts: Vec<&RackFacts> = facts.iter().map(|facts| &**facts).collect();
-    judge_as(policy, question, &facts, crate::ENGINE_VERSION)
+    judge_as(policy, question, &facts, controls, crate::ENGINE_VERSION)
 }
 
 /// The same, signed with the version of the engine that first gave the answer.
-pub(crate) fn judge_as(policy: &Policy, question: &Question, facts: &[&RackFacts], engine: &str) -> Verdict {
+pub(crate) fn judge_as(
+    policy: &Policy,
+    question: &Question,
+    facts: &[&RackFacts],
+    controls: &[Control],
+    engine: &str,
+) -> Verdict {
     let names = names(question);
     let facts = concerned(policy, question, facts);
     let watermark = facts.iter().map(|facts| facts.watermark).min().unwrap_or(question.asked_at);
     let mut racks: Vec<RackVerdict> = Vec::new();
+    let mut baseline_runs: BTreeSet<Name> = BTreeSet::new();
     for name in &names {
         let of_name: Vec<&RackFacts> =
             facts.iter().copied().filter(|facts| is_about(policy, name, &facts.place)).collect();
@@ -56,7 +75,9 @@ pub(crate) fn judge_as(policy: &Policy, question: &Question, facts: &[&RackFacts
             racks.push(never_seen(policy, question, name));
         }
         for facts in of_name {
-            let subject = subject(policy, question, facts);
+            let subject = subject(policy, question, facts, controls);
+            baseline_runs
+                .extend(policy.checks.iter().flat_map(|check| check::baseline_runs(check, &subject)));
             let mut rows = check::waits(&subject, question.not_before, watermark);
             for check in &policy.checks {
                 rows.extend(combine::worst(check::judge(check, &subject)));
@@ -85,7 +106,7 @@ pub(crate) fn judge_as(policy: &Policy, question: &Question, facts: &[&RackFacts
         cause: answer.cause,
         scope: VerdictScope { racks: names, combine: policy.scope.combine.to_string() },
         run_id: run,
-        baseline_run_ids: Vec::new(),
+        baseline_run_ids: baseline_runs.into_iter().collect(),
         watermark,
         wait_until: answer.wait_until,
         time: question.asked_at,
@@ -134,7 +155,12 @@ fn shown_name(facts: &RackFacts) -> Name {
     place.rack.clone().or_else(|| place.cooling_loop.clone()).unwrap_or_else(|| place.site.clone())
 }
 
-fn subject<'a>(policy: &'a Policy, question: &Question, facts: &'a RackFacts) -> Subject<'a> {
+fn subject<'a>(
+    policy: &'a Policy,
+    question: &Question,
+    facts: &'a RackFacts,
+    controls: &'a [Control],
+) -> Subject<'a> {
     let span = match (run_of(policy, question, facts), &question.run, policy.scope.of) {
         (Some(run), _, _) => Span::Run(run),
         (None, Some(_), _) | (None, None, ScopeOf::Run) => Span::NoRun,
@@ -146,11 +172,11 @@ fn subject<'a>(policy: &'a Policy, question: &Question, facts: &'a RackFacts) ->
     };
     let deadline = policy.wait_for.deadline.map(|deadline| from + deadline);
     let lag = (question.asked_at - facts.watermark).max(Microseconds::ZERO);
-    Subject { policy, facts, span, clock: Clock { asked_at: question.asked_at, lag, deadline } }
+    Subject { policy, facts, controls, span, clock: Clock { asked_at: question.asked_at, lag, deadline } }
 }
 
 /// The run that is judged on a rack: the one asked for; for a policy about runs else the active one.
-fn run_of<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Option<&'a RunFacts> {
+pub(crate) fn run_of<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Option<&'a RunFacts> {
     let mut runs = facts.run.iter().chain(&facts.previous_run);
     match (&question.run, policy.scope.of) {
         (Some(asked), _) => runs.find(|run| run.run == *asked),
@@ -192,9 +218,10 @@ fn never_seen(policy: &Policy, question: &Question, name: &Name) -> RackVerdict 
         run: None,
         previous_run: None,
         recovery: None,
+        batches: None,
         maintenance_until: None,
     };
-    let subject = subject(policy, question, &facts);
+    let subject = subject(policy, question, &facts, &[]);
     let rows = policy
         .checks
         .iter()

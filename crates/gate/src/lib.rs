@@ -11,14 +11,17 @@ pub mod report; // verdicts as text, Markdown, JUnit, JSON
 pub mod verdict; // the answer: one row a check, one entry a rack
 
 mod again; // a verdict judged again from its stored facts
+pub mod canary; // statistics of a change, before and since
 mod check; // one file a kind of check
 mod combine; // rows → rack → verdict, score, cause, reason
+mod control; // racks that a canary is compared with
 mod judge; // the question and the flow of judging
 mod subject; // one rack as a check sees it
 mod words; // numbers, lengths of time and SQL for people
 
 pub use again::{AgainError, facts_json, judge_again};
-pub use judge::{Question, judge};
+pub use control::{Control, controls};
+pub use judge::{Question, judge, judge_beside};
 pub use policy::{Policy, needs};
 pub use verdict::{CheckResult, Evidence, RackVerdict, Verdict, VerdictKind, exit_code};
 

@@ -73,10 +73,16 @@ impl Policy {
                 | CheckKind::Coverage { .. }
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
-                | CheckKind::Recovered { .. } => return None,
+                | CheckKind::Recovered { .. }
+                | CheckKind::Canary(_) => return None,
             };
             Some(NamedObjective { objective: objective.clone(), capped, line: check.line })
         })
+    }
+
+    /// Whether it compares racks with others or with their earlier runs.
+    pub fn compares(&self) -> bool {
+        self.checks.iter().any(|check| matches!(check.kind, CheckKind::Canary(_)))
     }
 
     /// The file it stands in.
@@ -94,7 +100,8 @@ pub fn needs(policies: &[Policy]) -> Vec<Need> {
         | CheckKind::Findings { .. }
         | CheckKind::Coverage { .. }
         | CheckKind::Trend { .. }
-        | CheckKind::Recovered { .. } => None,
+        | CheckKind::Recovered { .. }
+        | CheckKind::Canary(_) => None,
     });
     let by_name: BTreeMap<Name, Need> = asked.map(|need| (need.name.clone(), need.clone())).collect();
     by_name.into_values().collect()
@@ -265,6 +272,67 @@ pub enum CheckKind {
         #[serde(rename = "for")]
         span: Microseconds,
     },
+    /// The rack is no worse than racks beside it, or than it was in earlier runs.
+    Canary(Canary),
+}
+
+/// What a run is compared with, and how much worse it may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Canary {
+    /// Which earlier runs are meant.
+    pub baseline: Baseline,
+    /// In what an earlier run must be like this one.
+    pub match_on: Vec<MatchOn>,
+    /// Earlier runs that must be there.
+    pub minimum_comparable: u32,
+    /// By how much the thermal resistance may rise, as a share.
+    pub maximum_effect: f64,
+    /// The answer where there is nothing to compare with.
+    pub no_baseline: NoBaseline,
+}
+
+/// Which earlier runs of the rack a run is compared with. Those that failed, warned or were broken off are none, but
+/// where they are asked for by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Baseline {
+    /// The last that a gate passed, where there is no rack beside this one.
+    LastPass,
+    /// The median of the last so many, where there is no rack beside this one.
+    MedianOfLastN(u32),
+    /// Those with these versions, whatever racks there are beside this one.
+    Tag(telemetry::Labels),
+    /// Those with these ids, whatever racks there are beside this one.
+    Explicit(Vec<Name>),
+}
+
+/// In what an earlier run must be like the one that is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchOn {
+    /// The rack's bill of materials in the site file.
+    Sku,
+    /// The run's version `firmware`.
+    Firmware,
+    /// Set point of the coolant's supply temperature, to 1 K.
+    CoolantSetpoint,
+    /// Facility water, else the air at the inlet, to 2 K.
+    AmbientBand,
+    /// Mean power under steady load, to 15 %.
+    Load,
+    /// The loop.
+    CoolingPath,
+}
+
+/// The answer of a check that has nothing to compare with. Never PASS: nothing was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum NoBaseline {
+    /// Nobody can say.
+    Inconclusive,
+    /// The first run goes on, and somebody looks at it.
+    Warn,
 }
 
 /// Whom an alert is for.

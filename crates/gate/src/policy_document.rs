@@ -2,6 +2,7 @@
 //!
 //! files → **policy_document** → `policy` → `judge`
 
+mod canary; // what a run is compared with
 mod check; // one entry of `checks`
 mod quantity; // lengths of time, shares, power
 mod text_or; // a word or a map

@@ -5,6 +5,7 @@
 //! A test says only what differs from a healthy rack: everything that the policy asks for is there, known and good
 //! unless `given` says otherwise.
 
+mod beside; // what the check `canary` compares
 mod given; // what a test says, and the question that goes with it
 mod healthy; // the facts, healthy but for that
 
@@ -18,7 +19,7 @@ use telemetry::document::{DocumentError, read_yaml};
 use telemetry::facts::Cause;
 use telemetry::record::Document;
 
-use crate::judge::judge;
+use crate::judge::judge_beside;
 use crate::policy::Policy;
 use crate::policy_document::API_VERSION;
 use crate::verdict::{Verdict, VerdictKind};
@@ -128,7 +129,8 @@ pub fn run_tests(document: &Document, policies: &[Policy]) -> Result<Vec<TestOut
 
 fn run_test(document: &Document, line: u64, test: &Test, policy: &Policy) -> Result<TestOutcome, String> {
     let (question, facts) = test.given.facts(policy)?;
-    let verdict = judge(policy, &question, &facts);
+    let controls = test.given.controls(policy, &question, &facts);
+    let verdict = judge_beside(policy, &question, &facts, &controls);
     let differences = differences(&test.expect, &verdict)?;
     Ok(TestOutcome {
         name: test.name.clone(),

@@ -55,7 +55,8 @@ pub fn check_references(policies: &[Policy], known: &Known) -> Vec<DocumentError
                 CheckKind::BurnRate { .. }
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
-                | CheckKind::Recovered { .. } => {}
+                | CheckKind::Recovered { .. }
+                | CheckKind::Canary(_) => {}
             }
         }
     }

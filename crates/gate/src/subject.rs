@@ -9,6 +9,7 @@ use telemetry::facts::{
 use telemetry::place::Place;
 use telemetry::{EventTime, Microseconds};
 
+use crate::control::Control;
 use crate::policy::Policy;
 use crate::words;
 
@@ -49,6 +50,8 @@ pub enum Span<'a> {
 pub struct Subject<'a> {
     pub policy: &'a Policy,
     pub facts: &'a RackFacts,
+    /// Racks beside those that are asked about, in order of place.
+    pub controls: &'a [Control],
     pub span: Span<'a>,
     pub clock: Clock,
 }

@@ -73,8 +73,9 @@ impl Gates {
         let policy = self.policy(asked)?;
         let question = self.question(asked, &policy).await?;
         let facts = self.facts(&question);
-        let verdict = gate::judge(&policy, &question, &facts);
-        self.record(&policy, &question, &facts, &verdict).await?;
+        let controls = self.controls(&policy, &question, &facts);
+        let verdict = gate::judge_beside(&policy, &question, &facts, &controls);
+        self.record(&policy, &question, &facts, &controls, &verdict).await?;
         self.metrics.observe(Id::GateSeconds, started.elapsed());
         self.metrics.add(Id::GateVerdicts, &[&verdict.policy, verdict.verdict.name()], 1);
         Ok(verdict)
@@ -97,7 +98,8 @@ impl Gates {
                 Ok(Err(_)) | Err(_) => break,
             }
             let question = self.question(asked, &policy).await?;
-            let next = gate::judge(&policy, &question, &self.facts(&question));
+            let facts = self.facts(&question);
+            let next = gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
             if next.verdict == VerdictKind::Pending {
                 if next.wait_until != verdict.wait_until {
                     told(&next);
@@ -183,7 +185,22 @@ impl Gates {
         question.racks.iter().filter_map(|rack| self.pipeline.board.rack(rack)).collect()
     }
 
-    async fn record(&self, policy: &Policy, question: &Question, facts: &[Arc<RackFacts>], verdict: &Verdict) -> Result<(), ControlError> {
+    /// The racks that a policy with the check `canary` compares with.
+    fn controls(&self, policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]) -> Vec<gate::Control> {
+        if !policy.compares() {
+            return Vec::new();
+        }
+        gate::controls(policy, question, facts, &self.pipeline.board.racks())
+    }
+
+    async fn record(
+        &self,
+        policy: &Policy,
+        question: &Question,
+        facts: &[Arc<RackFacts>],
+        controls: &[gate::Control],
+        verdict: &Verdict,
+    ) -> Result<(), ControlError> {
         let record = VerdictRecord {
             evaluation: verdict.evaluation_id.clone(),
             policy: verdict.policy.clone(),
@@ -192,7 +209,7 @@ impl Gates {
             run: question.run.clone(),
             verdict: verdict.verdict.name().into(),
             answer: verdict.to_json(),
-            facts: gate::facts_json(policy, question, facts),
+            facts: gate::facts_json(policy, question, facts, controls),
             watermark: verdict.watermark,
             wait_until: verdict.wait_until,
             time: question.asked_at,

@@ -2,6 +2,12 @@
 //!
 //! `evaluator` → **facts** → `gate`. Stored with each verdict as canonical JSON, so that it can be judged again.
 
+mod batches; // what a rack is compared by: means of steady load, ended runs
+
+pub use batches::{
+    BATCH, BATCHES_MAX, Batch, Conditions, ENDED_RUNS_MAX, EndedRun, Metric, MetricSummary, RackBatches,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -43,6 +49,8 @@ pub struct RackFacts {
     pub previous_run: Option<RunFacts>,
     /// Whether the rack is back where it was before its last ended run.
     pub recovery: Option<Recovery>,
+    /// What the rack is compared by; `None` for a loop, and before its first steady minutes.
+    pub batches: Option<RackBatches>,
     /// Under maintenance until then.
     pub maintenance_until: Option<EventTime>,
 }
@@ -83,6 +91,8 @@ pub enum UnknownReason {
     Uncalibrated,
     /// Known in full, and still too few events or too little exposure to say.
     NotEnoughEvidence,
+    /// Known, and nothing it could fairly be compared with: other hardware, set point, ambient, load or cooling.
+    NotComparable,
 }
 
 impl UnknownReason {
@@ -99,6 +109,7 @@ impl UnknownReason {
             Self::WindowIncomplete => "window_incomplete",
             Self::Uncalibrated => "uncalibrated",
             Self::NotEnoughEvidence => "not_enough_evidence",
+            Self::NotComparable => "not_comparable",
         }
     }
 }

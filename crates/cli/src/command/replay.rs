@@ -62,7 +62,11 @@ pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
         };
     })?;
     let verdicts = policies.iter().flat_map(|policy| {
-        counts.facts.iter().filter(|facts| facts.place.rack.is_some()).map(|facts| gate::judge(policy, &question(facts), &[facts.clone()]))
+        counts.facts.iter().filter(|facts| facts.place.rack.is_some()).map(|facts| {
+            let (question, facts) = (question(facts), [facts.clone()]);
+            let controls = gate::controls(policy, &question, &facts, &counts.facts);
+            gate::judge_beside(policy, &question, &facts, &controls)
+        })
     });
     let verdicts: Vec<Verdict> = verdicts.collect();
     output::settled(broken.map_or_else(|| printer.finish(&verdicts, &counts), Err))?;

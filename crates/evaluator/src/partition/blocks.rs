@@ -65,6 +65,7 @@ impl Partition {
         self.look_at_controls(end, effects);
         self.update_flows(end, effects);
         self.note_recovery(end);
+        self.note_comparison(end, environment);
         self.measure(end, environment);
         if end.window_start(COVERAGE_EVERY) == end {
             self.look_for_low_coverage(end, effects);
@@ -83,6 +84,7 @@ impl Partition {
             if let Some(work) = state.maintenance.as_mut().filter(|work| !work.is_over && work.until <= end) {
                 work.is_over = true;
                 touched.push(state.place.clone());
+                state.comparison.forget();
             }
         }
         for place in touched {

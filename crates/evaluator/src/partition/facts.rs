@@ -9,6 +9,7 @@ use telemetry::facts::{
 use telemetry::place::Place;
 use telemetry::{EventTime, Name};
 
+use super::comparing::sku_of;
 use super::judging::objective_of;
 use super::{Environment, Partition};
 use crate::detectors::{DETECTORS, Rule};
@@ -108,6 +109,10 @@ impl Partition {
             run: run(rack.and_then(|(_, state)| state.run.as_ref())),
             previous_run: run(rack.and_then(|(_, state)| state.previous_run.as_ref())),
             recovery: rack.and_then(|(_, state)| state.recovery.facts(&place, &of_loop)),
+            batches: rack.and_then(|(name, state)| {
+                let told = |id: &str| environment.runs.get(id).map_or([false; 3], Run::told);
+                state.comparison.facts(sku_of(name, environment), told)
+            }),
             maintenance_until: rack
                 .and_then(|(_, state)| state.maintenance)
                 .filter(|work| position < work.until)

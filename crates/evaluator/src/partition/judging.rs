@@ -126,7 +126,8 @@ impl Partition {
                     | UnknownReason::LowCoverage
                     | UnknownReason::WindowIncomplete
                     | UnknownReason::Uncalibrated
-                    | UnknownReason::NotEnoughEvidence,
+                    | UnknownReason::NotEnoughEvidence
+                    | UnknownReason::NotComparable,
                 )
                 | None => Cause::Unknown,
             },

@@ -127,6 +127,7 @@ impl Partition {
         self.ending.extend(rack.ending);
         let mut state = rack.state;
         state.place = whole;
+        state.comparison.forget();
         state.declared |= self.declarations[number as usize].declared;
         self.racks.insert(rack.name, state);
     }

@@ -232,7 +232,7 @@ fn median_without(values: &[f64], one: f64) -> f64 {
 }
 
 /// Heat capacity of the coolant at a place, MJ/(m³·K): the site file's, else that of 25 % propylene glycol.
-fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 {
+pub(super) fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 {
     let site = &environment.in_force.site;
     let of_rack = place.rack.as_ref().and_then(|rack| site.rack(rack)).map(|rack| rack.heat_capacity);
     let of_loop = || {

@@ -172,6 +172,9 @@ impl Partition {
             series.integrate(end);
         }
         self.measure(end, environment);
+        if let Some(run) = environment.runs.get(run) {
+            self.remember_run(run, end, environment);
+        }
         for number in 0..self.groups.len() {
             let Some(which) = self.groups[number].runs.iter().position(|known| &*known.run == run) else {
                 continue;

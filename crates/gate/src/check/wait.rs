@@ -31,7 +31,10 @@ pub fn may_wait(subject: &Subject, reason: UnknownReason) -> bool {
             (Some(deadline), Some(until)) => until < deadline,
             (Some(_), None) | (None, _) => false,
         },
-        UnknownReason::Invalid | UnknownReason::SensorFault | UnknownReason::Distrusted => false,
+        UnknownReason::Invalid
+        | UnknownReason::SensorFault
+        | UnknownReason::Distrusted
+        | UnknownReason::NotComparable => false,
     }
 }
 

@@ -1,11 +1,11 @@
 //! One entry of a policy's `checks`.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use telemetry::facts::{Ask, Comparison, Need, PowerLimit, Severity};
 use telemetry::unit::Unit;
 use telemetry::{Microseconds, Name};
 
+use super::canary::CanaryFile;
 use super::quantity::{kilowatts, length, share_ppm};
 use super::text_or::TextOr;
 use crate::policy::{Check, CheckKind, Tier, Undeclared};
@@ -27,7 +27,7 @@ pub struct CheckFile {
     power_envelope: Option<PowerEnvelopeFile>,
     soak: Option<SoakFile>,
     recovered: Option<RecoveredFile>,
-    canary: Option<IgnoredAny>,
+    canary: Option<CanaryFile>,
 
     name: Option<String>,
     weight: Option<f64>,
@@ -122,11 +122,6 @@ impl CheckFile {
             Some(text) => length("noiseFloor", text)?,
             None => Microseconds::ZERO,
         };
-        if self.canary.is_some() {
-            return Err("check `canary` is not built: remove it, or compare runs with the query \
-                        `what_changed_between_two_runs`"
-                .into());
-        }
         let kinds: Vec<Result<Named, String>> = [
             self.objective.map(|file| objective_kind(file, self.at_most, noise_floor)),
             self.burn_rate.map(|file| {
@@ -141,6 +136,7 @@ impl CheckFile {
                 let span = length("recovered.for", &file.span)?;
                 Ok((CheckKind::Recovered { span }, "recovered".into()))
             }),
+            self.canary.map(|file| Ok((CheckKind::Canary(file.canary()?), "canary".into()))),
         ]
         .into_iter()
         .flatten()
@@ -148,7 +144,7 @@ impl CheckFile {
         let [kind] = <[_; 1]>::try_from(kinds).map_err(|found| {
             format!(
                 "a check is exactly one of objective, burnRate, findings, coverage, trend, powerEnvelope, soak, \
-                 recovered; this has {}: write each as an entry of its own",
+                 recovered, canary; this has {}: write each as an entry of its own",
                 found.len()
             )
         })?;

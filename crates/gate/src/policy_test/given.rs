@@ -9,7 +9,9 @@ use telemetry::place::Place;
 use telemetry::record::RunState;
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
+use super::beside::GivenCanary;
 use super::healthy::Builder;
+use crate::control::{Control, controls};
 use crate::judge::Question;
 use crate::policy::{CheckKind, Policy, ScopeOf};
 
@@ -48,6 +50,8 @@ pub struct Given {
     pub load: Option<GivenLoad>,
     /// Signals of the recovery after the last run.
     pub recovery: Vec<GivenRecovery>,
+    /// How the rack compares with racks beside it and with its earlier runs.
+    pub canary: GivenCanary,
     /// Under maintenance for so long from now.
     pub maintenance: Option<String>,
     /// The question's `not_before`, after the watermark.
@@ -186,10 +190,17 @@ impl Given {
             measures: builder.measures(policy)?,
             previous_run,
             recovery: builder.recovery()?,
+            batches: policy.compares().then(|| self.canary.batches(run.as_ref())).transpose()?,
             maintenance_until: length(&self.maintenance)?.map(|left| WATERMARK + left),
             run,
         };
         Ok((question, vec![Arc::new(facts)]))
+    }
+
+    /// What the rack is compared with.
+    pub fn controls(&self, policy: &Policy, question: &Question, facts: &[Arc<RackFacts>]) -> Vec<Control> {
+        let others: Vec<Arc<RackFacts>> = facts.iter().flat_map(|facts| self.canary.beside(facts)).collect();
+        controls(policy, question, facts, &others)
     }
 
     /// A misspelt name in a test would test nothing.
@@ -202,6 +213,7 @@ impl Given {
                 }
                 CheckKind::Coverage { signals, .. } => asked.extend(signals.iter().map(|signal| &**signal)),
                 CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } => asked.push("rack_power"),
+                CheckKind::Canary(_) => asked.push("gpu_temperature"),
                 CheckKind::BurnRate { .. } | CheckKind::Findings { .. } | CheckKind::Recovered { .. } => {}
             }
         }

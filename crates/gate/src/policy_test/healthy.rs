@@ -62,7 +62,8 @@ impl Builder<'_> {
                 | CheckKind::Coverage { .. }
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
-                | CheckKind::Recovered { .. } => {}
+                | CheckKind::Recovered { .. }
+                | CheckKind::Canary(_) => {}
             }
         }
         let (mut statuses, mut unseen) = (Vec::new(), Vec::new());

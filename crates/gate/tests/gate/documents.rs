@@ -24,6 +24,7 @@ spec:
     - {powerEnvelope: {shareOfNominal: 0.95, for: 10m}}
     - {soak: {min: 20m, loadMin: 60kW}}
     - {recovered: {for: 10m}}
+    - {canary: {baseline: medianOfLastN, n: 5, matchOn: [sku, firmware, coolant_setpoint, ambient_band], minComparable: 3, maxEffect: 0.02, noBaseline: INCONCLUSIVE}}
   warnBudgetLeft: 0.25
   onFacilityCause: INCONCLUSIVE
   waitFor: {minDuration: 20m, deadline: 60m}
@@ -58,7 +59,8 @@ fn a_policy_with_every_check_is_read() {
             "trend-rack-supply-temperature",
             "power-envelope",
             "soak",
-            "recovered"
+            "recovered",
+            "canary"
         ]
     );
     assert_eq!(policy.scope.combine, Combine::Worst);
@@ -131,12 +133,12 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
             "apiVersion is \"openslo/v1\": write \"thermogate.dev/v1alpha1\"",
         ),
         ("ai-train", "AI train", "slo/gate.yaml:3: name \"AI train\" is no DNS label"),
-        ("warnBudgetLeft", "warnBudgetLeff", "slo/gate.yaml:17: unknown field `warnBudgetLeff`"),
-        ("  dryRun: false\n", "  dryRun: false\n  dryRun: true\n", "slo/gate.yaml:21: duplicate"),
+        ("warnBudgetLeft", "warnBudgetLeff", "slo/gate.yaml:18: unknown field `warnBudgetLeff`"),
+        ("  dryRun: false\n", "  dryRun: false\n  dryRun: true\n", "slo/gate.yaml:22: duplicate"),
         (
             "warnBudgetLeft: 0.25",
             "warnBudgetLeft: 25",
-            "slo/gate.yaml:17: warnBudgetLeft is 25: give a share from 0 to below 1",
+            "slo/gate.yaml:18: warnBudgetLeft is 25: give a share from 0 to below 1",
         ),
         ("weight: 2", "weight: -1", "slo/gate.yaml:7: weight is -1"),
         ("weight: 2", "wieght: 2", "slo/gate.yaml:7: unknown field `wieght`"),
@@ -180,7 +182,36 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
             "loadMin: 60K",
             "slo/gate.yaml:15: soak.loadMin is \"60K\": give a power, such as 60kW",
         ),
-        ("{recovered: {for: 10m}}", "{canary: {n: 5}}", "slo/gate.yaml:16: check `canary` is not built"),
+        ("n: 5", "n: 11", "slo/gate.yaml:17: canary.n is 11: give a number from 1 to 10"),
+        ("medianOfLastN, n: 5", "lastPass, n: 5", "canary.n goes with `baseline: medianOfLastN` only"),
+        (
+            "medianOfLastN, n: 5",
+            "tag",
+            "canary.baseline is tag: say which versions, such as `tag: {image: 2026.1}`",
+        ),
+        ("medianOfLastN, n: 5", "explicit", "canary.baseline is explicit: say which runs"),
+        ("n: 5", "n: 5, tag: {image: '1'}", "canary.tag goes with `baseline: tag` only: remove it here"),
+        ("n: 5", "n: 5, runs: [a]", "canary.runs goes with `baseline: explicit` only: remove it here"),
+        ("medianOfLastN", "medianOfLast", "slo/gate.yaml:17: unknown variant `medianOfLast`"),
+        ("minComparable: 3", "minComparable: 6", "canary.minComparable is 6: give a number from 1 to 5"),
+        ("maxEffect: 0.02", "maxEffect: 2", "canary.maxEffect is 2: give a share above 0 and up to 0.5"),
+        ("coolant_setpoint", "set_point", "slo/gate.yaml:17: unknown variant `set_point`"),
+        (
+            "[sku, firmware, coolant_setpoint, ambient_band]",
+            "[]",
+            "canary.matchOn is empty: runs on other hardware would be compared",
+        ),
+        (
+            "noBaseline: INCONCLUSIVE",
+            "noBaseline: PASS",
+            "canary.noBaseline is PASS: nothing would have been compared; write INCONCLUSIVE or WARN",
+        ),
+        (
+            "noBaseline: INCONCLUSIVE",
+            "noBaseline: FAIL",
+            "canary.noBaseline is FAIL: a first run could never be",
+        ),
+        ("minComparable", "minComparabel", "slo/gate.yaml:17: unknown field `minComparabel`"),
         ("{recovered: {for: 10m}}", "{weight: 3}", "a check is exactly one of objective, burnRate"),
         (
             "{recovered: {for: 10m}}",
@@ -207,7 +238,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "deadline: 60m",
             "deadline: soon",
-            "slo/gate.yaml:19: waitFor.deadline: \"soon\" is not a length of time",
+            "slo/gate.yaml:20: waitFor.deadline: \"soon\" is not a length of time",
         ),
         (
             "combine: worst",
@@ -223,7 +254,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "onFacilityCause: INCONCLUSIVE",
             "onFacilityCause: PASS",
-            "slo/gate.yaml:18: unknown variant `PASS`",
+            "slo/gate.yaml:19: unknown variant `PASS`",
         ),
     ];
     for (from, to, expected) in cases {

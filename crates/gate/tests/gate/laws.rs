@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gate::policy::{Combine, Policy};
-use gate::{CheckResult, Question, Verdict, VerdictKind, facts_json, judge, judge_again};
+use gate::{
+    CheckResult, Control, Question, Verdict, VerdictKind, controls, facts_json, judge_again, judge_beside,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use telemetry::Microseconds;
@@ -25,6 +27,9 @@ const CHECKS: &str = "\
 - {soak: {min: 20m, loadMin: 60kW}, undeclared: whenSeen}
 - {recovered: {for: 10m}}";
 
+/// The kind that only a run has.
+const OF_RUNS: &str = "\n- {canary: {}, undeclared: whenSeen}";
+
 const SPECS: [&str; 4] = [
     "",
     "waitFor: {minDuration: 20m, deadline: 90m}",
@@ -33,8 +38,10 @@ const SPECS: [&str; 4] = [
 ];
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (0usize..2, 0usize..SPECS.len())
-        .prop_map(|(scope, spec)| policy_of(["rack", "run"][scope], CHECKS, SPECS[spec]))
+    (0usize..2, 0usize..SPECS.len()).prop_map(|(scope, spec)| match scope {
+        0 => policy_of("rack", CHECKS, SPECS[spec]),
+        _ => policy_of("run", &format!("{CHECKS}{OF_RUNS}"), SPECS[spec]),
+    })
 }
 
 fn objective() -> impl Strategy<Value = String> {
@@ -98,36 +105,50 @@ fn differences() -> impl Strategy<Value = String> {
     ]);
     let load = seldom(&["load: {longest: 3m, total: 5m}, "]);
     let rest = seldom(&["undeclared: true, ", "notBefore: 1m, ", "maintenance: 5m, ", "neverSeen: true, "]);
-    (objectives, missing, finding, coverage, run, (previous, load, rest)).prop_map(
-        |(mut objectives, missing, finding, coverage, run, (previous, load, rest))| {
+    let canary = seldom(&[
+        "canary: {effect: 0.05}, ",
+        "canary: {effect: 0.018, noise: 0.01}, ",
+        "canary: {beside: 0}, ",
+        "canary: {beside: 0, runs: [{run: a}, {run: b}, {run: c}]}, ",
+        "canary: {beside: 0, runs: [{run: a}, {run: b, load: 40}, {run: c, warned: true}]}, ",
+        "canary: {throttled: 3}, ",
+        "canary: {setpointMove: 2}, ",
+    ]);
+    (objectives, missing, finding, coverage, run, (previous, load, rest, canary)).prop_map(
+        |(mut objectives, missing, finding, coverage, run, (previous, load, rest, canary))| {
             objectives.sort();
             objectives.dedup_by(|one, other| one.0 == other.0);
             let objectives: Vec<String> =
                 objectives.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
             format!(
-                "{{{missing}{finding}{coverage}{run}{previous}{load}{rest}objectives: {{{}}}}}",
+                "{{{missing}{finding}{coverage}{run}{previous}{load}{rest}{canary}objectives: {{{}}}}}",
                 objectives.join(", ")
             )
         },
     )
 }
 
-/// A policy, a question about one or two racks, and their facts.
-fn cases() -> impl Strategy<Value = (Policy, Question, Vec<Arc<RackFacts>>)> {
+type Case = (Policy, Question, Vec<Arc<RackFacts>>, Vec<Control>);
+
+/// A policy, a question about one or two racks, their facts, and what they are compared with.
+fn cases() -> impl Strategy<Value = Case> {
     (policies(), prop::collection::vec(differences(), 1..3)).prop_map(|(policy, racks)| {
         let mut question: Option<Question> = None;
-        let mut facts = Vec::new();
+        let (mut facts, mut others) = (Vec::new(), Vec::new());
         for (index, text) in racks.iter().enumerate() {
             let mut given = given(text);
             given.rack = Some(format!("r{index}").into());
             let (mut asked, found) = given.facts(&policy).unwrap();
+            others.extend(found.iter().flat_map(|facts| given.canary.beside(facts)));
             facts.extend(found);
             match &mut question {
                 Some(question) => question.racks.append(&mut asked.racks),
                 None => question = Some(asked),
             }
         }
-        (policy, question.expect("one rack at least"), facts)
+        let question = question.expect("one rack at least");
+        let controls = controls(&policy, &question, &facts, &others);
+        (policy, question, facts, controls)
     })
 }
 
@@ -244,6 +265,7 @@ fn forget(facts: &RackFacts, way: usize, which: usize) -> RackFacts {
             });
             facts.sensors = sensors.collect();
         }
+        8 => facts.batches = None,
         _ => {}
     }
     facts
@@ -262,8 +284,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_verdict_follows_from_its_rows_and_every_row_explains_itself((policy, question, facts) in cases()) {
-        let verdict = judge(&policy, &question, &facts);
+    fn every_verdict_follows_from_its_rows_and_every_row_explains_itself((policy, question, facts, beside) in cases()) {
+        let verdict = judge_beside(&policy, &question, &facts, &beside);
         follows_from_rows(&policy, &verdict);
         verdict.racks.iter().flat_map(|rack| &rack.checks).chain(&verdict.checks).for_each(explains_itself);
         prop_assert_eq!(verdict.racks.len(), question.racks.len());
@@ -272,9 +294,9 @@ proptest! {
     /// GT-4: what is not known can stop a caller, and never lets him go on.
     #[test]
     fn more_unknown_never_improves_a_verdict(
-        (policy, question, facts) in cases(), rack in 0usize..3, way in 0usize..8, which in 0usize..8,
+        (policy, question, facts, beside) in cases(), rack in 0usize..3, way in 0usize..9, which in 0usize..8,
     ) {
-        let before = judge(&policy, &question, &facts);
+        let before = judge_beside(&policy, &question, &facts, &beside);
         let mut less: Vec<Arc<RackFacts>> = facts.clone();
         if way == 7 {
             less.truncate(rack % (facts.len() + 1));
@@ -282,7 +304,7 @@ proptest! {
             let index = rack % less.len();
             less[index] = Arc::new(forget(&less[index], way, which));
         }
-        let after = judge(&policy, &question, &less);
+        let after = judge_beside(&policy, &question, &less, &beside);
         let told = || format!("{} became {}: {} / {}", before.verdict, after.verdict, before.reason, after.reason);
         for (before, after) in before.racks.iter().zip(&after.racks) {
             prop_assert!(goodness(after.verdict) <= goodness(before.verdict), "{}", told());
@@ -296,12 +318,12 @@ proptest! {
 
     /// GT-5: the order in which racks are named and facts come says nothing.
     #[test]
-    fn the_order_of_racks_does_not_matter((policy, question, facts) in cases()) {
+    fn the_order_of_racks_does_not_matter((policy, question, facts, beside) in cases()) {
         let mut turned = question.clone();
         turned.racks.reverse();
         turned.racks.push(turned.racks[0].clone());
         let reversed: Vec<Arc<RackFacts>> = facts.iter().rev().cloned().collect();
-        prop_assert_eq!(judge(&policy, &question, &facts), judge(&policy, &turned, &reversed));
+        prop_assert_eq!(judge_beside(&policy, &question, &facts, &beside), judge_beside(&policy, &turned, &reversed, &beside));
     }
 }
 
@@ -311,7 +333,7 @@ proptest! {
 
     /// GT-6: the stored facts give the stored answer, to the byte.
     #[test]
-    fn a_verdict_is_judged_again_to_the_byte((policy, question, facts) in cases(), value in any::<f64>()) {
+    fn a_verdict_is_judged_again_to_the_byte((policy, question, facts, beside) in cases(), value in any::<f64>()) {
         let mut facts = facts;
         if let Some(first) = facts.first_mut() && value.is_finite() {
             let mut changed = (**first).clone();
@@ -320,8 +342,8 @@ proptest! {
             }
             *first = Arc::new(changed);
         }
-        let answer = judge(&policy, &question, &facts).to_json();
-        let stored = facts_json(&policy, &question, &facts);
+        let answer = judge_beside(&policy, &question, &facts, &beside).to_json();
+        let stored = facts_json(&policy, &question, &facts, &beside);
         prop_assert_eq!(&judge_again(&stored).unwrap(), &answer);
         prop_assert_eq!(Verdict::from_json(&answer).unwrap().to_json(), answer);
     }
@@ -333,8 +355,8 @@ fn the_generated_cases_reach_every_verdict() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut count = [0; VerdictKind::ALL.len()];
     for _ in 0..400 {
-        let (policy, question, facts) = cases().new_tree(&mut runner).unwrap().current();
-        let verdict = judge(&policy, &question, &facts).verdict;
+        let (policy, question, facts, beside) = cases().new_tree(&mut runner).unwrap().current();
+        let verdict = judge_beside(&policy, &question, &facts, &beside).verdict;
         count[VerdictKind::ALL.iter().position(|kind| *kind == verdict).unwrap()] += 1;
     }
     assert!(count.iter().all(|count| *count >= 20), "{:?} of {count:?}", VerdictKind::ALL);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gate::policy::Policy;
 use gate::policy_document::read;
 use gate::policy_test::Given;
-use gate::{CheckResult, Question, Verdict, VerdictKind, judge};
+use gate::{CheckResult, Control, Question, Verdict, VerdictKind, judge, judge_beside};
 use telemetry::facts::RackFacts;
 use telemetry::record::Document;
 
@@ -39,7 +39,13 @@ pub fn facts(policy: &Policy, text: &str) -> (Question, Vec<Arc<RackFacts>>) {
 /// The verdict on one rack.
 pub fn verdict(policy: &Policy, text: &str) -> Verdict {
     let (question, facts) = facts(policy, text);
-    judge(policy, &question, &facts)
+    let controls = controls(policy, text, &question, &facts);
+    judge_beside(policy, &question, &facts, &controls)
+}
+
+/// What that rack is compared with.
+pub fn controls(policy: &Policy, text: &str, question: &Question, facts: &[Arc<RackFacts>]) -> Vec<Control> {
+    given(text).controls(policy, question, facts)
 }
 
 /// The row of a check.

@@ -73,6 +73,7 @@ fn unknown_reason(reason: Option<UnknownReason>) -> pb::UnknownReason {
         Some(UnknownReason::WindowIncomplete) => pb::UnknownReason::WindowIncomplete,
         Some(UnknownReason::Uncalibrated) => pb::UnknownReason::Uncalibrated,
         Some(UnknownReason::NotEnoughEvidence) => pb::UnknownReason::NotEnoughEvidence,
+        Some(UnknownReason::NotComparable) => pb::UnknownReason::NotComparable,
     }
 }
 
