@@ -221,9 +221,9 @@ fn a_stuck_sensor_makes_its_objective_unknown_and_never_good() {
     65:00 finding stuck r1 coolant_supply_temperature onset 60:00
     65:00 SensorStuck r1 inactive -> firing since 65:00
     70:00 finding coverage_low r1 coolant_supply_temperature onset 10:00
-    70:00 TelemetryCoverageLow r1 inactive -> firing since 70:00
+    70:00 TelemetryCoverageLow r1 inactive -> suppressed since 70:00
     70:00 finding coverage_low r1 coolant_supply_temperature onset 10:00 ended 80:00
-    80:00 TelemetryCoverageLow r1 firing -> resolved since 70:00
+    80:00 TelemetryCoverageLow r1 suppressed -> inactive since 70:00
     80:00 finding coverage_low r1 coolant_supply_temperature onset 20:00
     80:00 TelemetryCoverageLow r1 inactive -> firing since 80:00
     ");
