@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use telemetry::facts::{
     BATCHES_MAX, Batch, Conditions, ENDED_RUNS_MAX, EndedRun, Metric, MetricSummary, RackBatches, RunFacts,
 };
-use telemetry::formula::heat_kw;
+use telemetry::formula::{film_conductance, heat_kw, log_mean_difference};
 use telemetry::{EventTime, Name};
 
 use crate::block::BLOCK;
@@ -21,8 +21,6 @@ const LOAD_MINIMUM: f64 = 0.3;
 const CONDUCTANCE_LOAD_MINIMUM: f64 = 0.6;
 const FACILITY_FLOW_MINIMUM: f64 = 0.25;
 const LOG_MEAN_DIFFERENCE_MINIMUM: f64 = 2.0;
-/// How film coefficients of a plate exchanger follow the flow: the simulator's and the methods' exponent.
-const FILM_EXPONENT: f64 = -0.6;
 
 /// Block means of a loop that its exchanger's conductance is made of, each none while not known.
 #[derive(Debug, Clone, Copy)]
@@ -55,22 +53,10 @@ impl ExchangerMeans {
         if difference < LOG_MEAN_DIFFERENCE_MINIMUM {
             return None;
         }
-        let film = |flow: f64| libm::pow(flow / self.nominal_flow, FILM_EXPONENT);
-        let correction = 2.0 / (film(self.flow) + film(self.facility_flow));
+        let correction =
+            film_conductance(self.flow / self.nominal_flow, self.facility_flow / self.nominal_flow);
         logarithm(heat / difference / correction)
     }
-}
-
-/// Log mean of the temperature differences at both ends of an exchanger, K; none unless both are positive.
-fn log_mean_difference(one: f64, other: f64) -> Option<f64> {
-    if one <= 0.0 || other <= 0.0 {
-        return None;
-    }
-    // Equal ends make the formula 0/0; their mean is its limit.
-    if (one - other).abs() < 1e-6 * (one + other) {
-        return Some((one + other) / 2.0);
-    }
-    Some((one - other) / libm::log(one / other))
 }
 
 /// ln of a positive finite number.
@@ -391,6 +377,5 @@ mod tests {
                 .logarithm(),
             None
         );
-        assert_eq!(log_mean_difference(10.0, 5.0).map(|kelvin| (kelvin * 1e4).round()), Some(72_135.0));
     }
 }

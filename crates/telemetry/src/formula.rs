@@ -106,6 +106,27 @@ pub fn approach(coolant_supply: f64, facility_supply: f64) -> f64 {
     coolant_supply - facility_supply
 }
 
+/// Logarithmic mean of the temperature differences at both ends of an exchanger, K; `None` unless both are positive.
+pub fn log_mean_difference(one: f64, other: f64) -> Option<f64> {
+    if one <= 0.0 || other <= 0.0 {
+        return None;
+    }
+    // Equal ends make the formula 0/0; their mean is its limit.
+    if (one - other).abs() < 1e-6 * (one + other) {
+        return Some((one + other) / 2.0);
+    }
+    Some((one - other) / libm::log(one / other))
+}
+
+/// What the conductance of a plate exchanger is proportional to: two films in series, each as the flow of its side to
+/// the power .6 (Dittus & Boelter .8, plates less). Both sides of a plate are shaped alike, so that equal flows make
+/// equal films; flows in L/min or as shares of a nominal one, of which 1 and 1 give 1.
+pub fn film_conductance(coolant_flow: f64, facility_flow: f64) -> f64 {
+    const EXPONENT: f64 = 0.6;
+    let film = |flow: f64| libm::pow(flow, -EXPONENT);
+    2.0 / (film(coolant_flow) + film(facility_flow))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +149,13 @@ mod tests {
         assert!((implied_heat_capacity(35.2059, 50.7635, 10.1287).unwrap() - 4.1083).abs() < 1e-4);
         assert_eq!(implied_heat_capacity(35.0, 0.0, 10.0), None);
         assert_eq!(implied_heat_capacity(35.0, 50.0, -0.3), None);
+    }
+
+    #[test]
+    fn the_mean_difference_of_an_exchanger_is_logarithmic() {
+        assert_eq!(log_mean_difference(10.0, 5.0).map(|kelvin| (kelvin * 1e4).round()), Some(72_135.0));
+        assert_eq!(log_mean_difference(7.0, 7.0), Some(7.0));
+        assert_eq!(log_mean_difference(7.0, 0.0), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! is named.
 
 use telemetry::facts::{Cause, Severity};
-use telemetry::formula::{expected_delta_t, heat_kw};
+use telemetry::formula::{expected_delta_t, film_conductance, heat_kw, log_mean_difference};
 
 use super::{Detector, Gate, Residual, ResidualRule, Rule, Side, Source};
 
@@ -453,8 +453,6 @@ const WATER_HEAT_CAPACITY: f64 = telemetry::formula::Coolant::Water.heat_capacit
 const FACILITY_FLOW_SHARE_MINIMUM: f64 = 0.25;
 /// Smallest logarithmic mean temperature difference that means something, K.
 const MEAN_DIFFERENCE_MINIMUM: f64 = 2.0;
-/// The power of flow with which a plate exchanger's film conducts (Dittus & Boelter .8, plates less).
-const FILM_EXPONENT: f64 = 0.6;
 
 /// Conductance UA of a counter-flow exchanger, kW/K: heat by the logarithmic mean temperature difference. The water's
 /// return temperature follows from the heat, so that its thermometer has no part in it. None outside its validity.
@@ -471,22 +469,11 @@ fn exchanger_conductance(
     let heat = heat_kw(flow, warm - cold, heat_capacity);
     let rise = expected_delta_t(heat, 1.0, water_flow, WATER_HEAT_CAPACITY)?;
     let (at_warm_end, at_cold_end) = (warm - (water + rise), cold - water);
-    if water_flow < FACILITY_FLOW_SHARE_MINIMUM * flow || at_warm_end <= 0.0 || at_cold_end <= 0.0 {
+    if water_flow < FACILITY_FLOW_SHARE_MINIMUM * flow {
         return None;
     }
-    let mean = if (at_warm_end / at_cold_end - 1.0).abs() < 1e-3 {
-        (at_warm_end + at_cold_end) / 2.0
-    } else {
-        (at_warm_end - at_cold_end) / libm::log(at_warm_end / at_cold_end)
-    };
+    let mean = log_mean_difference(at_warm_end, at_cold_end)?;
     (mean > MEAN_DIFFERENCE_MINIMUM).then(|| heat / mean)
-}
-
-/// What the conductance of a plate exchanger is proportional to: two films in series, each as the flow of its side to
-/// the power .6. Both sides of a plate are shaped alike, so that equal flows make equal films.
-fn film_conductance(flow: f64, water_flow: f64) -> f64 {
-    let film = |flow: f64| libm::pow(flow, -FILM_EXPONENT);
-    1.0 / (film(flow) + film(water_flow))
 }
 
 fn square(value: f64) -> f64 {
