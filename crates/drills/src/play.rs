@@ -30,6 +30,22 @@ pub struct Played {
     pub readings: u64,
 }
 
+impl Played {
+    /// Keeps what the player's latest effects say of findings.
+    fn note(&mut self, player: &mut Player, watch: &mut impl FnMut(&Player, &[Effect])) {
+        let effects = player.take_effects();
+        for effect in &effects {
+            if let Effect::Finding(finding) = effect {
+                match self.findings.iter_mut().find(|known| known.finding == finding.finding) {
+                    Some(known) => *known = (**finding).clone(),
+                    None => self.findings.push((**finding).clone()),
+                }
+            }
+        }
+        watch(player, &effects);
+    }
+}
+
 /// An evaluator that is fed readings of a simulation.
 pub struct Player {
     evaluator: Evaluator,
@@ -110,6 +126,25 @@ impl Player {
         self.series.iter().map(|(identity, number)| (*number, identity.clone())).collect()
     }
 
+    /// Plays a scenario to its end, with what is in force here.
+    ///
+    /// # Panics
+    /// When the scenario breaks [`Scenario::check`].
+    pub fn play(&mut self, scenario: &Scenario, mut watch: impl FnMut(&Self, &[Effect])) -> Played {
+        let mut simulation = Simulation::new(scenario);
+        let mut played = Played { truth: simulation.labels(), ..Played::default() };
+        let mut readings = Vec::new();
+        while let Some(instant) = simulation.step(&mut readings) {
+            self.tick_until(instant);
+            self.send(&readings);
+            played.readings += readings.len() as u64;
+            played.note(self, &mut watch);
+        }
+        self.tick_until(scenario.start + scenario.duration + ALLOWED_LATENESS + TICK);
+        played.note(self, &mut watch);
+        played
+    }
+
     fn series_of(&mut self, reading: &Reading) -> (PartitionId, SeriesId) {
         let key = (reading.place.clone(), reading.signal.clone(), reading.sensor.clone());
         if let Some(known) = self.series.get(&key) {
@@ -151,32 +186,7 @@ impl Player {
 ///
 /// # Panics
 /// When the scenario breaks [`Scenario::check`].
-pub fn play(scenario: &Scenario, mut watch: impl FnMut(&Player, &[Effect])) -> Played {
-    let mut simulation = Simulation::new(scenario);
+pub fn play(scenario: &Scenario, watch: impl FnMut(&Player, &[Effect])) -> Played {
     let mut player = Player::new(scenario.start, evaluator::default_documents(), None);
-    let mut played = Played { truth: simulation.labels(), ..Played::default() };
-    let mut readings = Vec::new();
-    let mut places: BTreeMap<Name, usize> = BTreeMap::new();
-    let mut note = |player: &mut Player, findings: &mut Vec<Finding>| {
-        let effects = player.take_effects();
-        for effect in &effects {
-            if let Effect::Finding(finding) = effect {
-                let at = *places.entry(finding.finding.clone()).or_insert(findings.len());
-                match findings.get_mut(at) {
-                    Some(known) => *known = (**finding).clone(),
-                    None => findings.push((**finding).clone()),
-                }
-            }
-        }
-        watch(player, &effects);
-    };
-    while let Some(instant) = simulation.step(&mut readings) {
-        player.tick_until(instant);
-        player.send(&readings);
-        played.readings += readings.len() as u64;
-        note(&mut player, &mut played.findings);
-    }
-    player.tick_until(scenario.start + scenario.duration + ALLOWED_LATENESS + TICK);
-    note(&mut player, &mut played.findings);
-    played
+    player.play(scenario, watch)
 }

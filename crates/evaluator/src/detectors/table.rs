@@ -4,7 +4,7 @@
 use telemetry::facts::{Cause, Severity};
 use telemetry::formula::{expected_delta_t, film_conductance, heat_kw, log_mean_difference};
 
-use super::{Detector, Gate, Residual, ResidualRule, Rule, Side, Source};
+use super::{Detector, Gate, Inputs, Residual, ResidualRule, Rule, Side, Source};
 
 /// Detectors of troubles that leave no reading of a place or loop as it was.
 const UPHEAVALS: &[&str] = &["pump_trip", "hunting", "valve_stuck", "leak", "gap", "stale"];
@@ -105,7 +105,7 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["coolant_supply_flow"], &["coolant_return_flow"]],
-                residual: |inputs| residual(inputs.means[0] - inputs.means[1]),
+                residual: difference,
             },
             side: Side::Up,
             floor: 0.2,
@@ -125,7 +125,7 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["coolant_supply_flow"], &["coolant_return_flow"]],
-                residual: |inputs| residual(inputs.means[0] - inputs.means[1]),
+                residual: difference,
             },
             side: Side::Down,
             floor: 0.2,
@@ -224,7 +224,7 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["door_air_outlet_temperature"], &["room_temperature_setpoint"]],
-                residual: |inputs| residual(inputs.means[0] - inputs.means[1]),
+                residual: difference,
             },
             side: Side::Up,
             floor: 0.08,
@@ -478,6 +478,11 @@ fn exchanger_conductance(
 
 fn square(value: f64) -> f64 {
     value * value
+}
+
+/// The first input minus the second.
+fn difference(inputs: &Inputs<'_>) -> Option<Residual> {
+    residual(inputs.means[0] - inputs.means[1])
 }
 
 fn residual(value: f64) -> Option<Residual> {

@@ -4,7 +4,6 @@ mod script; // text in, records; effects, text out
 
 mod changes; // what happens when series, sites and objectives change
 mod comparison; // what gates may compare a rack by
-mod drills; // simulated loops and racks with faults
 mod golden; // stories
 mod laws; // what holds for every stream
 mod recorded; // recorded data with known figures

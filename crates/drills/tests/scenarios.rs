@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use evaluator::{Effect, Effects, Evaluator};
-use simulator::{Scenario, Simulation};
+use drills::Player;
+use evaluator::Effect;
+use simulator::Scenario;
 use telemetry::facts::{Finding, ObjectiveStatus, Outcome, RackFacts, Trust, UnknownReason};
-use telemetry::place::{PartitionKey, Place, SeriesIdentity};
-use telemetry::record::{
-    Body, Configuration, Document, Feed, Flag, PartitionId, Record, SampleBatch, SeriesDeclaration, SeriesId,
-    Temporality,
-};
-use telemetry::{EventTime, Labels, Microseconds, Name};
-
-use crate::script::LATENESS;
+use telemetry::record::Document;
+use telemetry::{EventTime, Microseconds};
 
 /// A scenario that has been played to its end.
 struct Played {
@@ -74,101 +69,21 @@ impl Played {
     }
 }
 
-/// Sends a scenario through the evaluator, in the order of its arrival, with a tick every second.
+/// Sends a scenario through the evaluator.
 fn play(scenario: &Scenario) -> Played {
     play_with(scenario, evaluator::default_documents())
 }
 
+/// The same with these objectives in force.
 fn play_with(scenario: &Scenario, objectives: Vec<Document>) -> Played {
-    let mut simulation = Simulation::new(scenario);
-    let truth = simulation.labels();
-    let mut evaluator = Evaluator::new();
-    let mut effects = Effects::default();
-    let mut sequence = 0;
-    let mut apply = |record: &Record| {
-        sequence += 1;
-        effects.fates.clear();
-        evaluator.apply(sequence, record, &mut effects);
-    };
-    let stream = |body| Record { partition: PartitionId::STREAM, body };
-    apply(&stream(Body::Configuration(Box::new(Configuration {
-        hash: "c1".to_owned(),
-        site: None,
-        mappings: Vec::new(),
-        objectives,
-        policies: Vec::new(),
-        needs: Vec::new(),
-        allowed_lateness: LATENESS,
-    }))));
-    let mut known: BTreeMap<(Place, Name, Option<Name>), (PartitionId, SeriesId)> = BTreeMap::new();
-    let mut partitions: BTreeMap<PartitionKey, (PartitionId, u32)> = BTreeMap::new();
-    let mut readings = Vec::new();
-    let mut now = scenario.start;
-    while let Some(instant) = simulation.step(&mut readings) {
-        while now < instant {
-            apply(&stream(Body::Tick(now)));
-            now = now + Microseconds::from_seconds(1);
-        }
-        let mut batches: BTreeMap<PartitionId, SampleBatch> = BTreeMap::new();
-        for reading in &readings {
-            let key = (reading.place.clone(), reading.signal.clone(), reading.sensor.clone());
-            let (partition, id) = *known.entry(key).or_insert_with(|| {
-                let declaration = declare(reading, &mut partitions);
-                let (partition, _) = partitions[&declaration.partition];
-                let id = declaration.id;
-                apply(&Record { partition, body: Body::Series(declaration) });
-                (partition, id)
-            });
-            let batch = batches.entry(partition).or_default();
-            batch.series.push(id);
-            batch.time.push(reading.time);
-            batch.value.push(reading.value);
-            batch.flag.push(Flag::Ok);
-        }
-        for (partition, batch) in batches {
-            apply(&Record { partition, body: Body::Samples(batch) });
-        }
-    }
-    let end = scenario.start + scenario.duration + LATENESS;
-    while now <= end {
-        apply(&stream(Body::Tick(now)));
-        now = now + Microseconds::from_seconds(1);
-    }
-    let facts = evaluator.rack_facts().into_iter();
-    let facts = facts
-        .map(|facts| {
-            let name = facts.place.rack.as_ref().or(facts.place.cooling_loop.as_ref());
-            (name.unwrap().to_string(), (*facts).clone())
-        })
-        .collect();
-    Played { effects: effects.list, facts, truth }
-}
-
-fn declare(
-    reading: &simulator::Reading,
-    partitions: &mut BTreeMap<PartitionKey, (PartitionId, u32)>,
-) -> SeriesDeclaration {
-    let key = PartitionKey::of(&reading.place);
-    let next = PartitionId(partitions.len() as u32 + 1);
-    let (_, count) = partitions.entry(key.clone()).or_insert((next, 0));
-    let id = SeriesId(*count);
-    *count += 1;
-    let unit: Name =
-        telemetry::signal::find(&reading.signal).map_or("1", |signal| signal.unit.symbol()).into();
-    SeriesDeclaration {
-        partition: key,
-        id,
-        identity: SeriesIdentity::new(reading.place.clone(), reading.signal.clone(), reading.sensor.clone()),
-        cooling_loop: reading.place.cooling_loop.clone(),
-        declared: true,
-        unit: unit.clone(),
-        source: "simulator".into(),
-        source_name: reading.signal.clone(),
-        source_unit: unit,
-        temporality: Temporality::Gauge,
-        feed: Feed::Unsaid,
-        labels: Labels::new(),
-    }
+    let mut player = Player::new(scenario.start, objectives, None);
+    let mut effects = Vec::new();
+    let truth = player.play(scenario, |_, told| effects.extend_from_slice(told)).truth;
+    let facts = player.evaluator().rack_facts().into_iter().map(|facts| {
+        let name = facts.place.rack.as_ref().or(facts.place.cooling_loop.as_ref());
+        (name.expect("a rack or a loop").to_string(), (*facts).clone())
+    });
+    Played { effects, facts: facts.collect(), truth }
 }
 
 fn fixture(name: &str) -> Scenario {
@@ -211,7 +126,7 @@ fn a_healthy_loop_recovers_from_each_burst_of_load_within_ten_minutes() {
     let document = |name: &str, text: &str| Document { name: name.to_owned(), text: text.to_owned() };
     let scenario =
         Scenario::read(&document("bursts.yaml", scenario)).unwrap_or_else(|error| panic!("{error}"));
-    let shipped = include_str!("../../../../slo/recovery.yaml");
+    let shipped = include_str!("../../../slo/recovery.yaml");
     for (limit, within, late) in [("value: 600", 4, 0), ("value: 120", 0, 4)] {
         let text = shipped.replace("value: 600", limit);
         let played = play_with(&scenario, vec![document("slo/recovery.yaml", &text)]);
