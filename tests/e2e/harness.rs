@@ -1,6 +1,6 @@
 //! Starts the real program and its peers on free loopback ports, and ends what it started.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};

@@ -21,16 +21,18 @@ pub fn markdown(card: &Scorecard) -> String {
     row("incident precision", percent(card.precision));
     row("first attribution right", percent(card.first_attribution));
     row("alarms before the fault", card.alarms_before_fault.to_string());
-    row(
-        "false alarms a healthy rack-day",
-        format!(
-            "{} ({} in {:.0}; upper 95 % bound {})",
-            rate(card.false_alarm_rate),
-            card.false_alarms,
-            card.healthy_rack_days,
-            rate(card.false_alarm_rate_upper)
-        ),
-    );
+    if card.healthy_rack_days > 0.0 {
+        row(
+            "false alarms a healthy rack-day",
+            format!(
+                "{} ({} in {:.0}; upper 95 % bound {})",
+                rate(card.false_alarm_rate),
+                card.false_alarms,
+                card.healthy_rack_days,
+                rate(card.false_alarm_rate_upper)
+            ),
+        );
+    }
     row(
         "drift error when found, K, p50 / p90",
         format!("{} / {}", rate(card.drift_error_p50_kelvin), rate(card.drift_error_p90_kelvin)),
