@@ -41,6 +41,8 @@ pub struct Outcome {
     pub delay: Option<Microseconds>,
     /// Whether the first thing that was said after it began was right; none when nothing was said.
     pub first_is_right: Option<bool>,
+    /// Of a drifting sensor, whether it was among the suspects when it was found; none for other faults.
+    pub suspect_is_right: Option<bool>,
     /// By how much a drifting sensor was off when it was found, in the unit of its signal.
     pub drift_error: Option<f64>,
     /// What was said after the fault began.
@@ -85,6 +87,18 @@ pub fn score(class: Option<&Class>, scenario: &Scenario, played: &Played) -> Out
     let after = |finding: &&&Finding| onset.is_some_and(|onset| onset <= finding.detected);
     let found = told.iter().filter(|finding| is_right(finding)).map(|finding| finding.detected).min();
     let delay = found.zip(onset).map(|(found, onset)| found - onset);
+    let finder = told.iter().filter(|finding| is_right(finding)).min_by_key(|finding| finding.detected);
+    let suspect_is_right = match class.map(|class| class.development) {
+        Some(Development::Drift) => {
+            finder.zip(label.and_then(|label| label.signal.as_ref())).map(|(finder, signal)| {
+                finder
+                    .evidence
+                    .get("suspects")
+                    .is_some_and(|all| all.split(", ").any(|name| *name == **signal))
+            })
+        }
+        Some(_) | None => None,
+    };
     let first = told.iter().filter(after).min_by_key(|finding| finding.detected);
     let hours = |length: Microseconds| length.as_seconds() / 3_600.0;
     let is_of_temperature = label
@@ -103,6 +117,7 @@ pub fn score(class: Option<&Class>, scenario: &Scenario, played: &Played) -> Out
         onset,
         delay,
         first_is_right: first.map(|first| is_right(first)),
+        suspect_is_right,
         drift_error,
         incidents,
         false_alarms,

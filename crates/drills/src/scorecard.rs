@@ -31,6 +31,8 @@ pub struct Scorecard {
     pub precision: Option<f64>,
     /// Share of drills in which something was said whose first word was right.
     pub first_attribution: Option<f64>,
+    /// Share of drifting sensors that were among the suspects when they were found.
+    pub suspect_right: Option<f64>,
     /// False alarms before the fault of a drill began.
     pub alarms_before_fault: usize,
     /// Rack-days of healthy days.
@@ -167,6 +169,10 @@ impl Scorecard {
             ),
             precision: share(right, right + wrong + before),
             first_attribution: share(sum(|class| class.first_right), sum(|class| class.spoken)),
+            suspect_right: {
+                let told: Vec<bool> = drills.iter().filter_map(|outcome| outcome.suspect_is_right).collect();
+                share(told.iter().filter(|right| **right).count(), told.len())
+            },
             alarms_before_fault: before,
             healthy_rack_days: rack_days,
             false_alarms,

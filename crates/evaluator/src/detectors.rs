@@ -5,6 +5,7 @@
 
 mod table; // every detector: read this first
 
+pub(crate) mod incidence; // which sensor is to blame
 pub(crate) mod motion; // how a valve moves
 pub(crate) mod oscillation; // control loops that swing
 pub(crate) mod residual; // baseline, CUSUM, relevance, latch

@@ -20,6 +20,7 @@ pub fn markdown(card: &Scorecard) -> String {
     row("recall without stiction", percent(card.recall_without_stiction));
     row("incident precision", percent(card.precision));
     row("first attribution right", percent(card.first_attribution));
+    row("drifting sensor among the suspects", percent(card.suspect_right));
     row("alarms before the fault", card.alarms_before_fault.to_string());
     if card.healthy_rack_days > 0.0 {
         row(

@@ -6,7 +6,7 @@ use telemetry::EventTime;
 use crate::trace::{Line, Trace};
 
 /// Width and height of one panel, pixels.
-const PANEL: (u32, u32) = (760, 170);
+const PANEL: (u32, u32) = (760, 185);
 /// Colours that differ for colour-blind people too (Okabe & Ito 2008).
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
@@ -69,13 +69,14 @@ fn panel(
     let room = ((highest - lowest) * 0.05).max(1e-3);
     let mut chart = ChartBuilder::on(area)
         .margin(4)
-        .x_label_area_size(22)
+        .x_label_area_size(36)
         .y_label_area_size(52)
         .build_cartesian_2d(-HOURS_BEFORE..last, lowest - room..highest + room)?;
     chart
         .configure_mesh()
         .x_desc("hours after the fault began")
         .y_desc(unit)
+        .max_light_lines(0)
         .x_labels(10)
         .y_labels(5)
         .draw()?;

@@ -214,15 +214,19 @@ impl Partition {
         }
         for component in &self.layout.components {
             let detector = &DETECTORS[component.detector];
-            let is_open = self
+            let open = self
                 .findings
                 .iter()
-                .any(|finding| *finding.detector == *detector.name && finding.place == component.place);
+                .find(|finding| *finding.detector == *detector.name && finding.place == component.place);
             let is_sensor = detector.cause == telemetry::facts::Cause::Sensor;
             let Rule::Residual(_) = &detector.rule else { continue };
-            if is_open && is_sensor && component.place.rack.as_ref() == rack {
+            if let Some(open) = open
+                && is_sensor
+                && component.place.rack.as_ref() == rack
+            {
                 for number in component.inputs.iter().flatten() {
-                    if self.series[*number as usize].fault.is_none() {
+                    let signal = &self.declarations[*number as usize].identity.signal;
+                    if self.series[*number as usize].fault.is_none() && is_suspect(open, signal) {
                         add(*number, Trust::Suspect, format!("finding {}", detector.name));
                     }
                 }
@@ -230,6 +234,14 @@ impl Partition {
         }
         sensors
     }
+}
+
+/// Whether a finding blames the sensors of a signal: all that it is made of, where it names none.
+fn is_suspect(finding: &Finding, signal: &str) -> bool {
+    finding
+        .evidence
+        .get("suspects")
+        .is_none_or(|suspects| suspects.split(", ").any(|suspect| suspect == signal))
 }
 
 /// The objectives that are about such a rack and have no status among these.

@@ -2,6 +2,7 @@
 //!
 //! block means → **residuals** → detectors → findings
 
+use telemetry::facts::Cause;
 use telemetry::formula::Coolant;
 use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Microseconds, Name};
@@ -10,6 +11,7 @@ use super::blocks::current_block;
 use super::{Environment, Partition};
 use crate::block::BLOCK;
 use crate::detectors;
+use crate::detectors::incidence;
 use crate::detectors::residual::{Change, ResidualState};
 use crate::detectors::{DETECTORS, Detector, Gate, Inputs, Residual, ResidualRule, Rule, Side, Source};
 use crate::effect::{Counter, Effects};
@@ -167,6 +169,7 @@ impl Partition {
         effects: &mut Effects,
     ) {
         let key = FindingKey::of_place(detector, place.clone());
+        let suspects = if detector.cause == Cause::Sensor { self.suspects(&place) } else { Vec::new() };
         let Self { findings, alerts, racks, residuals, .. } = self;
         let Some(state) = residuals.get(&(Name::from(detector.name), place)) else { return };
         let suppressed = |place: &Place| Self::suppressed(racks, place, end);
@@ -175,17 +178,31 @@ impl Partition {
             Change::Over => findings.close(detector, &key, end, &mut outlet),
             Change::Alarm { onset } => {
                 let baseline = state.baseline;
+                let mut evidence = evidence_of(state, rule.side, end);
+                if !suspects.is_empty() {
+                    evidence.insert("suspects".into(), suspects.join(", ").into());
+                }
                 let anomaly = Anomaly {
                     residual: state.value,
                     baseline: baseline.map(|baseline| baseline.mean),
                     threshold: Some(rule.relevance),
                     unit: rule.unit.into(),
                     confidence: (state.shift.abs() / rule.relevance / 2.0).clamp(0.5, 1.0),
-                    ..Anomaly::direct(detector, key, onset, end, evidence_of(state, rule.side, end))
+                    ..Anomaly::direct(detector, key, onset, end, evidence)
                 };
                 findings.open(detector, anomaly, &mut outlet);
             }
         }
+    }
+
+    /// The signals whose sensor explains best which residuals of a rack or loop have moved.
+    fn suspects(&self, place: &Place) -> Vec<&'static str> {
+        incidence::suspects(place.rack.is_none(), |name| {
+            let state = self.residuals.get(&(Name::from(name), place.clone()))?;
+            let Rule::Residual(rule) = &detectors::detector(name)?.rule else { return None };
+            state.baseline?;
+            Some(incidence::MOVED_SHARE * rule.relevance < state.shift.abs())
+        })
     }
 
     /// Block means of some inputs, each the median of the sensors that can be believed, and where their block begins.
