@@ -19,14 +19,27 @@ const SPAN_MAXIMUM: f64 = 0.2;
 const ENDS: (f64, f64) = (4.0, 97.0);
 /// Blocks that are looked at together.
 const WINDOW: usize = 120;
-/// Unanswered blocks among them that make a sticking valve.
+/// Unanswered blocks among them that make a sticking valve, in at least so many spells: it must have moved in between,
+/// else it is stuck, or somebody holds it.
 pub(crate) const UNANSWERED_MINIMUM: usize = 4;
+const SPELLS_MINIMUM: usize = 2;
 
 /// The latest blocks of a valve.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stiction {
-    unanswered: VecDeque<bool>,
+    blocks: VecDeque<Answer>,
     alarm: bool,
+}
+
+/// What a valve did in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Answer {
+    /// It rested although it was asked to move.
+    None,
+    /// It moved.
+    Moved,
+    /// It rested and need not do more.
+    Rested,
 }
 
 /// What a block changed.
@@ -45,17 +58,37 @@ impl Stiction {
         let (error, position) = (error?, position?);
         let rests = position.maximum - position.minimum <= SPAN_MAXIMUM;
         let could_move = ENDS.0 < position.mean && position.mean < ENDS.1;
-        self.unanswered.push_back(rests && could_move && ERROR_MINIMUM <= error.abs());
-        if self.unanswered.len() > WINDOW {
-            self.unanswered.pop_front();
+        self.blocks.push_back(match (rests, could_move && ERROR_MINIMUM <= error.abs()) {
+            (true, true) => Answer::None,
+            (true, false) => Answer::Rested,
+            (false, _) => Answer::Moved,
+        });
+        if self.blocks.len() > WINDOW {
+            self.blocks.pop_front();
         }
-        let unanswered = self.unanswered.iter().filter(|unanswered| **unanswered).count();
+        let (unanswered, spells) = self.count();
         if self.alarm {
             self.alarm = unanswered > 0;
             return (!self.alarm).then_some(Change::Over);
         }
-        self.alarm = UNANSWERED_MINIMUM <= unanswered;
+        self.alarm = UNANSWERED_MINIMUM <= unanswered && SPELLS_MINIMUM <= spells;
         self.alarm.then_some(Change::Begun { unanswered })
+    }
+
+    /// Unanswered blocks, and in how many spells with a move between them.
+    fn count(&self) -> (usize, usize) {
+        let (mut unanswered, mut spells, mut has_moved) = (0, 0, true);
+        for block in &self.blocks {
+            match block {
+                Answer::None => {
+                    unanswered += 1;
+                    spells += usize::from(std::mem::take(&mut has_moved));
+                }
+                Answer::Moved => has_moved = true,
+                Answer::Rested => {}
+            }
+        }
+        (unanswered, spells)
     }
 }
 
@@ -93,6 +126,14 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(19, Change::Begun { unanswered: 4 }), (319, Change::Over)]);
+    }
+
+    #[test]
+    fn a_valve_that_never_moves_is_stuck_and_does_not_stick() {
+        let mut stiction = Stiction::default();
+        for _ in 0..400 {
+            assert_eq!(stiction.observe(Some(0.7), Some(&block(30.0, 0.0))), None);
+        }
     }
 
     #[test]
