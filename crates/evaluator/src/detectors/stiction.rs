@@ -13,6 +13,9 @@ use crate::block::ClosedBlock;
 
 /// Smallest error that must be answered within a block, K.
 const ERROR_MINIMUM: f64 = 0.5;
+/// An error that has become smaller than this share of the block before is being answered: under a PI controller the
+/// valve stands still while the error decays with the integral time.
+const DECAY_SHARE: f64 = 0.75;
 /// A valve that moves by less within a block, % of stroke, does not answer.
 const SPAN_MAXIMUM: f64 = 0.2;
 /// At its ends, %, a valve can do no more.
@@ -28,6 +31,8 @@ const SPELLS_MINIMUM: usize = 2;
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stiction {
     blocks: VecDeque<Answer>,
+    /// Size of the error in the block before, K.
+    before: Option<f64>,
     alarm: bool,
 }
 
@@ -55,10 +60,12 @@ impl Stiction {
     /// Takes the next block of the control error (temperature minus set point, K) and of the valve's position.
     pub(crate) fn observe(&mut self, error: Option<f64>, position: Option<&ClosedBlock>) -> Option<Change> {
         // A block of which something is not known counts neither way.
-        let (error, position) = (error?, position?);
+        let before = std::mem::replace(&mut self.before, error.map(f64::abs));
+        let (error, position) = (error?.abs(), position?);
         let rests = position.maximum - position.minimum <= SPAN_MAXIMUM;
         let could_move = ENDS.0 < position.mean && position.mean < ENDS.1;
-        self.blocks.push_back(match (rests, could_move && ERROR_MINIMUM <= error.abs()) {
+        let asks = ERROR_MINIMUM <= error && before.is_some_and(|before| DECAY_SHARE * before <= error);
+        self.blocks.push_back(match (rests, could_move && asks) {
             (true, true) => Answer::None,
             (true, false) => Answer::Rested,
             (false, _) => Answer::Moved,
@@ -126,6 +133,20 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(19, Change::Begun { unanswered: 4 }), (319, Change::Over)]);
+    }
+
+    #[test]
+    fn an_error_that_decays_is_being_answered_although_the_valve_stands_still() {
+        let mut stiction = Stiction::default();
+        for minute in 0..400 {
+            let (error, span) = match minute % 20 {
+                0 => (4.0, 6.0),
+                1 => (2.0, 0.1),
+                2 => (1.0, 0.1),
+                _ => (0.1, 0.1),
+            };
+            assert_eq!(stiction.observe(Some(error), Some(&block(50.0, span))), None, "minute {minute}");
+        }
     }
 
     #[test]
