@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::block::ClosedBlock;
+use crate::block::{BLOCK, ClosedBlock};
 
 /// Largest span of power inside a block, and largest step from block to block, as shares of the nominal power.
 const SPAN_MAXIMUM: f64 = 0.05;
@@ -33,11 +33,12 @@ impl Steady {
     /// Takes the rack's next block of power; none when it is not known. `nominal`: kW.
     pub(crate) fn observe(&mut self, power: Option<&ClosedBlock>, nominal: f64) {
         let is_quiet = match (power, self.before) {
-            (Some(block), Some(before)) => {
+            // A meter so slow that its blocks are longer does not see the dips of checkpoints: nothing is called steady.
+            (Some(block), Some(before)) if block.length <= BLOCK => {
                 block.maximum - block.minimum < SPAN_MAXIMUM * nominal
                     && (block.mean - before).abs() < STEP_MAXIMUM * nominal
             }
-            (Some(_), None) | (None, _) => false,
+            (Some(_), _) | (None, _) => false,
         };
         self.quiet_blocks = if is_quiet { self.quiet_blocks.saturating_add(1) } else { 0 };
         self.before = power.map(|block| block.mean);
@@ -107,6 +108,16 @@ mod tests {
         assert!(!see(110.0));
         assert!(!(0..4).any(|_| see(110.0)));
         assert!(see(110.0));
+    }
+
+    #[test]
+    fn a_meter_that_tells_less_than_twice_a_minute_never_proves_a_steady_load() {
+        let mut steady = Steady::default();
+        let slow = ClosedBlock { length: Microseconds::from_seconds(120), ..block(99.0, 100.0, 101.0) };
+        for _ in 0..100 {
+            steady.observe(Some(&slow), 120.0);
+            assert!(!steady.is_steady());
+        }
     }
 
     #[test]
