@@ -86,7 +86,9 @@ impl Partition {
             let known: Vec<f64> = of_trays.iter().filter_map(|(_, resistance)| *resistance).collect();
             let Some(of_rack) = median(&mut known.clone()) else { continue };
             let block = (end - BLOCK, end);
-            for (tray, resistance) in of_trays {
+            // Trays of which nobody tells the power are compared with nothing: their loads differ by more than a fault.
+            let has_power = rack.trays.iter().flat_map(|(_, gpus)| gpus).all(|(_, power)| power.is_some());
+            for (tray, resistance) in of_trays.into_iter().filter(|_| has_power) {
                 let Some(resistance) = resistance.filter(|_| PEERS_MINIMUM < known.len()) else { continue };
                 let value = resistance - median_without(&known, resistance);
                 let residual = Residual { value, regressor: None };
