@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::run_in;
 
 mod check; // documents, their unit tests, exit codes, JUnit
+mod drill; // rehearsals of faults
 mod files; // simulate, replay, import
 mod flows; // run, maintenance, gate explain, gate override
 mod serve; // ready, status, the end; completions

@@ -521,21 +521,20 @@ pub struct Job<'a> {
 }
 
 impl Suite {
-    /// Every class twice and ten healthy days, under standard conditions: for a first look.
-    pub fn quick(first_seed: u64) -> Self {
-        Self {
-            parts: vec![Part { conditions: Conditions::default(), first_seed, seeds: 2, healthy_days: 10 }],
-        }
+    /// Every class twice and ten healthy days under each of these conditions: for a first look.
+    pub fn quick(conditions: Vec<Conditions>, first_seed: u64) -> Self {
+        let part = |conditions| Part { conditions, first_seed, seeds: 2, healthy_days: 10 };
+        Self { parts: conditions.into_iter().map(part).collect() }
     }
 
     /// Every class 24 times and 150 healthy days under standard conditions; 5 times and 30 days under each of the
     /// others. A loop has two racks.
-    pub fn full(first_seed: u64) -> Self {
-        let part = |(number, conditions)| {
-            let (seeds, healthy_days) = if number == 0 { (24, 150) } else { (5, 30) };
+    pub fn full(conditions: Vec<Conditions>, first_seed: u64) -> Self {
+        let part = |conditions: Conditions| {
+            let (seeds, healthy_days) = if conditions == Conditions::default() { (24, 150) } else { (5, 30) };
             Part { conditions, first_seed, seeds, healthy_days }
         };
-        Self { parts: Conditions::all().into_iter().enumerate().map(part).collect() }
+        Self { parts: conditions.into_iter().map(part).collect() }
     }
 }
 

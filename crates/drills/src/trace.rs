@@ -46,47 +46,46 @@ pub fn trace(class: &Class, scenario: &Scenario) -> Trace {
         let of_first = place.rack.is_none() || place.rack.as_ref() == Some(&scenario.loops[0].racks[0].name);
         of_first && (place.node.is_none() || node.is_none() || place.node == node)
     };
-    let played: Played = play(scenario, |player, effects| {
-        let mut minute = None;
-        for effect in effects {
-            let Effect::Block(block) = effect else { continue };
-            minute = Some(block.time);
-            if !identities.contains_key(&(block.partition, block.series)) {
-                identities = player.identities();
+    let played: Played =
+        play(scenario, |player, effects| {
+            let mut minute = None;
+            for effect in effects {
+                let Effect::Block(block) = effect else { continue };
+                minute = Some(block.time);
+                if !identities.contains_key(&(block.partition, block.series)) {
+                    identities = player.identities();
+                }
+                let Some((place, signal, sensor)) = identities.get(&(block.partition, block.series)) else {
+                    continue;
+                };
+                if !class.shows.contains(&&**signal) || !is_shown(place) {
+                    continue;
+                }
+                let name = format!(
+                    "{signal} of {place}{}",
+                    sensor.as_ref().map_or(String::new(), |it| format!(", {it}"))
+                );
+                let unit = telemetry::signal::find(signal).map_or("", |signal| signal.unit.symbol());
+                let line = signals.entry((signal.clone(), name.clone())).or_insert_with(|| Line {
+                    name,
+                    unit: unit.to_owned(),
+                    points: Vec::new(),
+                });
+                line.points.push((block.time, block.mean));
             }
-            let Some((place, signal, sensor)) = identities.get(&(block.partition, block.series)) else {
-                continue;
-            };
-            if !class.shows.contains(&&**signal) || !is_shown(place) {
-                continue;
+            let Some(minute) = minute else { return };
+            for residual in player.evaluator().residuals() {
+                if !class.right.contains(&residual.detector) || !is_shown(residual.place) {
+                    continue;
+                }
+                let Some((value, baseline)) = residual.value.zip(residual.baseline) else { continue };
+                let name = format!("{} of {}, by its relevance", residual.detector, residual.place);
+                let line = residuals
+                    .entry((residual.detector.into(), name.clone()))
+                    .or_insert_with(|| Line { name, unit: String::new(), points: Vec::new() });
+                line.points.push((minute, (value - baseline) / residual.relevance));
             }
-            let name = format!(
-                "{signal} of {place}{}",
-                sensor.as_ref().map_or(String::new(), |it| format!(", {it}"))
-            );
-            let unit = telemetry::signal::find(signal).map_or("", |signal| signal.unit.symbol());
-            let line = signals.entry((signal.clone(), name.clone())).or_insert_with(|| Line {
-                name,
-                unit: unit.to_owned(),
-                points: Vec::new(),
-            });
-            line.points.push((block.time, block.mean));
-        }
-        let Some(minute) = minute else { return };
-        for now in player.evaluator().residuals() {
-            if !class.right.contains(&now.detector) || !is_shown(now.place) {
-                continue;
-            }
-            let Some((value, baseline)) = now.value.zip(now.baseline) else { continue };
-            let name = format!("{} of {}, by its relevance", now.detector, now.place);
-            let line = residuals.entry((now.detector.into(), name.clone())).or_insert_with(|| Line {
-                name,
-                unit: String::new(),
-                points: Vec::new(),
-            });
-            line.points.push((minute, (value - baseline) / now.relevance));
-        }
-    });
+        });
     let outcome = score(Some(class), scenario, &played);
     Trace { outcome, signals: signals.into_values().collect(), residuals: residuals.into_values().collect() }
 }

@@ -241,3 +241,27 @@ fn the_demonstration_shows_what_it_promises() {
     }
     assert!(played.findings().iter().any(|finding| &*finding.detector == "pump"));
 }
+
+#[test]
+fn a_block_of_a_slow_feed_is_seen_once_however_long_it_stays_in_force() {
+    // GPUs tell their temperature once a minute, so that their blocks are two minutes long: sixty take two hours, less the
+    // few that are shorter because the interval is not known yet.
+    let scenario = "{name: slow, seed: 1, site: dc1, start: 2026-01-05T08:00:00Z, duration: 170m, \
+         gpus: {nodes: 6, gpus_per_node: 1, every: 60s}, \
+         loops: [{name: loop-a, racks: [{name: r1, load: {constant: 0.9}}]}]}";
+    let scenario = Scenario::read(&Document { name: "slow.yaml".into(), text: scenario.into() })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut taken = None;
+    drills::play(&scenario, |player, effects| {
+        let minute = effects.iter().find_map(|effect| match effect {
+            Effect::Block(block) => Some((block.time - scenario.start).as_seconds() / 60.0),
+            _ => None,
+        });
+        let is_taken =
+            || player.evaluator().residuals().any(|it| it.detector == "rth" && it.baseline.is_some());
+        if let Some(minute) = minute.filter(|_| taken.is_none() && is_taken()) {
+            taken = Some(minute);
+        }
+    });
+    assert!(taken.is_some_and(|minute| (110.0..150.0).contains(&minute)), "{taken:?}");
+}

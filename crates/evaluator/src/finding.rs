@@ -2,8 +2,6 @@
 //!
 //! detectors → **finding** → history, alerts, facts
 
-use std::ops::Not;
-
 use serde::{Deserialize, Serialize};
 use telemetry::facts::{Cause, Finding, Severity};
 use telemetry::place::Place;
@@ -12,6 +10,7 @@ use telemetry::{EventTime, Labels, Name, canonical_json, sha256_hex};
 use crate::alert::{self, Alerts, Condition, Observation, Patience};
 use crate::detectors::{self, Detector};
 use crate::effect::{Effect, Effects};
+use crate::plan::touches;
 
 /// What makes two findings the same while both last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -144,9 +143,7 @@ impl Findings {
     /// The open finding that explains an anomaly, by the order of the table of detectors.
     fn explanation(&self, detector: &Detector, key: &FindingKey) -> Option<Name> {
         let explains = |name: &&str| {
-            self.open.iter().find(|other| {
-                *other.detector == **name && is_of(other, key).not() && concerns(&other.place, &key.place)
-            })
+            self.open.iter().find(|other| *other.detector == **name && touches(&other.place, &key.place))
         };
         Some(detector.explained_by.iter().find_map(|name| explains(name))?.finding.clone())
     }
@@ -164,7 +161,7 @@ impl Findings {
                 open.leading.is_none()
                     && open.finding != *id
                     && row.is_some_and(|row| row.explained_by.contains(&detector.name))
-                    && concerns(&place, &open.place)
+                    && touches(&place, &open.place)
             })
             .collect();
         for number in consequences {
@@ -254,12 +251,6 @@ fn is_of(finding: &Finding, key: &FindingKey) -> bool {
         && finding.place == key.place
         && finding.signal == key.signal
         && finding.sensor == key.sensor
-}
-
-/// Whether trouble at `cause` can be seen at `effect`: it is the same place or a part of it, or the loop, or the rack
-/// of which it is a part.
-fn concerns(cause: &Place, effect: &Place) -> bool {
-    crate::plan::is_within(cause, effect) || crate::plan::is_within(effect, cause)
 }
 
 /// A loop's trouble is the facility's, unless the detector is about sensors.

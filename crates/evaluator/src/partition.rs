@@ -28,10 +28,11 @@ pub use self::residuals::ResidualNow;
 use crate::alert::Alerts;
 use crate::block::BLOCK;
 use crate::configuration::InForce;
+use crate::detectors::Detector;
 use crate::detectors::residual::ResidualState;
 use crate::detectors::steady::{Steady, ValveTravel};
 use crate::effect::{Counter, Effect, Effects};
-use crate::finding::Findings;
+use crate::finding::{Anomaly, FindingKey, Findings, Outlet};
 use crate::group::Group;
 use crate::hold::Hold;
 use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
@@ -374,6 +375,21 @@ impl Partition {
         let rack = place.rack.as_ref().and_then(|rack| racks.get(rack));
         let work = rack?.maintenance.filter(|work| work.touches(time, time + Microseconds(1)))?;
         Some(format!("maintenance until {}", work.until))
+    }
+
+    /// Opens a finding, with its alert, as far as people who work there want to be told.
+    fn open(&mut self, detector: &Detector, anomaly: Anomaly, effects: &mut Effects) {
+        let Self { findings, alerts, racks, .. } = self;
+        let time = anomaly.detected;
+        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
+        findings.open(detector, anomaly, &mut Outlet { alerts, effects, suppressed: &suppressed });
+    }
+
+    /// Ends a finding, with its alert.
+    fn close(&mut self, detector: &Detector, key: &FindingKey, time: EventTime, effects: &mut Effects) {
+        let Self { findings, alerts, racks, .. } = self;
+        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
+        findings.close(detector, key, time, &mut Outlet { alerts, effects, suppressed: &suppressed });
     }
 
     /// Time of the latest report of a rack, of whatever kind.

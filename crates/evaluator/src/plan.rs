@@ -236,6 +236,11 @@ fn above(place: &Place) -> impl Iterator<Item = Place> {
     })
 }
 
+/// Whether one of two places is a part of the other, loops and their racks included.
+pub(crate) fn touches(one: &Place, other: &Place) -> bool {
+    is_within(one, other) || is_within(other, one)
+}
+
 /// Whether `place` is `whole` or a part of it.
 pub(crate) fn is_within(place: &Place, whole: &Place) -> bool {
     let fits = |part: &Option<Name>, whole: &Option<Name>| whole.is_none() || part == whole;

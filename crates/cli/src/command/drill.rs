@@ -1,6 +1,8 @@
 //! `thermogate drill`: rehearsals of faults, and a scorecard of what was found.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +31,8 @@ fn drill(arguments: &DrillRunArguments) -> Result<u8, Failure> {
     }
     let classes = classes(&arguments.class)?;
     let suite = suite(arguments)?;
+    // Before minutes of work, not after.
+    let page = arguments.out.as_ref().map(|path| page(path)).transpose()?;
     let mut cards = Vec::new();
     let mut shown: Vec<(Conditions, &'static Class, u64)> = Vec::new();
     for part in &suite.parts {
@@ -44,9 +48,9 @@ fn drill(arguments: &DrillRunArguments) -> Result<u8, Failure> {
         shown.extend(worth_a_picture(part, &outcomes));
         cards.push(Scorecard::new(part.conditions.clone(), &outcomes));
     }
-    if let Some(path) = &arguments.out {
+    if let Some((path, mut file)) = page {
         let traces: Vec<Trace> = each(arguments.threads, "pictures", &shown, |(conditions, class, seed)| trace(class, &conditions.drill(class, *seed)));
-        std::fs::write(path, report::html(&cards, &traces)).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))?;
+        file.write_all(report::html(&cards, &traces).as_bytes()).map_err(|error| unwritable(path, &error))?;
         eprintln!("thermogate: {} with {} pictures", path.display(), traces.len());
     }
     match arguments.output {
@@ -54,6 +58,15 @@ fn drill(arguments: &DrillRunArguments) -> Result<u8, Failure> {
         Output::Text | Output::Markdown | Output::Junit => cards.iter().for_each(|card| print_out!("{}\n", report::markdown(card))),
     }
     Ok(0)
+}
+
+/// The file of the page, empty yet.
+fn page(path: &Path) -> Result<(&Path, File), Failure> {
+    Ok((path, File::create(path).map_err(|error| unwritable(path, &error))?))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::bad_input(format!("{}: {error}", path.display()))
 }
 
 /// The first drill of each class, and those that were missed.
@@ -84,12 +97,13 @@ fn suite(arguments: &DrillRunArguments) -> Result<Suite, Failure> {
             return Err(Failure::bad_input(format!("there are no conditions {name:?}: known are {}", known.join(", "))));
         }
     }
-    let full = Suite::full(arguments.seed);
-    let mut suite = match arguments.suite {
-        DrillSuite::Quick if arguments.conditions.is_empty() => Suite::quick(arguments.seed),
-        DrillSuite::Quick | DrillSuite::Full => full,
+    let named = |known: &Conditions| arguments.conditions.iter().any(|name| **name == *known.name);
+    let mut suite = match (arguments.suite, arguments.conditions.is_empty()) {
+        (DrillSuite::Quick, true) => Suite::quick(vec![Conditions::default()], arguments.seed),
+        (DrillSuite::Quick, false) => Suite::quick(all.into_iter().filter(named).collect(), arguments.seed),
+        (DrillSuite::Full, true) => Suite::full(all, arguments.seed),
+        (DrillSuite::Full, false) => Suite::full(all.into_iter().filter(named).collect(), arguments.seed),
     };
-    suite.parts.retain(|part| arguments.conditions.is_empty() || arguments.conditions.iter().any(|name| **name == *part.conditions.name));
     for part in &mut suite.parts {
         part.seeds = arguments.seeds.unwrap_or(part.seeds);
         part.healthy_days = arguments.days.unwrap_or(part.healthy_days);

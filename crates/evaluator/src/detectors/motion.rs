@@ -14,7 +14,7 @@ const WINDOW: usize = 60;
 /// A move back by less than this, % of stroke, is no reversal.
 const HYSTERESIS: f64 = 0.5;
 /// Reversals in the window that make a hunting valve, and below which it no longer is one.
-const REVERSALS_MINIMUM: usize = 8;
+pub(crate) const REVERSALS_MINIMUM: usize = 8;
 const REVERSALS_OVER: usize = 3;
 /// Travel in the window that makes a hunting valve, % of stroke.
 pub(crate) const TRAVEL_MINIMUM: f64 = 40.0;

@@ -9,13 +9,13 @@ use telemetry::EventTime;
 use crate::block::ClosedBlock;
 
 /// Smallest error that a valve must answer, K; the relevance of the control error.
-const ERROR_MINIMUM: f64 = 1.0;
+pub(crate) const ERROR_MINIMUM: f64 = 1.0;
 /// A valve that moves by more, %, within a block answers.
 const SPAN_MAXIMUM: f64 = 0.5;
 /// At its ends, %, a valve can do no more.
-const ENDS: (f64, f64) = (4.0, 97.0);
+pub(crate) const ENDS: (f64, f64) = (4.0, 97.0);
 /// Blocks in a row that make it certain.
-const BLOCKS: u32 = 3;
+pub(crate) const BLOCKS: u32 = 3;
 
 /// What is known of a valve.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]

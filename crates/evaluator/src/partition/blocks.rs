@@ -200,6 +200,11 @@ pub(super) fn current_block(series: &Series, end: EventTime) -> Option<ClosedBlo
     (is_current && block.is_valid() && series.fault.is_none()).then_some(block)
 }
 
+/// The same, when it is closed just now: seen once, however long it stays in force.
+pub(super) fn new_block(series: &Series, end: EventTime) -> Option<ClosedBlock> {
+    current_block(series, end).filter(|block| block.end() == end)
+}
+
 /// The smallest or largest of values that are all known.
 fn extreme(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64) -> Option<f64> {
     values.reduce(|one, other| Some(pick(one?, other?))).flatten()

@@ -10,7 +10,7 @@ use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Microseconds};
 
 use super::Partition;
-use super::blocks::current_block;
+use super::blocks::{current_block, new_block};
 use crate::block::ClosedBlock;
 use crate::detectors::motion::{self, Motion, Moves};
 use crate::detectors::oscillation::{self, FAST, Oscillation, SLOW, Swing};
@@ -19,7 +19,7 @@ use crate::detectors::valve::{self, Valve};
 use crate::detectors::warming::{self, Warming};
 use crate::detectors::{self, Detector};
 use crate::effect::Effects;
-use crate::finding::{Anomaly, FindingKey, Outlet};
+use crate::finding::{Anomaly, FindingKey};
 use crate::layout::ControlLoop;
 use crate::trend::median;
 
@@ -115,21 +115,29 @@ impl Partition {
     pub(super) fn look_at_controls(&mut self, end: EventTime, effects: &mut Effects) {
         for number in 0..self.layout.controls.len() {
             let ControlLoop { place, supply, set_point, valve, water } = &self.layout.controls[number];
-            let block = |numbers: &[u32]| {
-                numbers.iter().find_map(|series| current_block(&self.series[*series as usize], end))
-            };
+            let series = |number: &u32| &self.series[*number as usize];
             let mean = |numbers: &[u32]| {
-                let blocks =
-                    numbers.iter().filter_map(|series| current_block(&self.series[*series as usize], end));
+                let blocks = numbers.iter().filter_map(|number| current_block(series(number), end));
                 median(&mut blocks.map(|block| block.mean).collect::<Vec<f64>>())
             };
-            let (place, supply, set_point) = (place.clone(), mean(supply), mean(set_point));
-            let (valve, water) = (block(valve), mean(water));
-            let error = supply.zip(set_point).map(|(supply, set_point)| supply - set_point);
-            self.look_for_hunting(&place, supply, end, effects);
-            self.look_at_valve(&place, error, valve.as_ref(), end, effects);
-            self.look_for_stiction(&place, error, valve.as_ref(), end, effects);
-            self.look_at_water(&place, water, set_point, end, effects);
+            let new = |numbers: &[u32]| numbers.iter().find_map(|number| new_block(series(number), end));
+            // A block of a slow feed stays in force while it is not looked at again.
+            let is_between = |numbers: &[u32]| {
+                numbers.iter().any(|number| current_block(series(number), end).is_some())
+                    && new(numbers).is_none()
+            };
+            let (place, temperature, set_point) = (place.clone(), mean(supply), mean(set_point));
+            let (position, is_valve_due) = (new(valve), !is_between(valve));
+            let (water, is_water_due) = (mean(water), !is_between(water));
+            let error = temperature.zip(set_point).map(|(supply, set_point)| supply - set_point);
+            self.look_for_hunting(&place, temperature, end, effects);
+            if is_valve_due {
+                self.look_at_valve(&place, error, position.as_ref(), end, effects);
+                self.look_for_stiction(&place, error, position.as_ref(), end, effects);
+            }
+            if is_water_due {
+                self.look_at_water(&place, water, set_point, end, effects);
+            }
         }
     }
 
@@ -146,27 +154,28 @@ impl Partition {
         let moves = control.motion.look();
         // Where the valve is seen, its moves decide; else the temperature alone must.
         let swings = if control.motion.is_known() {
+            (control.fast.swing, control.slow.swing) = (None, None);
             [None, None]
         } else {
             [control.fast.look(&FAST), control.slow.look(&SLOW)]
         };
         let rests = control.rests();
-        let period = control.fast.period(&FAST);
+        let period = moves.and_then(|_| control.fast.period(&FAST));
         let detector = detectors::known("hunting");
         let key = FindingKey::of_place(detector, place.clone());
         if let Some(motion::Change::Begun(moves)) = moves {
             let anomaly = hunting_valve(detector, key.clone(), moves, period, end);
-            self.open_at(detector, anomaly, end, effects);
+            self.open(detector, anomaly, effects);
         }
         for (band, swing) in [FAST, SLOW].iter().zip(swings) {
             if let Some(oscillation::Change::Begun(swing)) = swing {
                 let window = Microseconds(band.step.0 * band.window as i64);
                 let anomaly = hunting(detector, key.clone(), swing, end - window, end);
-                self.open_at(detector, anomaly, end, effects);
+                self.open(detector, anomaly, effects);
             }
         }
         if rests {
-            self.close_at(detector, &key, end, effects);
+            self.close(detector, &key, end, effects);
         }
     }
 
@@ -187,7 +196,8 @@ impl Partition {
                 let evidence = Labels::from([
                     (
                         "rule".into(),
-                        "off its set point by more than 1 K for 3 blocks while the valve rests".into(),
+                        format!("off its set point for {} blocks while the valve rests", valve::BLOCKS)
+                            .into(),
                     ),
                     ("valve_position_percent".into(), position.into()),
                     ("clears".into(), "when the valve moves".into()),
@@ -195,13 +205,13 @@ impl Partition {
                 let anomaly = Anomaly {
                     residual: error,
                     baseline: Some(0.0),
-                    threshold: Some(1.0),
+                    threshold: Some(valve::ERROR_MINIMUM),
                     unit: "K".into(),
                     ..Anomaly::direct(detector, key, onset, end, evidence)
                 };
-                self.open_at(detector, anomaly, end, effects);
+                self.open(detector, anomaly, effects);
             }
-            Some(valve::Change::Over) => self.close_at(detector, &key, end, effects),
+            Some(valve::Change::Over) => self.close(detector, &key, end, effects),
             None => {}
         }
     }
@@ -222,7 +232,11 @@ impl Partition {
                 let evidence = Labels::from([
                     (
                         "rule".into(),
-                        "off its set point by .5 K in blocks of 60 s in which the valve rests".into(),
+                        format!(
+                            "blocks off its set point by {} K in which the valve rests",
+                            stiction::ERROR_MINIMUM
+                        )
+                        .into(),
                     ),
                     ("clears".into(), "after two hours without such a block".into()),
                 ]);
@@ -233,9 +247,9 @@ impl Partition {
                     unit: "1".into(),
                     ..Anomaly::direct(detector, key, end - Microseconds::from_hours(2), end, evidence)
                 };
-                self.open_at(detector, anomaly, end, effects);
+                self.open(detector, anomaly, effects);
             }
-            Some(stiction::Change::Over) => self.close_at(detector, &key, end, effects),
+            Some(stiction::Change::Over) => self.close(detector, &key, end, effects),
             None => {}
         }
     }
@@ -255,23 +269,11 @@ impl Partition {
         match control.warming.observe(end, water, limit) {
             Some(warming::Change::Begun(trend)) => {
                 let anomaly = warming_water(detector, key, &trend, limit, end);
-                self.open_at(detector, anomaly, end, effects);
+                self.open(detector, anomaly, effects);
             }
-            Some(warming::Change::Over) => self.close_at(detector, &key, end, effects),
+            Some(warming::Change::Over) => self.close(detector, &key, end, effects),
             None => {}
         }
-    }
-
-    fn open_at(&mut self, detector: &Detector, anomaly: Anomaly, end: EventTime, effects: &mut Effects) {
-        let Self { findings, alerts, racks, .. } = self;
-        let suppressed = |place: &Place| Self::suppressed(racks, place, end);
-        findings.open(detector, anomaly, &mut Outlet { alerts, effects, suppressed: &suppressed });
-    }
-
-    fn close_at(&mut self, detector: &Detector, key: &FindingKey, end: EventTime, effects: &mut Effects) {
-        let Self { findings, alerts, racks, .. } = self;
-        let suppressed = |place: &Place| Self::suppressed(racks, place, end);
-        findings.close(detector, key, end, &mut Outlet { alerts, effects, suppressed: &suppressed });
     }
 }
 
@@ -283,7 +285,10 @@ fn hunting_valve(
     end: EventTime,
 ) -> Anomaly {
     let mut evidence = Labels::from([
-        ("rule".into(), "8 reversals and 40 % of travel in 10 minutes".into()),
+        (
+            "rule".into(),
+            format!("{} reversals and this travel in 10 minutes", motion::REVERSALS_MINIMUM).into(),
+        ),
         ("valve_reversals".into(), moves.reversals.to_string().into()),
         ("clears".into(), "below 3 reversals in 10 minutes".into()),
     ]);

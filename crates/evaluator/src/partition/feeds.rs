@@ -12,7 +12,7 @@ use super::blocks::severity_of_coverage;
 use crate::coverage::Share;
 use crate::detectors::{self, Detector};
 use crate::effect::{Counter, Effects};
-use crate::finding::{Anomaly, FindingKey, Outlet};
+use crate::finding::{Anomaly, FindingKey};
 use crate::layout::Feed;
 use crate::series::SeriesEvent;
 
@@ -365,18 +365,5 @@ impl Partition {
             signal: Some(declaration.identity.signal.clone()),
             sensor: declaration.identity.sensor.clone(),
         }
-    }
-
-    fn open(&mut self, detector: &Detector, anomaly: Anomaly, effects: &mut Effects) {
-        let Self { findings, alerts, racks, .. } = self;
-        let time = anomaly.detected;
-        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
-        findings.open(detector, anomaly, &mut Outlet { alerts, effects, suppressed: &suppressed });
-    }
-
-    fn close(&mut self, detector: &Detector, key: &FindingKey, time: EventTime, effects: &mut Effects) {
-        let Self { findings, alerts, racks, .. } = self;
-        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
-        findings.close(detector, key, time, &mut Outlet { alerts, effects, suppressed: &suppressed });
     }
 }

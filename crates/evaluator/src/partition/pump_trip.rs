@@ -10,7 +10,7 @@ use super::Partition;
 use super::blocks::current_block;
 use crate::detectors;
 use crate::effect::Effects;
-use crate::finding::{Anomaly, FindingKey, Outlet};
+use crate::finding::{Anomaly, FindingKey};
 
 /// A block is steady when its span is below this share of its mean.
 const STEADY_SPAN: f64 = 0.10;
@@ -68,9 +68,7 @@ impl Partition {
             unit: "L/min".into(),
             ..Anomaly::direct(detector, key, since, time, evidence)
         };
-        let Self { findings, alerts, racks, .. } = self;
-        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
-        findings.open(detector, anomaly, &mut Outlet { alerts, effects, suppressed: &suppressed });
+        self.open(detector, anomaly, effects);
     }
 
     /// A block has ended: notes steady flows, and ends a trip when the flow is back.
@@ -88,10 +86,7 @@ impl Partition {
                     flow.low = None;
                     let detector = detectors::known("pump_trip");
                     let key = FindingKey::of_place(detector, self.pump_place(series));
-                    let Self { findings, alerts, racks, .. } = self;
-                    let suppressed = |place: &Place| Self::suppressed(racks, place, end);
-                    let mut outlet = Outlet { alerts, effects, suppressed: &suppressed };
-                    findings.close(detector, &key, end, &mut outlet);
+                    self.close(detector, &key, end, effects);
                 }
                 Some(_) | None => {
                     if 0.0 < block.mean && block.maximum - block.minimum < STEADY_SPAN * block.mean {

@@ -7,16 +7,16 @@ use telemetry::formula::Coolant;
 use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
-use super::blocks::current_block;
+use super::blocks::{current_block, new_block};
 use super::{Environment, Partition};
-use crate::block::BLOCK;
 use crate::detectors;
 use crate::detectors::incidence;
 use crate::detectors::residual::{Change, ResidualState};
-use crate::detectors::{DETECTORS, Detector, Gate, Inputs, Residual, ResidualRule, Rule, Side, Source};
+use crate::detectors::{DETECTORS, Detector, Gate, Inputs, Residual, ResidualRule, Rule, Source};
 use crate::effect::{Counter, Effects};
-use crate::finding::{Anomaly, FindingKey, Outlet};
+use crate::finding::{Anomaly, FindingKey};
 use crate::layout::Resistances;
+use crate::plan::touches;
 use crate::trend::median;
 
 /// A tray is compared with at least as many others.
@@ -85,7 +85,9 @@ impl Partition {
             let of_trays = self.tray_resistances(rack, end);
             let known: Vec<f64> = of_trays.iter().filter_map(|(_, resistance)| *resistance).collect();
             let Some(of_rack) = median(&mut known.clone()) else { continue };
-            let block = (end - BLOCK, end);
+            // Of slow feeds no block may have ended: what was seen before is not seen twice.
+            let Some(start) = self.begin_of_new(rack, end) else { continue };
+            let block = (start, end);
             // Trays of which nobody tells the power are compared with nothing: their loads differ by more than a fault.
             let has_power = rack.trays.iter().flat_map(|(_, gpus)| gpus).all(|(_, power)| power.is_some());
             for (tray, resistance) in of_trays.into_iter().filter(|_| has_power) {
@@ -97,6 +99,15 @@ impl Partition {
             let residual = Residual { value: of_rack, regressor: None };
             self.observe_resistance(&Source::RackResistance, place, residual, block, effects);
         }
+    }
+
+    /// When the block began that ends now of a GPU's temperature.
+    fn begin_of_new(&self, rack: &Resistances, end: EventTime) -> Option<EventTime> {
+        let temperatures = rack.trays.iter().flat_map(|(_, gpus)| gpus).map(|(temperature, _)| *temperature);
+        temperatures
+            .filter_map(|number| new_block(&self.series[number as usize], end))
+            .map(|block| block.start)
+            .min()
     }
 
     /// ln of the median resistance of each tray's GPUs, K/kW, where it is known.
@@ -171,30 +182,25 @@ impl Partition {
         effects: &mut Effects,
     ) {
         let key = FindingKey::of_place(detector, place.clone());
+        let onset = match change {
+            Change::Over => return self.close(detector, &key, end, effects),
+            Change::Alarm { onset } => onset,
+        };
         let suspects = if detector.cause == Cause::Sensor { self.suspects(&place) } else { Vec::new() };
-        let Self { findings, alerts, racks, residuals, .. } = self;
-        let Some(state) = residuals.get(&(Name::from(detector.name), place)) else { return };
-        let suppressed = |place: &Place| Self::suppressed(racks, place, end);
-        let mut outlet = Outlet { alerts, effects, suppressed: &suppressed };
-        match change {
-            Change::Over => findings.close(detector, &key, end, &mut outlet),
-            Change::Alarm { onset } => {
-                let baseline = state.baseline;
-                let mut evidence = evidence_of(state, rule.side, end);
-                if !suspects.is_empty() {
-                    evidence.insert("suspects".into(), suspects.join(", ").into());
-                }
-                let anomaly = Anomaly {
-                    residual: state.value,
-                    baseline: baseline.map(|baseline| baseline.mean),
-                    threshold: Some(rule.relevance),
-                    unit: rule.unit.into(),
-                    confidence: (state.shift.abs() / rule.relevance / 2.0).clamp(0.5, 1.0),
-                    ..Anomaly::direct(detector, key, onset, end, evidence)
-                };
-                findings.open(detector, anomaly, &mut outlet);
-            }
+        let Some(state) = self.residuals.get(&(Name::from(detector.name), place)) else { return };
+        let mut evidence = evidence_of(state, rule, end);
+        if !suspects.is_empty() {
+            evidence.insert("suspects".into(), suspects.join(", ").into());
         }
+        let anomaly = Anomaly {
+            residual: state.value,
+            baseline: state.baseline.map(|baseline| baseline.mean),
+            threshold: Some(rule.relevance),
+            unit: rule.unit.into(),
+            confidence: (state.shift.abs() / rule.relevance / 2.0).clamp(0.5, 1.0),
+            ..Anomaly::direct(detector, key, onset, end, evidence)
+        };
+        self.open(detector, anomaly, effects);
     }
 
     /// The signals whose sensor explains best which residuals of a rack or loop have moved.
@@ -261,18 +267,14 @@ pub(super) fn heat_capacity(place: &Place, environment: Environment<'_>) -> f64 
     of_rack.or_else(of_loop).unwrap_or(Coolant::default().heat_capacity())
 }
 
-/// Whether one of two places is a part of the other, loops and their racks included.
-fn touches(one: &Place, other: &Place) -> bool {
-    crate::plan::is_within(one, other) || crate::plan::is_within(other, one)
-}
-
-fn evidence_of(state: &ResidualState, side: Side, end: EventTime) -> Labels {
-    let (statistic, threshold) = state.statistic(side);
+fn evidence_of(state: &ResidualState, rule: &ResidualRule, end: EventTime) -> Labels {
+    let (statistic, threshold) = state.statistic(rule.side);
     let mut evidence = Labels::new();
     let mut note = |name: &str, text: String| evidence.insert(name.into(), text.into());
     note("statistic", format!("{statistic:.2}"));
     note("statistic_threshold", format!("{threshold:.2}"));
     note("shift", format!("{:.4}", state.shift));
+    note("clears", format!("when the shift falls below {}", rule.relevance / 2.0));
     if let Some(baseline) = state.baseline {
         let (from, to) = baseline.taken;
         note("baseline_mean", format!("{:.4}", baseline.mean));

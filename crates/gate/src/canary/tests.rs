@@ -1,3 +1,5 @@
+//! The sequence against an independent computation, and how often it misses in trials.
+
 use super::*;
 
 /// Normal values from a linear congruential generator and Box-Muller: the same on every host.

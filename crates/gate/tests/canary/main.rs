@@ -25,13 +25,13 @@ fn a_few_pairs_are_told_apart() {
 }
 
 #[test]
-#[ignore = "minutes"]
+#[ignore = "a measurement of five minutes and more; a_few_pairs_are_told_apart is its short form"]
 fn tuning() {
     println!("{}", Figures::of((1..=160).map(pair_of_seed)));
 }
 
 #[test]
-#[ignore = "minutes"]
+#[ignore = "a measurement of five minutes and more; a_few_pairs_are_told_apart is its short form"]
 fn held_out() {
     let figures = Figures::of((100_001..=100_240).map(pair_of_seed));
     println!("{figures}");
@@ -40,7 +40,7 @@ fn held_out() {
 
 /// Against earlier runs of the rack itself, with nothing beside it.
 #[test]
-#[ignore = "minutes"]
+#[ignore = "a measurement of five minutes and more; a_few_pairs_are_told_apart is its short form"]
 fn held_out_alone() {
     let figures = Figures::of((200_001..=200_100).map(figures::alone_of_seed));
     println!("{figures}");
