@@ -285,7 +285,7 @@ proptest! {
     /// The same for the faults of a rack, at its own fields.
     #[test]
     fn a_worse_fault_of_a_rack_has_a_larger_effect(level in 0.5f64..1.0, one in 0.05f64..0.4, more in 0.05f64..0.3) {
-        let worse = |kind, scale: fn(f64) -> f64, effect: fn(&CoolingLoop) -> f64| {
+        let worse = |kind, scale: fn(f64) -> f64, effect: fn(&CoolingLoop) -> Effect| {
             let [healthy, bad, worse] = [0.0, one, one + more].map(|severity| {
                 let mut unit = settled(1, LoadPlan::Constant(level), Vec::new(), 0.0, 1);
                 if severity > 0.0 {
@@ -294,18 +294,26 @@ proptest! {
                 run(&mut unit, 0..HOUR);
                 effect(&unit)
             });
-            prop_assert!(healthy < bad && bad < worse, "{}: {healthy} {bad} {worse}", kind.name());
+            prop_assert!(healthy < bad && bad < worse, "{}: {healthy:?} {bad:?} {worse:?}", kind.name());
             Ok(())
         };
         let multiple = |severity: f64| 1.0 + severity;
-        worse(FaultKind::ColdPlateFouling, multiple, hottest_celsius)?;
-        worse(FaultKind::BranchRestriction, multiple, |unit| -unit.operating_point.flow)?;
-        worse(FaultKind::Leak, |severity| 10.0 * severity, |unit| unit.operating_point.flow - unit.return_flow())?;
+        worse(FaultKind::ColdPlateFouling, multiple, |unit| [throttled_seconds(unit), hottest_celsius(unit)])?;
+        worse(FaultKind::BranchRestriction, multiple, |unit| [-unit.operating_point.flow, 0.0])?;
+        worse(FaultKind::Leak, |severity| 10.0 * severity, |unit| [unit.operating_point.flow - unit.return_flow(), 0.0])?;
         worse(FaultKind::DoorFouling, |severity| severity, |unit| {
-            unit.racks[0].door_valve_percent() + unit.racks[0].outlet_celsius
+            [unit.racks[0].door_valve_percent() + unit.racks[0].outlet_celsius, 0.0]
         })?;
-        worse(FaultKind::Throttling, |severity| severity, |unit| unit.racks[0].trays.throttle_seconds(0))?;
+        worse(FaultKind::Throttling, |severity| severity, |unit| [throttled_seconds(unit), 0.0])?;
     }
+}
+
+/// What a fault does, the first number before the second: a GPU that gets too hot throttles and is cooler than one that
+/// a smaller fault left at full speed.
+type Effect = [f64; 2];
+
+fn throttled_seconds(cooling_loop: &CoolingLoop) -> f64 {
+    cooling_loop.racks[0].trays.throttle_seconds(0)
 }
 
 #[test]
