@@ -14,9 +14,13 @@ use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
 use crate::stuck::Stuck;
+use crate::trust::{self, Blame, CalibrationRule, Evidence, Standing};
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
+
+/// So many calibrations wait for their time at most; of more the earliest is forgotten.
+const OFFSETS_MAXIMUM: usize = 16;
 
 /// What a report says of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,8 +102,10 @@ pub(crate) struct Series {
     pub silent: bool,
     /// Why it is not to be judged, where a detector says so.
     pub fault: Option<UnknownReason>,
-    /// Added to readings from that time on: a calibration.
-    offset: Option<(EventTime, f64)>,
+    /// Added to readings from a time on: calibrations, in order of their times. Each takes the place of the one before.
+    offsets: Vec<(EventTime, f64)>,
+    /// How far it is trusted, where there was ever a doubt.
+    standing: Option<Box<Standing>>,
     /// Sum of all deltas, of a series of deltas.
     total: Option<f64>,
     /// Its signal is canonical or declared: gaps of what merely passes by are nobody's trouble.
@@ -131,7 +137,8 @@ impl Series {
             repeats: 0,
             silent: false,
             fault: None,
-            offset: None,
+            offsets: Vec::new(),
+            standing: None,
             total: (declaration.temporality == Temporality::Delta).then_some(0.0),
             is_known_signal: false,
             is_state_code: &*declaration.identity.signal == "leak_state",
@@ -183,9 +190,92 @@ impl Series {
         Fate::Stored(flag)
     }
 
-    /// Adds `offset` to every reading from `time` on.
+    /// It was calibrated: adds `offset` to every reading from `time` on, up to the next calibration's time.
     pub(crate) fn calibrate(&mut self, time: EventTime, offset: f64) {
-        self.offset = Some((time, offset));
+        let at = self.offsets.partition_point(|(known, _)| *known < time);
+        match self.offsets.get_mut(at).filter(|(known, _)| *known == time) {
+            Some(known) => known.1 = offset,
+            None => self.offsets.insert(at, (time, offset)),
+        }
+        if self.offsets.len() > OFFSETS_MAXIMUM {
+            self.offsets.remove(0);
+        }
+        let standing = self.standing.get_or_insert_default();
+        standing.calibrated = standing.calibrated.max(Some(time));
+        standing.is_overdue = false;
+    }
+
+    /// A reading as its calibration has it. `time` is not before what is settled.
+    pub(crate) fn calibrated(&self, time: EventTime, value: f64) -> f64 {
+        let offset = self.offsets.iter().rev().find(|(from, _)| *from <= time);
+        offset.map_or(value, |(_, offset)| value + offset)
+    }
+
+    /// Whether it is trusted as far as detectors and dates tell. Readings that are stuck or flagged are none anyway.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.standing.as_ref().is_none_or(|standing| standing.is_clear())
+    }
+
+    /// Whether its blocks are those of a sensor that may be believed.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.fault.is_none() && !self.blame().is_some_and(|blame| blame.is_sole)
+    }
+
+    /// The finding that blames it.
+    pub(crate) fn blame(&self) -> Option<&Blame> {
+        self.standing.as_ref()?.blame.as_ref()
+    }
+
+    /// How far it is trusted, where something is remembered of that.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.standing.as_deref()
+    }
+
+    /// What was told of its trust, to be kept.
+    pub(crate) fn tell_trust(&mut self, told: Option<trust::Told>) {
+        self.standing.get_or_insert_default().told = told;
+    }
+
+    /// What speaks against it, the gravest; none of a sensor that is trusted. Signals without a meaning have no sensors.
+    pub(crate) fn doubt(&self) -> Option<&'static trust::Row> {
+        if !self.is_known_signal || self.is_trusted_at_a_glance() {
+            return None;
+        }
+        let standing = self.standing.as_deref();
+        trust::decide(|evidence| match evidence {
+            Evidence::Stuck => self.fault.is_some(),
+            Evidence::Flagged => self.is_flagged(),
+            Evidence::Culprit => self.blame().is_some_and(|blame| blame.is_sole),
+            Evidence::OneOfSeveral => self.blame().is_some(),
+            Evidence::Silent => self.silent,
+            Evidence::Overdue => standing.is_some_and(|standing| standing.is_overdue),
+        })
+    }
+
+    /// Asked of every sensor again and again, and nearly always there is nothing.
+    fn is_trusted_at_a_glance(&self) -> bool {
+        self.standing.is_none() && self.fault.is_none() && !self.silent && !self.is_flagged()
+    }
+
+    /// Whether its latest settled report is one that the source does not trust.
+    fn is_flagged(&self) -> bool {
+        let latest = self.settled.checked_sub(1).map(|index| self.points[index].report);
+        latest == Some(Report::Distrusted)
+    }
+
+    /// At the end of a block: what detectors and dates say of it now.
+    pub(crate) fn review(&mut self, blame: Option<Blame>, rule: Option<CalibrationRule>, end: EventTime) {
+        let calibrated = self.standing.as_ref().and_then(|standing| standing.calibrated);
+        let is_overdue = rule.is_some_and(|rule| rule.due(calibrated) <= end);
+        if self.standing.is_none() && blame.is_none() && !is_overdue {
+            return;
+        }
+        let standing = self.standing.get_or_insert_default();
+        standing.note_blame(blame, end);
+        standing.is_overdue = is_overdue;
+        if standing.is_empty(end) {
+            self.standing = None;
+        }
     }
 
     /// Time of the earliest report that is kept.
@@ -232,10 +322,11 @@ impl Series {
             *total += point.value;
             point.value = *total;
         }
-        if let Some((from, offset)) = self.offset
-            && from <= point.time
-        {
-            point.value += offset;
+        // What the sensor said itself tells whether it moves: an offset is no movement.
+        let raw = point.value;
+        point.value = self.calibrated(point.time, raw);
+        while self.offsets.get(1).is_some_and(|(from, _)| *from <= point.time) {
+            self.offsets.remove(0);
         }
         let mut gap = false;
         match self.latest {
@@ -256,11 +347,18 @@ impl Series {
             }
         }
         if let Some(stuck) = &mut self.stuck
-            && let Some(event) = stuck.observe(point.time, point.value, gap)
+            && let Some(event) = stuck.observe(point.time, raw, gap)
         {
+            let standing = self.standing.get_or_insert_default();
             self.fault = match event {
-                SeriesEvent::Stuck { .. } => Some(UnknownReason::SensorFault),
-                SeriesEvent::Moved { .. } | SeriesEvent::Gap { .. } | SeriesEvent::Resumed { .. } => None,
+                SeriesEvent::Stuck { since, .. } => {
+                    standing.begin_stuck(since);
+                    Some(UnknownReason::SensorFault)
+                }
+                SeriesEvent::Moved { .. } | SeriesEvent::Gap { .. } | SeriesEvent::Resumed { .. } => {
+                    standing.end_stuck(point.time);
+                    None
+                }
             };
             tell(event);
         }
@@ -288,7 +386,12 @@ impl Series {
         match point.report {
             Report::Ended => (Err(UnknownReason::Stale), next),
             _ if until <= time => (Err(UnknownReason::Stale), next),
-            Report::Reading => (self.fault.map_or(Ok(point.value), Err), next.min(until)),
+            Report::Reading => match self.standing.as_ref().map(|standing| standing.disbelief(time)) {
+                None => (Ok(point.value), next.min(until)),
+                Some((reason, changes)) => {
+                    (reason.map_or(Ok(point.value), Err), next.min(until).min(changes))
+                }
+            },
             Report::Invalid => (Err(UnknownReason::Invalid), next.min(until)),
             Report::Distrusted => (Err(UnknownReason::Distrusted), next.min(until)),
         }

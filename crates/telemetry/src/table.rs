@@ -291,6 +291,8 @@ tables! {
         value Number "the offset in the signal's unit";
         by Text "who";
         why Text "why";
+        reference Text "what the sensor was compared with";
+        calibration Text "id: 16 hex digits";
     ]
     /// Work on racks: a row at the start and one at the end.
     Maintenance "maintenance" by "time" [
