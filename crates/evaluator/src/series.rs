@@ -236,9 +236,10 @@ impl Series {
         self.standing.get_or_insert_default().told = told;
     }
 
-    /// What speaks against it, the gravest; none of a sensor that is trusted. Signals without a meaning have no sensors.
-    pub(crate) fn doubt(&self) -> Option<&'static trust::Row> {
-        if !self.is_known_signal || self.is_trusted_at_a_glance() {
+    /// What speaks against it, up to `time` as far as it is settled, the gravest; none of a sensor that is trusted.
+    /// Signals without a meaning have no sensors.
+    pub(crate) fn doubt(&self, time: EventTime) -> Option<&'static trust::Row> {
+        if !self.is_known_signal || self.is_trusted_at_a_glance(time) {
             return None;
         }
         let standing = self.standing.as_deref();
@@ -247,14 +248,20 @@ impl Series {
             Evidence::Flagged => self.is_flagged(),
             Evidence::Culprit => self.blame().is_some_and(|blame| blame.is_sole),
             Evidence::OneOfSeveral => self.blame().is_some(),
-            Evidence::Silent => self.silent,
+            Evidence::Silent => self.is_silent(time),
             Evidence::Overdue => standing.is_some_and(|standing| standing.is_overdue),
         })
     }
 
     /// Asked of every sensor again and again, and nearly always there is nothing.
-    fn is_trusted_at_a_glance(&self) -> bool {
-        self.standing.is_none() && self.fault.is_none() && !self.silent && !self.is_flagged()
+    fn is_trusted_at_a_glance(&self, time: EventTime) -> bool {
+        self.standing.is_none() && self.fault.is_none() && !self.is_silent(time) && !self.is_flagged()
+    }
+
+    /// Whether its latest reading is no longer held at `time`. The flag `silent` depends on when the watermark came
+    /// by; this does not.
+    pub(crate) fn is_silent(&self, time: EventTime) -> bool {
+        self.latest.is_some_and(|latest| latest.until < time)
     }
 
     /// Whether its latest settled report is one that the source does not trust.

@@ -318,6 +318,7 @@ impl RunState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Its id, unique for ever: 16 hex digits.
+    #[serde(default)]
     pub calibration: Name,
     /// Which sensor, or which place.
     pub identity: SeriesIdentity,
@@ -328,6 +329,7 @@ pub struct Calibration {
     /// The offset in the signal's unit. It takes the place of the one before.
     pub value: Option<f64>,
     /// What the sensor was compared with.
+    #[serde(default)]
     pub reference: String,
     /// Who.
     pub by: String,

@@ -100,7 +100,7 @@ impl Partition {
             objectives,
             findings: self.findings_of(name),
             coverage: self.coverage(series),
-            sensors: series.iter().filter_map(|number| self.trust_of(*number)).collect(),
+            sensors: series.iter().filter_map(|number| self.trust_of(*number, position)).collect(),
             measures: rack.map_or_else(Vec::new, |(_, state)| {
                 state.measures.iter().map(|(need, measure)| measure.facts(need)).collect()
             }),

@@ -37,7 +37,7 @@ impl Partition {
     fn tell_trust(&mut self, number: u32, end: EventTime, effects: &mut Effects) {
         let series = &self.series[number as usize];
         let before = series.standing().and_then(|standing| standing.told.as_ref());
-        let doubt = series.doubt().filter(|row| row.is_event);
+        let doubt = series.doubt(end).filter(|row| row.is_event);
         if before.is_none() && doubt.is_none() {
             return;
         }
@@ -87,10 +87,10 @@ impl Partition {
         }
     }
 
-    /// How far a sensor is trusted, unless it simply is.
-    pub(super) fn trust_of(&self, number: u32) -> Option<SensorTrust> {
+    /// How far a sensor is trusted at `time`, unless it simply is.
+    pub(super) fn trust_of(&self, number: u32, time: EventTime) -> Option<SensorTrust> {
         let series = &self.series[number as usize];
-        let row = series.doubt()?;
+        let row = series.doubt(time)?;
         let declaration = &self.declarations[number as usize];
         let told = series.standing().and_then(|standing| standing.told.as_ref());
         Some(SensorTrust {
@@ -103,16 +103,16 @@ impl Partition {
         })
     }
 
-    /// The sensors that an objective reads in a group and that are not simply trusted, the gravest first.
-    pub(super) fn doubts_of(&self, group: &Group) -> Vec<Doubt> {
+    /// The sensors that an objective reads in a group and that are not simply trusted at `time`, the gravest first.
+    pub(super) fn doubts_of(&self, group: &Group, time: EventTime) -> Vec<Doubt> {
         let Some(planned) = &group.planned else { return Vec::new() };
         let members = planned.members.iter().chain(&planned.load);
         let mut seen = BTreeSet::new();
         let mut doubts = Vec::new();
         for operand in members.flat_map(|member| &member.operands) {
             for number in &operand.series {
-                if let Some(sensor) = self.trust_of(*number).filter(|_| seen.insert(*number)) {
-                    let instead = self.stands_in(operand, sensor.trust);
+                if let Some(sensor) = self.trust_of(*number, time).filter(|_| seen.insert(*number)) {
+                    let instead = self.stands_in(operand, sensor.trust, time);
                     doubts.push(Doubt { sensor, instead });
                 }
             }
@@ -124,11 +124,13 @@ impl Partition {
     }
 
     /// The redundant sensors that count while one of this trust is left out.
-    fn stands_in(&self, operand: &PlannedOperand, trust: Trust) -> Vec<Name> {
+    fn stands_in(&self, operand: &PlannedOperand, trust: Trust, time: EventTime) -> Vec<Name> {
         let named = |is_fit: &dyn Fn(Option<Trust>) -> bool| -> Vec<Name> {
             let fit = operand.series.iter().filter(|number| {
                 let series = &self.series[**number as usize];
-                is_fit(series.doubt().map(|row| row.trust)) && series.latest.is_some() && !series.silent
+                is_fit(series.doubt(time).map(|row| row.trust))
+                    && series.latest.is_some()
+                    && !series.is_silent(time)
             });
             let name = |number: &u32| self.declarations[*number as usize].identity.sensor.clone();
             fit.map(|number| name(number).unwrap_or_else(|| "without a name".into())).collect()
