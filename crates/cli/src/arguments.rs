@@ -35,6 +35,12 @@ pub enum Command {
     /// Tells about work on racks: their time is unknown then, not good
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
+    /// Registers calibrations of sensors, takes baselines anew, and lists what was registered
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  thermogate calibrate --rack r07 --signal coolant_supply_temperature --sensor b --offset '-0.3 K' --reference 'bath 12, certificate 881' --by ada --why 'yearly calibration'\n  thermogate calibrate --rack r07 --signal coolant_flow --offset '0 L/min' --reference 'clamp-on meter 3' --by ada --why 'found to be right'\n  thermogate calibrate --loop loop-a --reset --by ada --why 'flow meter changed'\n  thermogate calibrate list --rack r07"
+    )]
+    Calibrate(CalibrateArguments),
     /// Asks in SQL, of a running service or of a data folder
     #[command(after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'")]
     Sql(SqlArguments),
@@ -390,6 +396,79 @@ pub enum MaintenanceCommand {
         /// Why
         #[arg(long, default_value = "")]
         why: String,
+    },
+}
+
+/// `calibrate`
+#[derive(Debug, Args)]
+pub struct CalibrateArguments {
+    /// What to do instead of registering
+    #[command(subcommand)]
+    pub command: Option<CalibrateCommand>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Rack of the sensor
+    #[arg(long, conflicts_with = "loop")]
+    pub rack: Option<String>,
+    /// Coolant loop, for a sensor of the loop itself
+    #[arg(long = "loop", id = "loop")]
+    pub cooling_loop: Option<String>,
+    /// Tray or host of the sensor
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Device of the sensor
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Signal of the sensor
+    #[arg(long)]
+    pub signal: Option<String>,
+    /// Which of several sensors
+    #[arg(long)]
+    pub sensor: Option<String>,
+    /// What is to be added to its readings, with the unit: '-0.3 K'; of a temperature a difference. Takes the place of the one before
+    #[arg(long, allow_hyphen_values = true, requires = "signal")]
+    pub offset: Option<String>,
+    /// What it was compared with
+    #[arg(long, default_value = "")]
+    pub reference: String,
+    /// Takes the baselines of the rack or loop anew
+    #[arg(long)]
+    pub reset: bool,
+    /// Who
+    #[arg(long, default_value = "")]
+    pub by: String,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub why: String,
+    /// In force from then (RFC 3339), no later than now; now when left out
+    #[arg(long)]
+    pub at: Option<String>,
+    /// An id of your own: a repeat with the same id is answered as before
+    #[arg(long, default_value = "")]
+    pub request_id: String,
+}
+
+/// `calibrate …`
+#[derive(Debug, Subcommand)]
+pub enum CalibrateCommand {
+    /// Lists calibrations, the latest first
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        service: ServiceArguments,
+        /// Only of this rack
+        #[arg(long)]
+        rack: Option<String>,
+        /// Only of this loop itself
+        #[arg(long = "loop", id = "loop")]
+        cooling_loop: Option<String>,
+        /// Only of this signal
+        #[arg(long)]
+        signal: Option<String>,
+        /// text or json
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
     },
 }
 

@@ -8,6 +8,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+use wire::calibration::v1::calibration_service_client::CalibrationServiceClient;
 use wire::gate::v1::gate_service_client::GateServiceClient;
 use wire::run::v1::run_service_client::RunServiceClient;
 
@@ -68,6 +69,16 @@ pub async fn gates(arguments: &ServiceArguments) -> Result<GateServiceClient<Int
 /// Exit code 5 when nobody answers.
 pub async fn runs(arguments: &ServiceArguments) -> Result<RunServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(RunServiceClient::new(connect(arguments).await?))
+}
+
+/// Client of the calibrations.
+///
+/// # Errors
+/// Exit code 5 when nobody answers.
+pub async fn calibrations(
+    arguments: &ServiceArguments,
+) -> Result<CalibrationServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+    Ok(CalibrationServiceClient::new(connect(arguments).await?))
 }
 
 /// Body of an answer over HTTP.

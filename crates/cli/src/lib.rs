@@ -42,6 +42,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Gate(command) => command::gate::run(command),
         Command::Run(command) => command::run::run(command),
         Command::Maintenance(command) => command::maintenance::run(command),
+        Command::Calibrate(arguments) => command::calibrate::run(arguments),
         Command::Sql(arguments) => command::sql::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use drills::Player;
 use evaluator::Effect;
-use simulator::Scenario;
+use simulator::{Scenario, Simulation};
 use telemetry::facts::{Finding, ObjectiveStatus, Outcome, RackFacts, Trust, UnknownReason};
-use telemetry::record::Document;
+use telemetry::place::{Place, SeriesIdentity};
+use telemetry::record::{Body, Calibration, Document, PartitionId};
 use telemetry::{EventTime, Microseconds};
 
 /// A scenario that has been played to its end.
@@ -211,6 +212,130 @@ fn a_leak_pages_and_loses_coolant() {
 fn a_sensor_that_drifts_is_found_by_the_heat_balance() {
     let played = play(&fixture("sensor_drift"));
     assert!(played.detectors().contains(&"hb"), "{}", story(&played));
+}
+
+/// The sensors of a rack that are not simply trusted.
+fn doubts(facts: &RackFacts, trust: Trust) -> Vec<(&str, Option<&str>)> {
+    let sensors = facts.sensors.iter().filter(|sensor| sensor.trust == trust);
+    sensors.map(|sensor| (&*sensor.signal, sensor.sensor.as_deref())).collect()
+}
+
+/// Of a1 one of two supply thermometers drifts: the signs of pair and heat balance tell which. Of a2 the power meter is
+/// off, which return thermometer and power meter explain equally well.
+#[test]
+fn a_thermometer_that_drifts_is_left_out_for_its_twin_and_what_cannot_be_told_apart_is_judged() {
+    let played = play(&fixture("sensor_drift"));
+    let story = story(&played);
+    assert_eq!(
+        doubts(&played.facts["a1"], Trust::Distrusted),
+        [("coolant_supply_temperature", Some("b"))],
+        "{story}"
+    );
+    let supply = |rack: &str| {
+        let statuses = &played.facts[rack].objectives;
+        statuses.iter().find(|status| &*status.objective == "coolant-supply-temperature").unwrap()
+    };
+    let [doubt] = &supply("a1").doubts[..] else { panic!("{:?}", supply("a1").doubts) };
+    assert_eq!(doubt.instead.len(), 1, "{doubt:?}");
+    assert_eq!(supply("a1").time.unknown, Microseconds::ZERO, "the twin stands in: {:?}", supply("a1"));
+    // The set point is 35 °C; the thermometer that drifts says 36.4 °C by now.
+    let last = supply("a1").last.as_ref().unwrap().value;
+    assert!(last < 35.3, "{last}");
+    assert_eq!(doubts(&played.facts["a2"], Trust::Distrusted), [], "{story}");
+    let suspects = doubts(&played.facts["a2"], Trust::Suspect);
+    assert!(suspects.contains(&("rack_power", None)) && suspects.len() > 1, "{suspects:?}");
+    assert!(supply("a2").time.unknown == Microseconds::ZERO && supply("a2").outcome == Outcome::Ok);
+}
+
+/// Sends a scenario and, at a moment of it, what somebody registers.
+fn play_with_act(scenario: &Scenario, at: Microseconds, act: Body) -> (Vec<Effect>, RackFacts) {
+    let mut player = Player::new(scenario.start, evaluator::default_documents(), None);
+    let mut simulation = Simulation::new(scenario);
+    let (mut readings, mut act) = (Vec::new(), Some(act));
+    while let Some(instant) = simulation.step(&mut readings) {
+        player.tick_until(instant);
+        if scenario.start + at <= instant
+            && let Some(act) = act.take()
+        {
+            player.apply(PartitionId::STREAM, act);
+        }
+        player.send(&readings);
+    }
+    player.tick_until(scenario.start + scenario.duration + Microseconds::from_seconds(31));
+    let facts = player.evaluator().rack_facts();
+    let facts = facts.iter().find(|facts| facts.place.rack.as_deref() == Some("a1")).unwrap();
+    (player.take_effects(), (**facts).clone())
+}
+
+fn calibration(scenario: &Scenario, at: Microseconds, offset: Option<f64>) -> Body {
+    let place = Place { site: scenario.site.clone(), rack: Some("a1".into()), ..Place::default() };
+    let (signal, sensor) = match offset {
+        Some(_) => ("coolant_supply_temperature", Some("b".into())),
+        None => ("", None),
+    };
+    Body::Calibration(Calibration {
+        calibration: "0000000000000001".into(),
+        identity: SeriesIdentity::new(place, signal.into(), sensor),
+        time: scenario.start + at,
+        kind: if offset.is_some() { "offset".into() } else { "reset".into() },
+        value: offset,
+        reference: "bath 12".to_owned(),
+        by: "ann".to_owned(),
+        why: "it drifts".to_owned(),
+    })
+}
+
+/// The drift of one thermometer stops after an hour, at half a kelvin.
+fn drift_that_rests() -> Scenario {
+    let text = "{name: rests, seed: 9, site: demo, start: 2026-01-05T08:00:00Z, duration: 5h, redundant_supply_sensors: true, \
+                loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}, faults: [{kind: offset, begins: 75m, ramp: 60m, \
+                severity: 1.0, signal: coolant_supply_temperature, sensor: b}]}]}]}";
+    Scenario::read(&Document { name: "rests.yaml".into(), text: text.into() })
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn an_offset_that_makes_up_for_a_drift_ends_what_was_found_and_the_sensor_is_trusted_again() {
+    let scenario = drift_that_rests();
+    let at = Microseconds::from_hours(3);
+    let (effects, facts) = play_with_act(&scenario, at, calibration(&scenario, at, Some(-1.0)));
+    let ends = |name: &str| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Finding(finding) if &*finding.detector == name => finding.ended,
+            _ => None,
+        })
+    };
+    for name in ["redund", "hb"] {
+        let ended = ends(name).unwrap_or_else(|| panic!("{name} has not ended"));
+        assert!(
+            scenario.start + at < ended && ended < scenario.start + at + Microseconds::from_minutes(30),
+            "{ended}"
+        );
+    }
+    assert_eq!(facts.sensors, [], "trusted again");
+}
+
+#[test]
+fn a_reset_takes_baselines_anew_and_ends_what_was_found_against_the_old_ones() {
+    let scenario = drift_that_rests();
+    let at = Microseconds::from_hours(3);
+    let (effects, facts) = play_with_act(&scenario, at, calibration(&scenario, at, None));
+    let reset = scenario.start + at;
+    let after: Vec<&Finding> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Finding(finding) if ["redund", "hb"].contains(&&*finding.detector) => Some(&**finding),
+            _ => None,
+        })
+        .collect();
+    assert!(after.iter().any(|finding| finding.ended.is_none() && finding.detected < reset), "{after:?}");
+    let ended: Vec<EventTime> = after.iter().filter_map(|finding| finding.ended).collect();
+    assert!(!ended.is_empty() && ended.iter().all(|ended| *ended == reset), "{ended:?}");
+    assert!(
+        facts.findings.is_empty() && facts.sensors.is_empty(),
+        "the error is the new usual: {:?}",
+        facts.findings
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@ use telemetry::alert::AlertTransition;
 use telemetry::facts::{RackFacts, RunFacts};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange, RunEvent,
-    RunState, SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
+    Body, Calibration, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange,
+    RunEvent, RunState, SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
 };
 use telemetry::{EventTime, Name};
 
@@ -63,13 +63,7 @@ impl Evaluator {
             Body::Tick(time) => self.take_tick(*time, effects),
             Body::Configuration(configuration) => self.take_configuration(configuration, effects),
             Body::Run(event) => self.take_run(event, effects),
-            Body::Calibration(calibration) => {
-                for partition in self.partitions.values_mut() {
-                    partition.calibrate(calibration);
-                }
-                effects.push(rows::calibration(calibration));
-                effects.push(rows::log("calibration", self.last_tick, calibration));
-            }
+            Body::Calibration(calibration) => self.take_calibration(calibration, effects),
             Body::Maintenance(event) => self.take_maintenance(event, effects),
             Body::Override(given) => {
                 effects.push(rows::given_override(given));
@@ -271,6 +265,17 @@ impl Evaluator {
         self.each_partition(effects, |partition, environment, effects| {
             let work = event.until.map(|until| Maintenance { from, until: until.max(from), is_over: false });
             if partition.maintain(&event.rack, work, from) {
+                partition.publish_all(environment, effects);
+            }
+        });
+    }
+
+    fn take_calibration(&mut self, calibration: &Calibration, effects: &mut Effects) {
+        let time = self.watermark().map_or(calibration.time, |watermark| watermark.max(calibration.time));
+        effects.push(rows::calibration(calibration, time));
+        effects.push(rows::log("calibration", self.last_tick, calibration));
+        self.each_partition(effects, |partition, environment, effects| {
+            if partition.calibrate(calibration, time) {
                 partition.publish_all(environment, effects);
             }
         });

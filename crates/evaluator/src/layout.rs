@@ -16,6 +16,7 @@ use crate::group::Group;
 use crate::objective::Promise;
 use crate::plan::{PlannedMember, PlannedOperand, SeriesIndex};
 use crate::recovery::{CHANNELS, is_of_loop};
+use crate::trust::CalibrationRule;
 
 /// Bits of [`Layout::watched`].
 pub(crate) const WATCHED_BY_LIMIT: u8 = 1;
@@ -159,6 +160,8 @@ pub(crate) struct Layout {
     pub flows: Vec<u32>,
     /// Valve positions of the loop.
     pub valves: Vec<u32>,
+    /// By series: when it is due to be calibrated. Empty where the site file says nothing of that.
+    pub calibrations: Vec<Option<CalibrationRule>>,
     /// Of the loop's exchanger: coolant supply, return and flow, facility supply, return and flow.
     pub exchanger: [Vec<u32>; 6],
 }
@@ -187,7 +190,31 @@ impl Layout {
         layout.place_controls(&index);
         layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
+        layout.place_calibrations(declarations, in_force);
         layout
+    }
+
+    /// Of several entries of the site file about one sensor the latest counts.
+    fn place_calibrations(&mut self, declarations: &[SeriesDeclaration], in_force: &InForce) {
+        let dates = &in_force.site.calibrations;
+        if dates.is_empty() {
+            return;
+        }
+        let rule = |declaration: &SeriesDeclaration| {
+            let identity = &declaration.identity;
+            let place = &identity.place;
+            let entries = dates.iter().filter(|entry| {
+                entry.signal == identity.signal
+                    && (entry.sensor.is_none() || entry.sensor == identity.sensor)
+                    && match &entry.rack {
+                        Some(_) => place.rack == entry.rack,
+                        None => place.rack.is_none() && place.cooling_loop == entry.cooling_loop,
+                    }
+            });
+            let latest = entries.max_by_key(|entry| entry.date)?;
+            Some(CalibrationRule { date: latest.date, valid: latest.valid? })
+        };
+        self.calibrations = declarations.iter().map(rule).collect();
     }
 
     fn place_groups(&mut self, groups: &[Group], in_force: &InForce) {

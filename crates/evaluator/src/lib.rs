@@ -12,6 +12,7 @@ mod coverage; // how much of a series is known
 mod hold; // how long a reading counts
 mod series; // readings in order of time, settled and held
 mod stuck; // sensors that rest for too long
+mod trust; // how far a sensor is believed
 
 mod budget; // what an objective has spent in a group
 mod burn; // burn rates over two windows

@@ -14,6 +14,7 @@ mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
 mod residuals; // at the end of a block: residuals
 mod runs; // runs, maintenance and calibrations
+mod trusting; // at the end of a block: how far sensors are believed
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 use self::control::Control;
 use self::pump_trip::Flow;
 pub use self::residuals::ResidualNow;
+use self::runs::Forgetting;
 use crate::alert::Alerts;
 use crate::block::BLOCK;
 use crate::configuration::InForce;
@@ -85,6 +87,8 @@ pub(crate) struct Partition {
     /// Runs are judged up to here, to the microsecond.
     finished: Option<EventTime>,
     residuals: BTreeMap<(Name, Place), ResidualState>,
+    /// What calibrations ask to be forgotten, once event time has come so far.
+    forgetting: Vec<Forgetting>,
     /// Whether the power of all racks together rests.
     steady: Steady,
     valve: ValveTravel,
@@ -124,6 +128,7 @@ impl Partition {
             ending: BTreeMap::new(),
             finished: None,
             residuals: BTreeMap::new(),
+            forgetting: Vec::new(),
             steady: Steady::default(),
             valve: ValveTravel::default(),
             controls: BTreeMap::new(),
@@ -193,7 +198,8 @@ impl Partition {
                         self.ahead = Some((*time, number.0));
                     }
                     if self.layout.watched[number.0 as usize] != 0 {
-                        self.look_at_arrival(number.0, *time, *value, environment, effects);
+                        let value = self.series[number.0 as usize].calibrated(*time, *value);
+                        self.look_at_arrival(number.0, *time, value, environment, effects);
                     }
                 }
                 Fate::Stored(Flag::Late) => counts[1] += 1,
@@ -246,7 +252,8 @@ impl Partition {
         self.is_planned = true;
         let Environment { in_force, runs, .. } = environment;
         let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
-        let planned = plan(&in_force.objectives, &SeriesIndex::new(&self.declarations, &self.gone));
+        let index = SeriesIndex::new(&self.declarations, &self.gone);
+        let planned = plan(&in_force.objectives, &index.with_redundancy(&in_force.site.redundancy));
         let mut known: BTreeMap<(Name, Place), Group> = std::mem::take(&mut self.groups)
             .into_iter()
             .map(|group| ((group.objective.clone(), group.place.clone()), group))

@@ -8,6 +8,7 @@ use telemetry::Name;
 use telemetry::expression::{Expression, Reduction};
 use telemetry::place::Place;
 use telemetry::record::SeriesDeclaration;
+use telemetry::site::RedundancyGroup;
 
 use crate::objective::{AppliesTo, Level, Objective, Promise, Step};
 
@@ -48,6 +49,7 @@ pub(crate) struct PlannedGroup {
 pub(crate) struct SeriesIndex<'a> {
     by_signal: BTreeMap<&'a str, BTreeMap<Place, Vec<u32>>>,
     declarations: &'a [SeriesDeclaration],
+    redundancy: &'a [RedundancyGroup],
 }
 
 impl<'a> SeriesIndex<'a> {
@@ -62,7 +64,34 @@ impl<'a> SeriesIndex<'a> {
                 .or_default()
                 .push(number);
         }
-        Self { by_signal, declarations }
+        Self { by_signal, declarations, redundancy: &[] }
+    }
+
+    /// The same with the groups of redundant sensors that the site file names: where one is named, no other sensor of
+    /// its signal and place is read. Elsewhere all sensors of one signal and place measure the same.
+    pub(crate) fn with_redundancy(self, redundancy: &'a [RedundancyGroup]) -> Self {
+        Self { redundancy, ..self }
+    }
+
+    /// Those of a place's series that the site file names as redundant; all where it names none of them.
+    fn redundant(&self, signal: &str, mut series: Vec<u32>) -> Vec<u32> {
+        let identity = |number: u32| &self.declarations[number as usize].identity;
+        let Some(first) = series.first().map(|number| &identity(*number).place) else { return series };
+        let group = self.redundancy.iter().find(|group| {
+            *group.signal == *signal
+                && match &group.rack {
+                    Some(_) => first.rack == group.rack,
+                    None => first.rack.is_none() && first.cooling_loop == group.cooling_loop,
+                }
+        });
+        let is_named = |number: u32| {
+            let sensor = identity(number).sensor.as_ref();
+            group.is_some_and(|group| sensor.is_some_and(|sensor| group.sensors.contains(sensor)))
+        };
+        if series.iter().any(|number| is_named(*number)) {
+            series.retain(|number| is_named(*number));
+        }
+        series
     }
 
     /// The places that have a signal, with its series.
@@ -96,7 +125,9 @@ impl<'a> SeriesIndex<'a> {
 
     fn operand(&self, signal: &str, reduction: Reduction, place: &Place) -> PlannedOperand {
         let series = match reduction {
-            Reduction::Own => self.at_or_above(signal, place).cloned().unwrap_or_default(),
+            Reduction::Own => {
+                self.redundant(signal, self.at_or_above(signal, place).cloned().unwrap_or_default())
+            }
             Reduction::Highest | Reduction::Lowest | Reduction::Median | Reduction::Mean => {
                 self.within(signal, place)
             }

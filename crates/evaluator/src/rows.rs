@@ -48,7 +48,8 @@ impl Ticks {
     }
 }
 
-pub(crate) fn calibration(calibration: &Calibration) -> Effect {
+/// `time`: when it takes effect.
+pub(crate) fn calibration(calibration: &Calibration, time: EventTime) -> Effect {
     let place = &calibration.identity.place;
     row(
         Table::Calibrations,
@@ -60,11 +61,13 @@ pub(crate) fn calibration(calibration: &Calibration) -> Effect {
             Cell::from(place.device.as_ref()),
             Cell::from(&calibration.identity.signal),
             Cell::from(calibration.identity.sensor.as_ref()),
-            Cell::Time(calibration.time),
+            Cell::Time(time),
             Cell::from(&calibration.kind),
             Cell::from(calibration.value),
             Cell::from(calibration.by.as_str()),
             Cell::from(calibration.why.as_str()),
+            Cell::from(calibration.reference.as_str()),
+            Cell::from(&calibration.calibration),
         ],
     )
 }

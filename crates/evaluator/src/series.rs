@@ -3,6 +3,8 @@
 //!
 //! samples → **series** → slices, blocks, gaps, stuck sensors
 
+mod believed; // how far a sensor is believed, and how it is calibrated
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
 use crate::stuck::Stuck;
+use crate::trust::Standing;
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
@@ -98,8 +101,10 @@ pub(crate) struct Series {
     pub silent: bool,
     /// Why it is not to be judged, where a detector says so.
     pub fault: Option<UnknownReason>,
-    /// Added to readings from that time on: a calibration.
-    offset: Option<(EventTime, f64)>,
+    /// Added to readings from a time on: calibrations, in order of their times. Each takes the place of the one before.
+    offsets: Vec<(EventTime, f64)>,
+    /// How far it is trusted, where there was ever a doubt.
+    standing: Option<Box<Standing>>,
     /// Sum of all deltas, of a series of deltas.
     total: Option<f64>,
     /// Its signal is canonical or declared: gaps of what merely passes by are nobody's trouble.
@@ -131,7 +136,8 @@ impl Series {
             repeats: 0,
             silent: false,
             fault: None,
-            offset: None,
+            offsets: Vec::new(),
+            standing: None,
             total: (declaration.temporality == Temporality::Delta).then_some(0.0),
             is_known_signal: false,
             is_state_code: &*declaration.identity.signal == "leak_state",
@@ -183,11 +189,6 @@ impl Series {
         Fate::Stored(flag)
     }
 
-    /// Adds `offset` to every reading from `time` on.
-    pub(crate) fn calibrate(&mut self, time: EventTime, offset: f64) {
-        self.offset = Some((time, offset));
-    }
-
     /// Time of the earliest report that is kept.
     pub(crate) fn earliest(&self) -> Option<EventTime> {
         self.points.front().map(|point| point.time)
@@ -232,10 +233,11 @@ impl Series {
             *total += point.value;
             point.value = *total;
         }
-        if let Some((from, offset)) = self.offset
-            && from <= point.time
-        {
-            point.value += offset;
+        // What the sensor said itself tells whether it moves: an offset is no movement.
+        let raw = point.value;
+        point.value = self.calibrated(point.time, raw);
+        while self.offsets.get(1).is_some_and(|(from, _)| *from <= point.time) {
+            self.offsets.remove(0);
         }
         let mut gap = false;
         match self.latest {
@@ -256,11 +258,18 @@ impl Series {
             }
         }
         if let Some(stuck) = &mut self.stuck
-            && let Some(event) = stuck.observe(point.time, point.value, gap)
+            && let Some(event) = stuck.observe(point.time, raw, gap)
         {
+            let standing = self.standing.get_or_insert_default();
             self.fault = match event {
-                SeriesEvent::Stuck { .. } => Some(UnknownReason::SensorFault),
-                SeriesEvent::Moved { .. } | SeriesEvent::Gap { .. } | SeriesEvent::Resumed { .. } => None,
+                SeriesEvent::Stuck { since, .. } => {
+                    standing.begin_stuck(since);
+                    Some(UnknownReason::SensorFault)
+                }
+                SeriesEvent::Moved { .. } | SeriesEvent::Gap { .. } | SeriesEvent::Resumed { .. } => {
+                    standing.end_stuck(point.time);
+                    None
+                }
             };
             tell(event);
         }
@@ -288,7 +297,12 @@ impl Series {
         match point.report {
             Report::Ended => (Err(UnknownReason::Stale), next),
             _ if until <= time => (Err(UnknownReason::Stale), next),
-            Report::Reading => (self.fault.map_or(Ok(point.value), Err), next.min(until)),
+            Report::Reading => match self.standing.as_ref().map(|standing| standing.disbelief(time)) {
+                None => (Ok(point.value), next.min(until)),
+                Some((reason, changes)) => {
+                    (reason.map_or(Ok(point.value), Err), next.min(until).min(changes))
+                }
+            },
             Report::Invalid => (Err(UnknownReason::Invalid), next.min(until)),
             Report::Distrusted => (Err(UnknownReason::Distrusted), next.min(until)),
         }

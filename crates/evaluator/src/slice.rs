@@ -95,16 +95,27 @@ impl Spans<'_> {
         }
         let mut next = EventTime::from_unix_micros(i64::MAX);
         let mut missing = None;
+        let mut is_doubtful = false;
         readings.clear();
         for number in &operand.series {
-            let (value, until) = self.series[*number as usize].at(time, self.staleness_maximum);
+            let series = &self.series[*number as usize];
+            let (value, until) = series.at(time, self.staleness_maximum);
             next = next.min(until);
             match value {
+                Ok(_) if operand.reduction == Reduction::Own && !series.is_clear() => is_doubtful = true,
                 Ok(value) => readings.push(value),
                 Err(reason) => missing = missing.or(Some(reason)),
             }
         }
-        // Of redundant sensors those that are known will do; a roll-up with a part missing is not known.
+        if is_doubtful && readings.is_empty() {
+            // None is trusted: those in doubt are judged, and said.
+            let known = operand
+                .series
+                .iter()
+                .map(|number| self.series[*number as usize].at(time, self.staleness_maximum));
+            readings.extend(known.filter_map(|(value, _)| value.ok()));
+        }
+        // Of redundant sensors those that are trusted will do; a roll-up with a part missing is not known.
         let value = match (operand.reduction, missing) {
             (Reduction::Own, _) => median(readings),
             (_, Some(_)) => None,

@@ -176,6 +176,7 @@ pub(crate) fn status(
             Outcome::Ok => Cause::Unknown,
             Outcome::NotOk | Outcome::Unknown => cause,
         },
+        doubts: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `judge` → **subject** → `check`
 
 use telemetry::facts::{
-    Coverage, Finding, ObjectiveKind, ObjectiveStatus, RackFacts, RunFacts, Scope, SensorTrust, Trust,
+    Coverage, Doubt, Finding, ObjectiveKind, ObjectiveStatus, RackFacts, RunFacts, Scope, SensorTrust, Trust,
     UnknownReason,
 };
 use telemetry::place::Place;
@@ -133,7 +133,8 @@ impl<'a> Subject<'a> {
         knows_run.then_some((coverage.run_known, coverage.run_asked))
     }
 
-    /// The recent coverage of a signal at each of its places inside `group`: of redundant sensors the best one.
+    /// The recent coverage of a signal at each of its places inside `group`: of redundant sensors the best one that
+    /// is not distrusted, if there is one.
     pub fn recent_coverage(&self, signal: &str, group: &Place) -> Vec<Recent<'a>> {
         let mut places: Vec<Recent<'a>> = Vec::new();
         for coverage in self.facts.coverage.iter().filter(|coverage| &*coverage.signal == signal) {
@@ -142,8 +143,12 @@ impl<'a> Subject<'a> {
             }
             let (known, asked) = self.recent(coverage);
             let recent = Recent { coverage, known, asked };
+            let rank = |recent: &Recent| {
+                let is_distrusted = !self.is_over() && self.is_in_state(recent.coverage, Trust::Distrusted);
+                (!is_distrusted, recent.share())
+            };
             match places.iter_mut().find(|known| known.coverage.place == coverage.place) {
-                Some(best) if best.share() < recent.share() => *best = recent,
+                Some(best) if rank(best) < rank(&recent) => *best = recent,
                 Some(_) => {}
                 None => places.push(recent),
             }
@@ -178,26 +183,55 @@ impl<'a> Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// A sensor of a status' signals that is not trusted this far, where no redundant one stands in for it.
-    pub fn doubted_sensor(&self, status: &ObjectiveStatus, trust: Trust) -> Option<&'a SensorTrust> {
+    ///
+    /// The evaluator knows which sensors a status reads: a rack without a thermometer of its own reads its loop's. The
+    /// rack's own sensors of these signals count as well.
+    pub fn doubted_sensor(&self, status: &'a ObjectiveStatus, trust: Trust) -> Option<&'a SensorTrust> {
         if self.is_over() {
             return None;
         }
+        let decides = |doubt: &&Doubt| doubt.sensor.trust == trust && doubt.instead.is_empty();
         let signals = words::signals(&status.signal);
-        let doubted = |sensor: &SensorTrust| sensor.trust == trust;
-        self.facts.sensors.iter().filter(|sensor| doubted(sensor)).find(|sensor| {
-            let stands_in = |other: &Coverage| {
-                other.signal == sensor.signal
-                    && other.place == sensor.place
-                    && !self.facts.sensors.iter().any(|known| {
-                        doubted(known)
-                            && known.signal == other.signal
-                            && known.place == other.place
-                            && known.sensor == other.sensor
-                    })
-            };
-            signals.contains(&&*sensor.signal)
-                && contains(&status.place, &sensor.place)
-                && !self.facts.coverage.iter().any(stands_in)
+        let of_place = || {
+            self.facts.sensors.iter().find(|sensor| {
+                sensor.trust == trust
+                    && signals.contains(&&*sensor.signal)
+                    && contains(&status.place, &sensor.place)
+                    && !self.has_stand_in(sensor)
+            })
+        };
+        status.doubts.iter().find(decides).map(|doubt| &doubt.sensor).or_else(of_place)
+    }
+
+    /// A sensor of a signal inside a group that is distrusted now, where no redundant one stands in for it.
+    pub fn distrusted_sensor(&self, signal: &str, group: &Place) -> Option<&'a SensorTrust> {
+        if self.is_over() {
+            return None;
+        }
+        self.facts.sensors.iter().find(|sensor| {
+            sensor.trust == Trust::Distrusted
+                && *sensor.signal == *signal
+                && contains(group, &sensor.place)
+                && !self.has_stand_in(sensor)
+        })
+    }
+
+    /// Whether another sensor of the same signal and place is not doubted as much as this one.
+    pub fn has_stand_in(&self, sensor: &SensorTrust) -> bool {
+        self.facts.coverage.iter().any(|other| {
+            other.signal == sensor.signal
+                && other.place == sensor.place
+                && !self.is_in_state(other, sensor.trust)
+        })
+    }
+
+    /// Whether the sensor of a series is trusted just this far.
+    fn is_in_state(&self, series: &Coverage, trust: Trust) -> bool {
+        self.facts.sensors.iter().any(|sensor| {
+            sensor.trust == trust
+                && sensor.signal == series.signal
+                && sensor.place == series.place
+                && sensor.sensor == series.sensor
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers, lengths of time and SQL as people read them in reasons and evidence.
 
-use telemetry::facts::Outcome;
+use telemetry::facts::{Doubt, Outcome, SensorTrust};
 use telemetry::unit::Unit;
 use telemetry::{EventTime, Labels, Microseconds, Name, place::Place};
 
@@ -91,6 +91,27 @@ pub fn place(place: &Place) -> String {
         .map(|(level, name)| format!("{level} {name}"))
         .collect();
     if named.is_empty() { format!("site {}", place.site) } else { named.join(", ") }
+}
+
+/// `coolant_flow on rack r07 is suspect: finding hb`, with the sensor's name where it has one.
+pub fn sensor(sensor: &SensorTrust) -> String {
+    let name = sensor.sensor.as_ref().map_or_else(String::new, |name| format!(" (sensor {name})"));
+    format!(
+        "{}{name} on {} is {}: {}",
+        sensor.signal,
+        place(&sensor.place),
+        sensor.trust.name(),
+        sensor.reason
+    )
+}
+
+/// The same, with what stands in for it: `…; left out, B counts instead`.
+pub fn doubt(doubt: &Doubt) -> String {
+    let said = sensor(&doubt.sensor);
+    match doubt.instead.is_empty() {
+        true => said,
+        false => format!("{said}; left out, {} counts instead", doubt.instead.join(" and ")),
+    }
 }
 
 /// A place's levels, for evidence.

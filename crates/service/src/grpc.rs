@@ -1,5 +1,6 @@
-//! The gRPC port: gates and runs, health, reflection; errors carry details by the rules of google.rpc.
+//! The gRPC port: gates, runs and calibrations, health, reflection; errors carry details by the rules of google.rpc.
 
+mod calibration; // thermogate.calibration.v1.CalibrationService
 mod convert; // verdicts and runs as messages
 mod gate; // thermogate.gate.v1.GateService
 mod run; // thermogate.run.v1.RunService
@@ -11,6 +12,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt};
+use wire::calibration::v1::calibration_service_server::CalibrationServiceServer;
 use wire::gate::v1::gate_service_server::GateServiceServer;
 use wire::run::v1::run_service_server::RunServiceServer;
 
@@ -18,7 +20,8 @@ use crate::pipeline::control::ControlError;
 use crate::shared::Shared;
 
 /// Names of the services that health is asked of.
-pub const SERVICES: &[&str] = &["thermogate.gate.v1.GateService", "thermogate.run.v1.RunService"];
+pub const SERVICES: &[&str] =
+    &["thermogate.gate.v1.GateService", "thermogate.run.v1.RunService", "thermogate.calibration.v1.CalibrationService"];
 
 /// Routes of the gRPC port.
 ///
@@ -34,9 +37,12 @@ pub fn routes(shared: Arc<Shared>, health: HealthServer<impl Health>) -> Result<
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let gates = GateServiceServer::new(gate::GateApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let runs = RunServiceServer::new(run::RunApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let runs = RunServiceServer::new(run::RunApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let calibrations =
+        CalibrationServiceServer::new(calibration::CalibrationApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
     Ok(Routes::new(gates)
         .add_service(runs)
+        .add_service(calibrations)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gate::Verdict;
 use history::query::QueryEngine;
 use serde::Deserialize;
-use telemetry::record::{Override, VerdictRecord};
+use telemetry::place::{Place, SeriesIdentity};
+use telemetry::record::{Calibration, Override, VerdictRecord};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use crate::board::Board;
@@ -244,6 +245,77 @@ impl Lookup {
             }));
         }
         Ok(())
+    }
+
+    /// A calibration by its id.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn calibration(&self, id: &str) -> Result<Option<Calibration>, ControlError> {
+        Ok(self.calibrations(&format!("where calibration = {}", quoted(id))).await?.into_iter().next())
+    }
+
+    /// All calibrations of this rack, of this loop itself, of this signal; the latest first.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn list_calibrations(
+        &self,
+        rack: Option<&str>,
+        cooling_loop: Option<&str>,
+        signal: Option<&str>,
+    ) -> Result<Vec<Calibration>, ControlError> {
+        let mut calibrations = self.calibrations("").await?;
+        calibrations.retain(|calibration| {
+            let place = &calibration.identity.place;
+            rack.is_none_or(|rack| place.rack.as_deref() == Some(rack))
+                && cooling_loop.is_none_or(|name| place.rack.is_none() && place.cooling_loop.as_deref() == Some(name))
+                && signal.is_none_or(|signal| *calibration.identity.signal == *signal)
+        });
+        Ok(calibrations)
+    }
+
+    async fn calibrations(&self, filter: &str) -> Result<Vec<Calibration>, ControlError> {
+        #[derive(Deserialize)]
+        struct CalibrationRow {
+            site: Name,
+            #[serde(rename = "loop")]
+            cooling_loop: Option<Name>,
+            rack: Option<Name>,
+            node: Option<Name>,
+            device: Option<Name>,
+            signal: Option<Name>,
+            sensor: Option<Name>,
+            time: i64,
+            kind: Name,
+            value: Option<f64>,
+            by: String,
+            why: String,
+            reference: Option<String>,
+            calibration: Option<Name>,
+        }
+        let sql = format!(
+            "select site, \"loop\", rack, node, device, signal, sensor, cast(time as bigint) as time, kind, value, by, why, \
+             reference, calibration from calibrations {filter} order by time desc, seq desc"
+        );
+        let rows = self.rows(&sql).await?;
+        rows.into_iter()
+            .map(|row| {
+                let row: CalibrationRow = serde_json::from_value(row)
+                    .map_err(|error| ControlError::Internal { message: format!("a row of calibrations cannot be read: {error}") })?;
+                let place = Place { site: row.site, cooling_loop: row.cooling_loop, rack: row.rack, node: row.node, device: row.device };
+                Ok(Calibration {
+                    calibration: row.calibration.unwrap_or_default(),
+                    identity: SeriesIdentity::new(place, row.signal.unwrap_or_default(), row.sensor),
+                    time: EventTime::from_unix_micros(row.time),
+                    kind: row.kind,
+                    value: row.value,
+                    reference: row.reference.unwrap_or_default(),
+                    by: row.by,
+                    why: row.why,
+                })
+            })
+            .collect()
     }
 
     async fn overrides(&self, evaluation: &str) -> Result<Vec<Override>, ControlError> {

@@ -1,6 +1,7 @@
 //! wire → ingest → log → evaluator → history / alerts / gate: where they meet, and how they start and end.
 
 pub mod committer; // frozen rows to the store, checkpoints, trimming
+pub mod calibrating; // calibrations as records
 pub mod control; // runs, maintenance, overrides, verdicts as records
 pub mod engine; // the evaluator's thread
 pub mod recovery; // from a data folder to a running engine

@@ -299,6 +299,25 @@ pub struct ObjectiveStatus {
     pub worst: Option<Observation>,
     /// Whose doing it is when it is not ok.
     pub cause: Cause,
+    /// Sensors among those it reads that are not simply trusted now, the gravest first; no more than
+    /// [`Self::DOUBTS_MAXIMUM`].
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
+}
+
+impl ObjectiveStatus {
+    /// So many sensors of a status are named; the rest stands in [`RackFacts::sensors`].
+    pub const DOUBTS_MAXIMUM: usize = 8;
+}
+
+/// A sensor that an objective reads and that is not simply trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// Which, how far it is trusted, and why.
+    pub sensor: SensorTrust,
+    /// Redundant sensors whose median counts while it is left out, by name. Without any, a distrusted sensor makes the
+    /// objective unknown, and one in doubt is judged.
+    pub instead: Vec<Name>,
 }
 
 /// What an objective asks where none of its signals ever came.
@@ -517,6 +536,9 @@ pub struct SensorTrust {
     pub trust: Trust,
     /// Why.
     pub reason: String,
+    /// Since when, as far as that was told.
+    #[serde(default)]
+    pub since: Option<EventTime>,
 }
 
 /// How far a sensor is trusted.
@@ -525,12 +547,24 @@ pub struct SensorTrust {
 pub enum Trust {
     /// Judged as it is.
     Trusted,
-    /// A detector has doubts; judged, and said.
+    /// A detector has doubts. Left out where a trusted redundant sensor is; else judged, and said.
     Suspect,
-    /// Not judged: unknown.
+    /// Not judged: unknown, unless a redundant sensor stands in.
     Distrusted,
-    /// Nothing to compare it with yet.
+    /// Its calibration is older than the site file allows. Treated as a suspect.
     Uncalibrated,
+}
+
+impl Trust {
+    /// The word in tables and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Suspect => "suspect",
+            Self::Distrusted => "distrusted",
+            Self::Uncalibrated => "uncalibrated",
+        }
+    }
 }
 
 /// What a gate policy asks the evaluator to measure beyond the objectives.

@@ -317,14 +317,20 @@ impl RunState {
 /// A sensor was calibrated, or a baseline is to be taken anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
+    /// Its id, unique for ever: 16 hex digits.
+    #[serde(default)]
+    pub calibration: Name,
     /// Which sensor, or which place.
     pub identity: SeriesIdentity,
-    /// Takes effect from this time.
+    /// Takes effect from this time, or from the watermark where that is later.
     pub time: EventTime,
     /// `offset` or `reset`.
     pub kind: Name,
-    /// The offset in the signal's unit.
+    /// The offset in the signal's unit. It takes the place of the one before.
     pub value: Option<f64>,
+    /// What the sensor was compared with.
+    #[serde(default)]
+    pub reference: String,
     /// Who.
     pub by: String,
     /// Why.

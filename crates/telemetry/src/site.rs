@@ -267,6 +267,7 @@ calibrations:
             ("hosts:", "host:", "site.yaml:14: unknown field `host`"),
             ("kind: Site", "kind: Rack", "site.yaml:2: kind is \"Rack\": write Site"),
             ("2026-01-05", "5.1.2026", "site.yaml:21: \"5.1.2026\" is not a day"),
+            ("validDays: 365", "validDays: 0", "site.yaml:21: validDays is 0: give 1 to 36500 days"),
             (
                 "sensors: [A, B]",
                 "sensors: [A]",

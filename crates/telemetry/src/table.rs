@@ -255,7 +255,7 @@ tables! {
         marker Text "what happened, for a mark";
         baselines Text "baselines at its start, JSON";
     ]
-    /// Workload labels and attributes of places, when they change.
+    /// Workload labels, attributes of places and trust in sensors, when they change.
     Events "events" by "time" [
         site Text "site name";
         loop Text "loop";
@@ -263,7 +263,7 @@ tables! {
         node Text "tray or host";
         device Text "device";
         time EventTime "when";
-        name Text "which label";
+        name Text "which label; trust/SIGNAL or trust/SIGNAL/SENSOR for trust in a sensor";
         old Text "before";
         new Text "now";
         source_name Text "who said so";
@@ -291,6 +291,8 @@ tables! {
         value Number "the offset in the signal's unit";
         by Text "who";
         why Text "why";
+        reference Text "what the sensor was compared with";
+        calibration Text "id: 16 hex digits";
     ]
     /// Work on racks: a row at the start and one at the end.
     Maintenance "maintenance" by "time" [

@@ -26,6 +26,15 @@ pub mod run {
     }
 }
 
+/// Calibrations: `thermogate.calibration.v1`.
+pub mod calibration {
+    /// First version.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("thermogate.calibration.v1");
+    }
+}
+
 /// The write-ahead log's record: `thermogate.log.v1`.
 pub mod log {
     /// First version.

@@ -171,6 +171,65 @@ fn a_run_is_started_marked_judged_and_ended() {
 }
 
 #[test]
+fn a_calibration_is_registered_takes_effect_from_its_time_on_and_is_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path());
+    let calibrate = |arguments: &[&str]| service.run(&[&["calibrate"], arguments].concat());
+    let sensor = ["--rack", "r02", "--signal", "coolant_supply_temperature"];
+    let who = ["--by", "ada", "--why", "yearly"];
+    let offset =
+        [&sensor[..], &["--offset", "-10 K", "--reference", "bath 12", "--request-id", "one", "--reset"], &who].concat();
+    says(
+        &calibrate(&offset),
+        0,
+        &[
+            "coolant_supply_temperature of rack r02: offset -10 K in force from 2026-01-05T08:29:50",
+            "rack r02: baselines are taken anew from 2026-01-05T08:29:50",
+        ],
+    );
+    says(&calibrate(&offset), 0, &["in force from 2026-01-05T08:29:50"]);
+    let other = [&sensor[..], &["--offset", "-11 K", "--reference", "bath 12", "--request-id", "one"], &who].concat();
+    says(&calibrate(&other), 2, &["request \"one\" has registered another calibration already"]);
+
+    send(&service.http, &half_an_hour(30));
+    let last = || service.sql("select last from blocks where rack = 'r02' order by time desc limit 1")[0]["last"].as_f64();
+    wait_for("blocks with the offset", || last().filter(|last| *last == 40.0));
+
+    let listed = calibrate(&["list", "--rack", "r02", "--output", "json"]).json_lines();
+    let kinds: Vec<&Value> = listed.iter().map(|line| &line["kind"]).collect();
+    assert_eq!(kinds, ["reset", "offset"], "the repeat is no other one");
+    assert_eq!(
+        (&listed[1]["offset"], &listed[1]["unit"], &listed[1]["reference"], &listed[1]["by"]),
+        (&(-10.0).into(), &"K".into(), &"bath 12".into(), &"ada".into())
+    );
+    says(&calibrate(&["list"]), 0, &["rack r02", "-10 K", "bath 12", "yearly"]);
+
+    let refused: [(&[&str], &str); 6] = [
+        (&["--rack", "r02"], "offset: give an offset, a reset of baselines, or both"),
+        (&["--rack", "r02", "--signal", "coolant_flow", "--offset", "1 L/min", "--reference", "x"], "signal \"coolant_flow\" is not known"),
+        (&["--rack", "r02", "--signal", "coolant_supply_temperature", "--offset", "1 kPa", "--reference", "x"], "give the offset in K"),
+        (&["--rack", "r02", "--signal", "coolant_supply_temperature", "--offset", "1 K"], "reference: is required"),
+        (&["--rack", "r2", "--reset"], "rack \"r2\" is not known"),
+        (&["--rack", "r02", "--reset", "--at", "2026-01-05T12:00:00Z"], "lies ahead of the last tick"),
+    ];
+    for (arguments, expected) in refused {
+        says(&calibrate(&[arguments, &who].concat()), 2, &[expected]);
+    }
+
+    // What was acknowledged is there after a restart, and in force.
+    let data = service.stop();
+    let service = Service::start(&data, &["--set", "clock.kind=telemetry"]);
+    send(&service.http, &half_an_hour(60));
+    let query = "select min(last) as low, max(last) as high from blocks where rack = 'r02' and time > '2026-01-05T09:01:00Z'";
+    let span = wait_for("blocks after the restart", || {
+        let rows = service.sql(query);
+        rows[0]["low"].as_f64().zip(rows[0]["high"].as_f64())
+    });
+    assert_eq!(span, (40.0, 40.0));
+    assert_eq!(service.run(&["calibrate", "list", "--output", "json"]).json_lines().len(), 2);
+}
+
+#[test]
 fn time_under_maintenance_is_unknown_and_not_good() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path());

@@ -58,12 +58,14 @@ impl Partition {
                 }));
             }
         }
-        self.end_maintenance(end);
+        self.end_maintenance(end, effects);
         self.note_load(end, environment);
         self.look_at_residuals(end, environment, effects);
         self.look_at_resistances(end, effects);
         self.look_at_controls(end, effects);
         self.update_flows(end, effects);
+        self.forget_calibrated(end, effects);
+        self.review_trust(end, effects);
         self.note_recovery(end);
         self.note_comparison(end, environment);
         self.measure(end, environment);
@@ -78,7 +80,7 @@ impl Partition {
     }
 
     /// Baselines of parts that people have worked on start anew.
-    fn end_maintenance(&mut self, end: EventTime) {
+    fn end_maintenance(&mut self, end: EventTime, effects: &mut Effects) {
         let mut touched = Vec::new();
         for state in self.racks.values_mut() {
             if let Some(work) = state.maintenance.as_mut().filter(|work| !work.is_over && work.until <= end) {
@@ -88,7 +90,7 @@ impl Partition {
             }
         }
         for place in touched {
-            self.forget_baselines(&place);
+            self.forget_baselines(&place, end, effects);
         }
     }
 
@@ -132,7 +134,7 @@ impl Partition {
         let mean = |numbers: &[u32]| {
             let mut means: Vec<f64> = numbers
                 .iter()
-                .filter_map(|number| Some(current_block(&series[*number as usize], end)?.mean))
+                .filter_map(|number| Some(believed_block(&series[*number as usize], end)?.mean))
                 .collect();
             median(&mut means)
         };
@@ -141,7 +143,7 @@ impl Partition {
             let means = std::array::from_fn(|channel| {
                 let numbers = &of_rack.recovery[channel];
                 let blocks =
-                    numbers.iter().map(|number| Some(current_block(&series[*number as usize], end)?.mean));
+                    numbers.iter().map(|number| Some(believed_block(&series[*number as usize], end)?.mean));
                 match CHANNELS[channel].signal {
                     // The hottest GPU counts, and only when all are known.
                     "gpu_temperature_margin" if !numbers.is_empty() => extreme(blocks, f64::min),
@@ -200,7 +202,13 @@ pub(super) fn current_block(series: &Series, end: EventTime) -> Option<ClosedBlo
     (is_current && block.is_valid() && series.fault.is_none()).then_some(block)
 }
 
-/// The same, when it is closed just now: seen once, however long it stays in force.
+/// The same of a sensor that no balance blames alone. Balances themselves go on with all sensors: one that is left out
+/// would close the balance that has found it.
+pub(super) fn believed_block(series: &Series, end: EventTime) -> Option<ClosedBlock> {
+    current_block(series, end).filter(|_| series.is_believed())
+}
+
+/// The same as the first, when it is closed just now: seen once, however long it stays in force.
 pub(super) fn new_block(series: &Series, end: EventTime) -> Option<ClosedBlock> {
     current_block(series, end).filter(|block| block.end() == end)
 }

@@ -4,7 +4,7 @@ use telemetry::facts::Metric;
 use telemetry::formula::heat_kw;
 use telemetry::{EventTime, Name};
 
-use super::blocks::current_block;
+use super::blocks::{believed_block, current_block};
 use super::residuals::heat_capacity;
 use super::{Environment, Partition};
 use crate::block::BLOCK;
@@ -150,7 +150,7 @@ fn throttled(compared: &ComparedSeries, series: &[Series], end: EventTime) -> f6
 fn mean_of(series: &[Series], numbers: &[u32], end: EventTime) -> Option<f64> {
     let mut means: Vec<f64> = numbers
         .iter()
-        .filter_map(|number| Some(current_block(&series[*number as usize], end)?.mean))
+        .filter_map(|number| Some(believed_block(&series[*number as usize], end)?.mean))
         .collect();
     median(&mut means)
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use telemetry::facts::{
-    Coverage, Finding, ObjectiveStatus, Observation, Outcome, RackFacts, RunFacts, Scope, SensorTrust, Trust,
-    UnseenObjective,
+    Coverage, Finding, ObjectiveStatus, Observation, Outcome, RackFacts, RunFacts, Scope, UnseenObjective,
 };
 use telemetry::place::Place;
 use telemetry::{EventTime, Name};
@@ -12,7 +11,6 @@ use telemetry::{EventTime, Name};
 use super::comparing::sku_of;
 use super::judging::objective_of;
 use super::{Environment, Partition};
-use crate::detectors::{DETECTORS, Rule};
 use crate::effect::{Effect, Effects};
 use crate::group::Group;
 use crate::objective::{AppliesTo, Objective, Promise};
@@ -102,7 +100,7 @@ impl Partition {
             objectives,
             findings: self.findings_of(name),
             coverage: self.coverage(series),
-            sensors: self.sensors(name, series),
+            sensors: series.iter().filter_map(|number| self.trust_of(*number, position)).collect(),
             measures: rack.map_or_else(Vec::new, |(_, state)| {
                 state.measures.iter().map(|(need, measure)| measure.facts(need)).collect()
             }),
@@ -193,55 +191,6 @@ impl Partition {
         }
         coverage
     }
-
-    /// Sensors that are not simply trusted: those that a detector calls broken, and those that a heat balance doubts.
-    fn sensors(&self, rack: Option<&Name>, series: &[u32]) -> Vec<SensorTrust> {
-        let mut sensors: Vec<SensorTrust> = Vec::new();
-        let mut add = |number: u32, trust: Trust, reason: String| {
-            let declaration = &self.declarations[number as usize];
-            sensors.push(SensorTrust {
-                signal: declaration.identity.signal.clone(),
-                place: self.layout.places[number as usize].clone(),
-                sensor: declaration.identity.sensor.clone(),
-                trust,
-                reason,
-            });
-        };
-        for number in series {
-            if let Some(reason) = self.series[*number as usize].fault {
-                add(*number, Trust::Distrusted, reason.name().to_owned());
-            }
-        }
-        for component in &self.layout.components {
-            let detector = &DETECTORS[component.detector];
-            let open = self
-                .findings
-                .iter()
-                .find(|finding| *finding.detector == *detector.name && finding.place == component.place);
-            let is_sensor = detector.cause == telemetry::facts::Cause::Sensor;
-            let Rule::Residual(_) = &detector.rule else { continue };
-            if let Some(open) = open
-                && is_sensor
-                && component.place.rack.as_ref() == rack
-            {
-                for number in component.inputs.iter().flatten() {
-                    let signal = &self.declarations[*number as usize].identity.signal;
-                    if self.series[*number as usize].fault.is_none() && is_suspect(open, signal) {
-                        add(*number, Trust::Suspect, format!("finding {}", detector.name));
-                    }
-                }
-            }
-        }
-        sensors
-    }
-}
-
-/// Whether a finding blames the sensors of a signal: all that it is made of, where it names none.
-fn is_suspect(finding: &Finding, signal: &str) -> bool {
-    finding
-        .evidence
-        .get("suspects")
-        .is_none_or(|suspects| suspects.split(", ").any(|suspect| suspect == signal))
 }
 
 /// The objectives that are about such a rack and have no status among these.

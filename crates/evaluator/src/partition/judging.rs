@@ -110,6 +110,7 @@ impl Partition {
         position: EventTime,
     ) -> ObjectiveStatus {
         let mut status = status(objective, group, account, Cause::Unknown, position);
+        status.doubts = self.doubts_of(group, position);
         status.cause = match status.outcome {
             Outcome::Ok => Cause::Unknown,
             Outcome::NotOk => self.cause_of(group, environment),

@@ -204,13 +204,8 @@ impl Partition {
     }
 
     /// The signals whose sensor explains best which residuals of a rack or loop have moved.
-    fn suspects(&self, place: &Place) -> Vec<&'static str> {
-        incidence::suspects(place.rack.is_none(), |name| {
-            let state = self.residuals.get(&(Name::from(name), place.clone()))?;
-            let Rule::Residual(rule) = &detectors::detector(name)?.rule else { return None };
-            state.baseline?;
-            Some(incidence::MOVED_SHARE * rule.relevance < state.shift.abs())
-        })
+    pub(super) fn suspects(&self, place: &Place) -> Vec<&'static str> {
+        incidence::suspects(place.rack.is_none(), |name| Some(self.shift_of(name, place)?.1))
     }
 
     /// Block means of some inputs, each the median of the sensors that can be believed, and where their block begins.

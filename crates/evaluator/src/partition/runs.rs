@@ -2,18 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use telemetry::place::Place;
 use telemetry::record::Calibration;
 use telemetry::{EventTime, Name};
 
 use super::judging::{objective_of, push_status};
 use super::{Environment, Partition};
+use crate::detectors;
 use crate::detectors::residual::Baseline;
 use crate::effect::Effects;
+use crate::finding::FindingKey;
 use crate::group::Surroundings;
+use crate::plan::touches;
 use crate::rack::Maintenance;
 use crate::run::Run;
 use crate::status::Account;
+
+/// What a calibration makes worthless, from its time on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Forgetting {
+    /// In force from then.
+    time: EventTime,
+    /// The place that was calibrated.
+    place: Place,
+    /// Whether baselines are taken anew as well.
+    are_baselines: bool,
+}
 
 impl Partition {
     /// A run begins.
@@ -127,32 +142,80 @@ impl Partition {
             .collect()
     }
 
-    /// A sensor was calibrated, or baselines are to be taken anew.
-    pub(crate) fn calibrate(&mut self, calibration: &Calibration) {
+    /// A sensor was calibrated, or baselines are to be taken anew, from `time` on. Says whether that concerns this
+    /// partition.
+    pub(crate) fn calibrate(&mut self, calibration: &Calibration, time: EventTime) -> bool {
         let identity = &calibration.identity;
-        match (&*calibration.kind, calibration.value) {
+        let Some(place) = self.with_loop(&identity.place) else { return false };
+        let are_baselines = match (&*calibration.kind, calibration.value) {
             ("offset", Some(offset)) => {
-                for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
-                    if declaration.identity == *identity {
-                        series.calibrate(calibration.time, offset);
+                let known = (0..).zip(&self.declarations).zip(&mut self.series);
+                for ((number, declaration), series) in known {
+                    if declaration.identity == *identity && !self.gone.contains(&number) {
+                        series.calibrate(time, offset);
                     }
                 }
+                false
             }
-            _ => self.forget_baselines(&identity.place),
+            _ => true,
+        };
+        let known =
+            self.forgetting.iter_mut().find(|one| one.place == place && one.are_baselines == are_baselines);
+        match known {
+            Some(known) => known.time = known.time.max(time),
+            None => self.forgetting.push(Forgetting { time, place, are_baselines }),
+        }
+        true
+    }
+
+    /// A place of this partition with the loop filled in; none of another one.
+    fn with_loop(&self, place: &Place) -> Option<Place> {
+        match &place.rack {
+            Some(rack) => {
+                let whole = &self.racks.get(rack)?.place;
+                (whole.site == place.site)
+                    .then(|| Place { cooling_loop: whole.cooling_loop.clone(), ..place.clone() })
+            }
+            None => {
+                let is_here =
+                    |known: &Place| known.site == place.site && known.cooling_loop == place.cooling_loop;
+                self.layout.places.iter().any(is_here).then(|| place.clone())
+            }
         }
     }
 
-    /// Baselines at a place, below it, and of the loop that it is a part of, are taken anew.
-    pub(super) fn forget_baselines(&mut self, place: &Place) {
-        let touches = |other: &Place| {
-            let rack = (&place.rack, &other.rack);
-            place.site == other.site
-                && match rack {
-                    (Some(one), Some(other)) => one == other,
-                    (None, _) | (_, None) => true,
-                }
-        };
-        self.residuals.retain(|(_, component), _| !touches(component));
+    /// At the end of a block, after its residuals were seen: no baseline holds a block that began before the
+    /// calibration.
+    pub(super) fn forget_calibrated(&mut self, end: EventTime, effects: &mut Effects) {
+        let (due, later) = std::mem::take(&mut self.forgetting).into_iter().partition(|one| one.time <= end);
+        self.forgetting = later;
+        let due: Vec<Forgetting> = due;
+        for Forgetting { place, are_baselines, .. } in due {
+            // Batches of runs before and after are of different sensors.
+            for state in self.racks.values_mut().filter(|state| touches(&state.place, &place)) {
+                state.comparison.forget();
+            }
+            if are_baselines {
+                self.forget_baselines(&place, end, effects);
+            }
+        }
+    }
+
+    /// Baselines at a place, below it, and of the loop that it is a part of, are taken anew. What was found against
+    /// them ends: nobody could say any more when it is over.
+    pub(super) fn forget_baselines(&mut self, place: &Place, end: EventTime, effects: &mut Effects) {
+        let mut found = Vec::new();
+        self.residuals.retain(|(detector, component), state| {
+            let is_kept = !touches(component, place);
+            if !is_kept && state.alarm {
+                found.push((detector.clone(), component.clone()));
+            }
+            is_kept
+        });
+        for (name, component) in found {
+            let Some(detector) = detectors::detector(&name) else { continue };
+            self.close(detector, &FindingKey::of_place(detector, component), end, effects);
+        }
     }
 
     /// A run's data is here up to its end: judges what is left and tells the final statuses.

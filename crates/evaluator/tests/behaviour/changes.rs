@@ -268,6 +268,8 @@ fn an_offset_from_a_calibration_is_added_from_its_time_on() {
         })
         .unwrap();
     let calibration = telemetry::record::Calibration {
+        calibration: "c1".into(),
+        reference: "a bath".to_owned(),
         identity,
         time: at(300),
         kind: "offset".into(),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use evaluator::{Counter, Effect, Effects, Evaluator};
 use proptest::prelude::*;
 use telemetry::facts::{RackFacts, Scope};
+use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Document, Feed, Flag, MaintenanceEvent, Record, RunChange, RunEvent, RunState, SampleBatch,
+    Body, Calibration, Document, Feed, Flag, MaintenanceEvent, Record, RunChange, RunEvent, RunState,
+    SampleBatch,
 };
 use telemetry::{EventTime, Labels, Microseconds};
 
@@ -66,6 +68,14 @@ fn objectives() -> Vec<Document> {
     documents
 }
 
+/// A calibration that is overdue from the beginning on.
+fn site() -> Document {
+    let text = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: s1}\nracks: [{name: r1}, {name: r2}]\n\
+         calibrations: [{rack: r1, signal: coolant_flow, date: 2026-01-03, validDays: 1}, \
+         {rack: r1, signal: coolant_supply_temperature, date: 2026-01-03, validDays: 1}]\n";
+    Document { name: "site.yaml".to_owned(), text: text.to_owned() }
+}
+
 /// One reading to come: which series, when, what, and how much later it arrives.
 #[derive(Debug, Clone)]
 struct Planned {
@@ -78,7 +88,7 @@ struct Planned {
 
 /// Readings of about eight minutes, with gaps, repeats, bad ones and delays below the lateness.
 fn readings() -> impl Strategy<Value = Vec<Planned>> {
-    let reading = (0..RACKS.len(), 0..SIGNALS.len(), 0_i64..480, 0_u8..12, 0_i64..29);
+    let reading = (0..RACKS.len(), 0..SIGNALS.len(), 0_i64..480, 0_u8..13, 0_i64..29);
     prop::collection::vec(
         reading.prop_map(|(rack, signal, time, level, delay)| Planned { rack, signal, time, level, delay }),
         1..400,
@@ -90,6 +100,7 @@ fn sample(planned: &Planned) -> Sample {
     let (value, flag) = match (planned.level, SIGNALS[planned.signal]) {
         (10, _) => (f64::NAN, Flag::Sentinel),
         (11, _) => (f64::NAN, Flag::Stale),
+        (12, _) => (40.0, Flag::Distrusted),
         (_, "coolant_supply_temperature") => (38.0 + level, Flag::Ok),
         (_, "coolant_return_temperature") => (49.0 + level, Flag::Ok),
         (_, "coolant_flow") => (20.0 * level, Flag::Ok),
@@ -123,7 +134,22 @@ fn acts() -> BTreeMap<i64, Vec<Body>> {
         by: "ann".into(),
         why: "a hose".into(),
     });
+    let calibrated = |kind: &str, value, seconds| {
+        let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
+        Body::Calibration(Calibration {
+            calibration: format!("{kind} {seconds}").into(),
+            identity: SeriesIdentity::new(place, SIGNALS[0].into(), None),
+            time: at(seconds),
+            kind: kind.into(),
+            value,
+            reference: "a bath".to_owned(),
+            by: "ann".to_owned(),
+            why: "a law".to_owned(),
+        })
+    };
     BTreeMap::from([
+        (170, vec![calibrated("offset", Some(1.5), 165)]),
+        (290, vec![calibrated("offset", Some(-0.5), 288), calibrated("reset", None, 270)]),
         (95, vec![start("a", "r1", 95)]),
         (133, vec![start("b", "r2", 133)]),
         (200, vec![work]),
@@ -134,7 +160,8 @@ fn acts() -> BTreeMap<i64, Vec<Body>> {
 
 /// The stream in which each reading arrives after its delay; a tick every `every` seconds.
 fn stream(planned: &[Planned], every: i64) -> Vec<Record> {
-    let mut story = Story::with(&objectives());
+    let mut story = Story { site: Some(site()), ..Story::default() };
+    story.configure(&objectives(), "c1");
     story.feed = Some(Feed::Periodic { interval: Microseconds::from_seconds(10) });
     let mut acts = acts();
     // In the order of their times, so that the numbers of series do not depend on the delays.
@@ -248,7 +275,7 @@ fn fixed_readings(seed: u64, count: usize) -> Vec<Planned> {
             rack: next(2) as usize,
             signal: next(SIGNALS.len() as u64) as usize,
             time: next(480) as i64,
-            level: next(12) as u8,
+            level: next(13) as u8,
             delay: next(40) as i64,
         })
         .collect()
@@ -355,7 +382,9 @@ proptest! {
         let prompt: Vec<Planned> = planned.iter().map(|planned| Planned { delay: 0, ..planned.clone() }).collect();
         let mut records = stream(&prompt, 1);
         // Acts take effect at the watermark of their tick, so that they are left out here.
-        records.retain(|record| !matches!(record.body, Body::Run(_) | Body::Maintenance(_)));
+        records.retain(|record| {
+            !matches!(record.body, Body::Run(_) | Body::Maintenance(_) | Body::Calibration(_))
+        });
         let last = records.iter().rposition(|record| matches!(record.body, Body::Tick(_))).unwrap();
         let mut number = 0;
         let mut index = 0;

@@ -8,5 +8,6 @@ mod golden; // stories
 mod laws; // what holds for every stream
 mod recorded; // recorded data with known figures
 mod reference; // burn rates against an independent integrator
+mod trust; // how far sensors are believed, and what a calibration changes
 mod watch_recorded; // the generic watch on labelled recordings
 mod watch_scorer; // how such answers are scored

@@ -3,6 +3,8 @@
 //! ```text
 //! feed 10s                                  the interval of all series that follow
 //! r1 coolant_supply_temperature 0m..10m 40  a reading every interval, from 0 min on, before 10 min
+//! r1 coolant_supply_temperature#b 10m 41    one reading, of the sensor b
+//! r1 coolant_flow 10m flagged               one that its source does not trust
 //! run a on r1 at 1m for 30m
 //! end a at 20m
 //! maintenance r1 2m..5m
@@ -51,6 +53,8 @@ pub struct Story {
     cooling_loop: Option<Name>,
     /// What gate policies ask for.
     pub needs: Vec<Need>,
+    /// The site file, from the next configuration on, while no rack is put on a loop.
+    pub site: Option<Document>,
 }
 
 impl Story {
@@ -70,13 +74,14 @@ impl Story {
 
     /// Changes the objectives.
     pub fn configure(&mut self, objectives: &[Document], hash: &str) {
-        let site = self.cooling_loop.as_ref().map(|name| Document {
+        let of_loop = self.cooling_loop.as_ref().map(|name| Document {
             name: "site.yaml".to_owned(),
             text: format!(
                 "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {{name: s1}}\n\
                  loops: [{{name: {name}}}]\nracks: [{{name: r1, loop: {name}, nominalPower: 100 kW}}]\n"
             ),
         });
+        let site = of_loop.or_else(|| self.site.clone());
         self.stream(Body::Configuration(Box::new(Configuration {
             hash: hash.to_owned(),
             site,
@@ -111,6 +116,8 @@ impl Story {
         let id = SeriesId(*count);
         *count += 1;
         self.series.insert(key, id);
+        let (signal, sensor) =
+            signal.split_once('#').map_or((signal, None), |(signal, sensor)| (signal, Some(sensor)));
         let (signal, device) =
             signal.split_once('@').map_or((signal, None), |(signal, device)| (signal, Some(device)));
         let place = Place {
@@ -124,7 +131,7 @@ impl Story {
         let declaration = SeriesDeclaration {
             partition: PartitionKey::of(&place),
             id,
-            identity: SeriesIdentity::new(place, signal.into(), None),
+            identity: SeriesIdentity::new(place, signal.into(), sensor.map(Name::from)),
             cooling_loop: self.cooling_loop.clone(),
             declared: true,
             unit: unit.into(),
@@ -215,7 +222,13 @@ pub fn recovery_time(
 
 /// The story of a text.
 pub fn story(objectives: &[Document], text: &str) -> Story {
-    let mut story = Story::with(objectives);
+    story_at(None, objectives, text)
+}
+
+/// The story of a text where this site file is in force.
+pub fn story_at(site: Option<Document>, objectives: &[Document], text: &str) -> Story {
+    let mut story = Story { site, ..Story::default() };
+    story.configure(objectives, "c1");
     let mut interval = Microseconds::from_seconds(10);
     let mut events: BTreeMap<EventTime, (Vec<Sample>, Vec<Body>)> = BTreeMap::new();
     let mut until = Microseconds::ZERO;
@@ -262,6 +275,7 @@ pub fn story(objectives: &[Document], text: &str) -> Story {
                 let (value, flag) = match value {
                     "stale" => (f64::NAN, Flag::Stale),
                     "broken" => (f64::NAN, Flag::Sentinel),
+                    "flagged" => (40.0, Flag::Distrusted),
                     number => (number.parse().expect("a number"), Flag::Ok),
                 };
                 while time < end {

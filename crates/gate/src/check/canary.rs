@@ -329,13 +329,22 @@ fn rows(
 
 /// What was found, as far as the sensors can be believed: a thermometer that drifts looks like a release that does.
 fn doubted(subject: &Subject, metric: Metric, mut draft: Draft) -> Draft {
-    let suspect = subject.facts.sensors.iter().find(|sensor| {
-        sensor.trust == Trust::Suspect && !subject.is_over() && signals(metric).contains(&&*sensor.signal)
-    });
-    let Some(sensor) = suspect else { return draft };
-    let said =
-        format!("; {} on {} is suspect: {}", sensor.signal, words::place(&sensor.place), sensor.reason);
+    let of_metric = |trust: Trust| {
+        subject
+            .facts
+            .sensors
+            .iter()
+            .filter(|_| !subject.is_over())
+            .find(|sensor| sensor.trust == trust && signals(metric).contains(&&*sensor.signal))
+    };
+    let Some(sensor) = of_metric(Trust::Distrusted).or_else(|| of_metric(Trust::Suspect)) else {
+        return draft;
+    };
+    // Readings from before it was found are in the comparison, so that a redundant sensor saves no more than a doubt.
+    let is_lost = sensor.trust == Trust::Distrusted && !subject.has_stand_in(sensor);
+    let said = format!("; {}", words::sensor(sensor));
     match draft.found {
+        Found::Kept if is_lost => draft.found = Found::Unknown(UnknownReason::Distrusted),
         Found::Kept => draft.found = Found::Doubtful,
         Found::Broken => draft.found = Found::Unknown(UnknownReason::SensorFault),
         Found::Doubtful | Found::Unknown(_) => {}

@@ -95,6 +95,12 @@ fn of_series(check: &Check, subject: &Subject, recent: Recent, minimum_ppm: u32)
             words::condition(&coverage.place)
         ),
     });
+    if let Some(sensor) = subject.distrusted_sensor(&coverage.signal, &coverage.place)
+        && reaches(known, asked, minimum_ppm)
+    {
+        let said = format!("{said}: {}", words::sensor(sensor));
+        return draft.says(Found::Unknown(UnknownReason::Distrusted), said);
+    }
     if reaches(known, asked, minimum_ppm) {
         return draft.says(Found::Kept, said);
     }

@@ -3,7 +3,7 @@
 mod recoveries; // bursts of load and the way back from them
 
 use telemetry::facts::{
-    BurnStatus, Comparison, ObjectiveKind, ObjectiveStatus, Observation, Outcome, Severity, Trust,
+    BurnStatus, Comparison, Doubt, ObjectiveKind, ObjectiveStatus, Observation, Outcome, Severity, Trust,
     UnknownReason,
 };
 use telemetry::{Microseconds, Name};
@@ -79,7 +79,7 @@ fn promise(check: &Check, subject: &Subject, status: &ObjectiveStatus, noise_flo
     };
     match found {
         Found::Broken => {
-            let said = sentence(check, status, observed, false);
+            let said = sentence(check, status, observed, false) + &left_out(subject, status);
             draft.says(Found::Broken, said)
         }
         Found::Unknown(reason) => unknown(check, subject, status, draft, reason),
@@ -145,7 +145,7 @@ fn kept(check: &Check, subject: &Subject, status: &ObjectiveStatus, draft: Draft
     if let Some((reason, _)) = too_little(subject, status) {
         return unknown(check, subject, status, draft, reason);
     }
-    let said = sentence(check, status, draft.row.observed, true);
+    let said = sentence(check, status, draft.row.observed, true) + &left_out(subject, status);
     let little = status.budget_left.filter(|left| *left < subject.policy.warn_budget_left);
     let burning = status.burn.iter().find(|burn| burn.firing);
     let finding = subject.active_findings().find(|finding| {
@@ -156,7 +156,9 @@ fn kept(check: &Check, subject: &Subject, status: &ObjectiveStatus, draft: Draft
                 .is_some_and(|signal| words::signals(&status.signal).contains(&&**signal))
             && contains(&status.place, &finding.place)
     });
-    let suspect = subject.doubted_sensor(status, Trust::Suspect);
+    let suspect = subject
+        .doubted_sensor(status, Trust::Suspect)
+        .or_else(|| subject.doubted_sensor(status, Trust::Uncalibrated));
     let doubt = if little.is_some() {
         format!("less than {} of the budget is left", words::percent(subject.policy.warn_budget_left))
     } else if let Some(burn) = burning {
@@ -164,7 +166,7 @@ fn kept(check: &Check, subject: &Subject, status: &ObjectiveStatus, draft: Draft
     } else if let Some(finding) = finding {
         format!("finding {} on {}", finding.detector, words::place(&finding.place))
     } else if let Some(sensor) = suspect {
-        format!("{} on {} is suspect: {}", sensor.signal, words::place(&sensor.place), sensor.reason)
+        words::sensor(sensor)
     } else {
         return draft.says(Found::Kept, said);
     };
@@ -178,7 +180,12 @@ fn unknown(
     draft: Draft,
     reason: UnknownReason,
 ) -> Draft {
-    let why = too_little(subject, status).map_or_else(String::new, |(_, why)| format!(": {why}"));
+    let mut why = too_little(subject, status).map_or_else(String::new, |(_, why)| format!(": {why}"));
+    if let Some(sensor) = subject.doubted_sensor(status, Trust::Distrusted).map(words::sensor)
+        && !why.contains(&sensor)
+    {
+        why = format!("{why}: {sensor}");
+    }
     let last = match &status.last {
         Some(last) => format!(
             "last known {} at {}",
@@ -215,6 +222,14 @@ fn unknown(
     more_later(subject, status, draft.says(Found::Unknown(reason), said))
 }
 
+/// Sensors that are left out because a redundant one is trusted, each with a semicolon before it.
+fn left_out(subject: &Subject, status: &ObjectiveStatus) -> String {
+    // Of a run that is over nobody asks how its sensors are now.
+    let doubts = status.doubts.iter().filter(|_| !subject.is_over());
+    let replaced = doubts.filter(|doubt| !doubt.instead.is_empty());
+    replaced.map(|doubt| format!("; {}", words::doubt(doubt))).collect()
+}
+
 /// Why a status is not enough for a gate although nothing in it is broken.
 pub fn too_little(subject: &Subject, status: &ObjectiveStatus) -> Option<(UnknownReason, String)> {
     let minimum = subject.policy.minimum_coverage_ppm;
@@ -229,8 +244,7 @@ pub fn too_little(subject: &Subject, status: &ObjectiveStatus) -> Option<(Unknow
     if let Some(sensor) = subject.doubted_sensor(status, Trust::Distrusted) {
         let found = subject.active_findings().any(|finding| finding.signal.as_ref() == Some(&sensor.signal));
         let reason = if found { UnknownReason::SensorFault } else { UnknownReason::Distrusted };
-        let place = words::place(&sensor.place);
-        return Some((reason, format!("{} on {place} is not trusted: {}", sensor.signal, sensor.reason)));
+        return Some((reason, words::sensor(sensor)));
     }
     let stale = subject.staleness(status)?;
     let why = format!(
@@ -365,7 +379,29 @@ pub fn burn_words(burn: &BurnStatus) -> String {
     format!("{}/{} at {rate}, limit {}", burn.long, burn.short, words::number(burn.factor_ppm as f64 / 1e6))
 }
 
-/// The worst and the latest value, and the status itself.
+/// A sensor that is not simply trusted, and what stands in for it.
+fn doubted(doubt: &Doubt) -> Evidence {
+    let sensor = &doubt.sensor;
+    let name = match &sensor.sensor {
+        Some(name) => format!("trust/{}/{name}", sensor.signal),
+        None => format!("trust/{}", sensor.signal),
+    };
+    Evidence {
+        name: "sensor".into(),
+        value: None,
+        unit: "".into(),
+        text: words::doubt(doubt),
+        place: words::labels(&sensor.place),
+        time: sensor.since,
+        query: format!(
+            "SELECT time, old, new FROM events WHERE name = {}{} ORDER BY time DESC LIMIT 60",
+            words::literal(&name),
+            words::condition(&sensor.place)
+        ),
+    }
+}
+
+/// The worst and the latest value, the status itself, and sensors that are not simply trusted.
 pub fn evidence(status: &ObjectiveStatus) -> Vec<Evidence> {
     let seen = |name: &str, seen: &Option<Observation>| {
         let seen = seen.as_ref()?;
@@ -410,5 +446,6 @@ pub fn evidence(status: &ObjectiveStatus) -> Vec<Evidence> {
             words::literal(&status.objective)
         ),
     };
-    [seen("worst", &status.worst), seen("last", &status.last), Some(history)].into_iter().flatten().collect()
+    let shown = [seen("worst", &status.worst), seen("last", &status.last), Some(history)];
+    shown.into_iter().flatten().chain(status.doubts.iter().map(doubted)).collect()
 }

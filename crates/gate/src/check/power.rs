@@ -82,6 +82,12 @@ fn measured(
         let said = format!("{said}: the rack's nominal power is not known, give it in the site file");
         return vec![draft.says(Found::Unknown(UnknownReason::Uncalibrated), said)];
     }
+    if let Some(sensor) = subject.distrusted_sensor("rack_power", place)
+        && asked <= seen
+    {
+        let said = format!("{said}: {}", words::sensor(sensor));
+        return vec![draft.says(Found::Unknown(UnknownReason::Distrusted), said)];
+    }
     if asked <= seen {
         return vec![draft.says(Found::Kept, said)];
     }

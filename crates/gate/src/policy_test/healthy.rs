@@ -165,6 +165,7 @@ impl Builder<'_> {
             last: (known.0 > 0).then(|| seen(observed)),
             worst: (known.0 > 0).then(|| seen(observed)),
             cause: given.cause.unwrap_or(Cause::Release),
+            doubts: Vec::new(),
         })
     }
 
@@ -234,6 +235,7 @@ impl Builder<'_> {
             sensor: None,
             trust: Trust::Distrusted,
             reason: "said by the test".into(),
+            since: None,
         }
     }
 

@@ -231,6 +231,7 @@ fn a_sensor_in_doubt_makes_a_failure_unknown_and_a_pass_a_warning() {
             sensor: None,
             trust: Trust::Suspect,
             reason: "finding hb".into(),
+            since: None,
         });
         let found = judge_beside(&policy, &question, &[Arc::new(doubted)], &beside);
         assert_eq!(found.verdict, expected, "{}", found.reason);

@@ -262,6 +262,7 @@ fn forget(facts: &RackFacts, way: usize, which: usize) -> RackFacts {
                 sensor: coverage.sensor.clone(),
                 trust: Trust::Distrusted,
                 reason: "forgotten".into(),
+                since: None,
             });
             facts.sensors = sensors.collect();
         }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use gate::policy::Policy;
 use gate::{Question, Verdict, judge};
 use telemetry::facts::{
-    Cause, ObjectiveKind, ObjectiveStatus, Outcome, RackFacts, RecoveryTimeStatus, UnknownReason,
+    Cause, Doubt, ObjectiveKind, ObjectiveStatus, Outcome, RackFacts, RecoveryTimeStatus, SensorTrust, Trust,
+    UnknownReason,
 };
+use telemetry::place::Place;
 use telemetry::record::Override;
 use telemetry::{EventTime, Microseconds};
 
@@ -525,6 +528,64 @@ fn a_redundant_sensor_stands_in_for_one_that_is_silent_or_not_trusted() {
     two.coverage.push(second);
     let found = judge(&policy, &question, &[Arc::new(two)]);
     assert_eq!(found.verdict, PASS, "{}", found.reason);
+}
+
+/// Facts of a rack whose objective reads a sensor `b` of its loop that is trusted this far.
+fn with_doubt(trust: Trust, instead: &[&str]) -> (Question, Vec<Arc<RackFacts>>, Policy) {
+    let policy = policy(DT, "");
+    let (question, facts) = facts(&policy, "{age: 14d}");
+    let mut rack = (*facts[0]).clone();
+    let of_loop = Place { cooling_loop: Some("l1".into()), rack: None, ..rack.place.clone() };
+    let sensor = SensorTrust {
+        signal: "dt".into(),
+        place: of_loop,
+        sensor: Some("b".into()),
+        trust,
+        reason: "finding redund".into(),
+        since: Some(rack.watermark),
+    };
+    rack.objectives[0].doubts =
+        vec![Doubt { sensor, instead: instead.iter().map(|name| (*name).into()).collect() }];
+    (question, vec![Arc::new(rack)], policy)
+}
+
+#[test]
+fn a_distrusted_sensor_that_a_redundant_one_stands_in_for_is_named_and_does_not_stop_a_pass() {
+    let (question, facts, policy) = with_doubt(Trust::Distrusted, &["a", "c"]);
+    let found = judge(&policy, &question, &facts);
+    assert_eq!(found.verdict, PASS, "{}", found.reason);
+    let said = "dt (sensor b) on loop l1 is distrusted: finding redund; left out, a and c counts instead";
+    assert!(row(&found, "dt").reason.contains(said), "{}", row(&found, "dt").reason);
+    let shown = row(&found, "dt").evidence.iter().find(|shown| shown.name == "sensor").unwrap();
+    assert_eq!(shown.text, said);
+    assert!(shown.query.contains("name = 'trust/dt/b' AND site = "), "{}", shown.query);
+}
+
+#[test]
+fn a_loops_sensor_that_nothing_stands_in_for_decides_about_the_racks_that_read_it() {
+    for (trust, expected) in
+        [(Trust::Distrusted, INCONCLUSIVE), (Trust::Suspect, WARN), (Trust::Uncalibrated, WARN)]
+    {
+        let (question, facts, policy) = with_doubt(trust, &[]);
+        let found = judge(&policy, &question, &facts);
+        assert_eq!(found.verdict, expected, "{trust:?}: {}", found.reason);
+        let said = format!("dt (sensor b) on loop l1 is {}: finding redund", trust.name());
+        assert!(row(&found, "dt").reason.contains(&said), "{}", row(&found, "dt").reason);
+    }
+    let (_, facts, policy) = with_doubt(Trust::Distrusted, &[]);
+    assert_eq!(policy.checks.len(), 1);
+    assert_eq!(facts[0].objectives[0].outcome, Outcome::Ok, "four weeks of good time");
+}
+
+#[test]
+fn coverage_and_load_of_a_distrusted_sensor_show_nothing() {
+    let policy = policy("- {coverage: {signals: [rack_power]}}\n- {soak: {min: 20m, loadMin: 60kW}}", "");
+    let text = "{coverage: {rack_power: 1.0}, load: {longest: 30m, total: 30m}";
+    assert_eq!(verdict(&policy, &format!("{text}}}")).verdict, PASS);
+    let found = verdict(&policy, &format!("{text}, distrusted: [rack_power]}}"));
+    assert_eq!(found.verdict, INCONCLUSIVE, "{}", found.reason);
+    let reasons: Vec<_> = found.checks.iter().map(|check| check.unknown_reason).collect();
+    assert_eq!(reasons, [Some(UnknownReason::Distrusted); 2], "{}", found.reason);
 }
 
 #[test]

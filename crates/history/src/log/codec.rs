@@ -83,6 +83,8 @@ fn body_to(body: &Body) -> ProtoBody {
             value: calibration.value,
             by: calibration.by.clone(),
             why: calibration.why.clone(),
+            reference: calibration.reference.clone(),
+            calibration: text(&calibration.calibration),
         }),
         Body::Maintenance(event) => ProtoBody::Maintenance(proto::Maintenance {
             rack: text(&event.rack),
@@ -143,6 +145,8 @@ fn body_from(body: ProtoBody) -> Result<Body, DecodeError> {
             value: calibration.value,
             by: calibration.by,
             why: calibration.why,
+            reference: calibration.reference,
+            calibration: calibration.calibration.into(),
         }),
         ProtoBody::Maintenance(event) => Body::Maintenance(MaintenanceEvent {
             rack: event.rack.into(),

@@ -20,12 +20,14 @@ pub fn records() -> impl Strategy<Value = Record> {
         time().prop_map(Body::Tick),
         configuration().prop_map(|configuration| Body::Configuration(Box::new(configuration))),
         run().prop_map(Body::Run),
-        (identity(), time(), name(), option::of(any::<f64>()), text(), text()).prop_map(
-            |(identity, time, kind, value, by, why)| Body::Calibration(Calibration {
+        (name(), identity(), time(), name(), option::of(any::<f64>()), text(), text(), text()).prop_map(
+            |(calibration, identity, time, kind, value, reference, by, why)| Body::Calibration(Calibration {
+                calibration,
                 identity,
                 time,
                 kind,
                 value,
+                reference,
                 by,
                 why
             })

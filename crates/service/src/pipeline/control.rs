@@ -81,11 +81,11 @@ pub struct NewRun {
 
 /// Carries acts out, one after the other.
 pub struct Control {
-    pipeline: Arc<Pipeline>,
-    lookup: Lookup,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) lookup: Lookup,
     settings: Settings,
     /// Held from the check to the application, so that two starts cannot both find a rack free.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Control {
@@ -255,7 +255,7 @@ impl Control {
     }
 
     /// Refuses racks that no reading ever came from: what happens on them cannot be followed yet.
-    fn check_seen(&self, racks: &[Name]) -> Result<(), ControlError> {
+    pub(super) fn check_seen(&self, racks: &[Name]) -> Result<(), ControlError> {
         self.check_racks(racks)?;
         match racks.iter().find(|rack| self.pipeline.board.rack(rack).is_none()) {
             None => Ok(()),
@@ -304,7 +304,7 @@ pub fn not_found<'a>(kind: &'static str, name: &str, known: impl Iterator<Item =
     ControlError::NotFound { kind, name: name.to_owned(), hint }
 }
 
-fn said(field: &'static str, text: &str) -> Result<(), ControlError> {
+pub(super) fn said(field: &'static str, text: &str) -> Result<(), ControlError> {
     if text.trim().is_empty() { Err(ControlError::Field { field, message: "is required".to_owned() }) } else { Ok(()) }
 }
 
@@ -312,6 +312,6 @@ fn run_record(run: &str, time: EventTime, change: RunChange) -> Record {
     stream_record(Body::Run(RunEvent { run: run.into(), time, change }))
 }
 
-fn stream_record(body: Body) -> Record {
+pub(super) fn stream_record(body: Body) -> Record {
     Record { partition: PartitionId::STREAM, body }
 }

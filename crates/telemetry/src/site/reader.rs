@@ -14,6 +14,9 @@ use crate::{EventTime, Labels, Microseconds, Name, canonical_json, sha256_hex};
 
 use super::{CalibrationDate, CoolantLoop, Rack, RedundancyGroup, Site, quantity};
 
+/// A calibration holds for a hundred years at most.
+const VALID_DAYS_MAXIMUM: u32 = 36_500;
+
 /// Reads a site file.
 pub(super) fn read(document: &Document) -> Result<Site, Vec<DocumentError>> {
     let mut files: Vec<SiteFile> = document::read_yaml(document).map_err(|error| vec![error])?;
@@ -168,6 +171,13 @@ impl Reader<'_> {
         for one in file.calibrations {
             let signal = self.signal(&one.signal);
             let (cooling_loop, rack) = self.place(&one.signal, one.cooling_loop, one.rack);
+            if let Some(days) = one.valid_days.filter(|days| !(1..=VALID_DAYS_MAXIMUM).contains(days)) {
+                self.refuse(
+                    &one.date,
+                    format!("validDays is {days}: give 1 to {VALID_DAYS_MAXIMUM} days, or leave it out"),
+                );
+                continue;
+            }
             match EventTime::from_rfc3339(&format!("{}T00:00:00Z", one.date.value)) {
                 Ok(date) => self.site.calibrations.push(CalibrationDate {
                     signal,
