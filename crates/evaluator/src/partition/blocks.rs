@@ -66,6 +66,7 @@ impl Partition {
         self.update_flows(end, effects);
         self.note_recovery(end);
         self.note_comparison(end, environment);
+        self.note_headroom(end, environment, effects);
         self.measure(end, environment);
         if end.window_start(COVERAGE_EVERY) == end {
             self.look_for_low_coverage(end, effects);
@@ -85,6 +86,7 @@ impl Partition {
                 work.is_over = true;
                 touched.push(state.place.clone());
                 state.comparison.forget();
+                state.headroom.forget();
             }
         }
         for place in touched {

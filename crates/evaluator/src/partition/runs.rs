@@ -153,6 +153,10 @@ impl Partition {
                 }
         };
         self.residuals.retain(|(_, component), _| !touches(component));
+        for state in self.racks.values_mut().filter(|state| touches(&state.place)) {
+            state.headroom.forget();
+        }
+        self.headroom.forget();
     }
 
     /// A run's data is here up to its end: judges what is left and tells the final statuses.
