@@ -56,6 +56,7 @@ pub fn check_references(policies: &[Policy], known: &Known) -> Vec<DocumentError
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
+                | CheckKind::Headroom(_)
                 | CheckKind::Canary(_) => {}
             }
         }

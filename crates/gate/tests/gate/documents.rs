@@ -24,6 +24,7 @@ spec:
     - {powerEnvelope: {shareOfNominal: 0.95, for: 10m}}
     - {soak: {min: 20m, loadMin: 60kW}}
     - {recovered: {for: 10m}}
+    - {headroom: {planned: 110kW, atLeast: 0.1, at: design, limits: [chip, cdu]}}
     - {canary: {baseline: medianOfLastN, n: 5, matchOn: [sku, firmware, coolant_setpoint, ambient_band], minComparable: 3, maxEffect: 0.02, noBaseline: INCONCLUSIVE}}
   warnBudgetLeft: 0.25
   onFacilityCause: INCONCLUSIVE
@@ -60,6 +61,7 @@ fn a_policy_with_every_check_is_read() {
             "power-envelope",
             "soak",
             "recovered",
+            "headroom",
             "canary"
         ]
     );
@@ -211,7 +213,22 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
             "noBaseline: FAIL",
             "canary.noBaseline is FAIL: a first run could never be",
         ),
-        ("minComparable", "minComparabel", "slo/gate.yaml:17: unknown field `minComparabel`"),
+        ("planned: 110kW, atLeast: 0.1, ", "", "slo/gate.yaml:17: headroom asks for nothing: give `planned`"),
+        ("110kW", "110K", "slo/gate.yaml:17: headroom.planned is \"110K\": give a power, such as 60kW"),
+        (
+            "atLeast: 0.1",
+            "atLeast: 10",
+            "headroom.atLeast is 10: give a share from 0 to 2, such as 0.1 for 10 %",
+        ),
+        ("at: design", "at: noon", "slo/gate.yaml:17: unknown variant `noon`, expected `now` or `design`"),
+        ("[chip, cdu]", "[chip, chip]", "headroom.limits names one limit twice"),
+        (
+            "[chip, cdu]",
+            "[chop]",
+            "slo/gate.yaml:17: unknown variant `chop`, expected one of `chip`, `return`",
+        ),
+        ("limits: [chip, cdu]", "limit: [chip]", "slo/gate.yaml:17: unknown field `limit`"),
+        ("minComparable", "minComparabel", "slo/gate.yaml:18: unknown field `minComparabel`"),
         ("{recovered: {for: 10m}}", "{weight: 3}", "a check is exactly one of objective, burnRate"),
         (
             "{recovered: {for: 10m}}",
@@ -238,7 +255,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "deadline: 60m",
             "deadline: soon",
-            "slo/gate.yaml:20: waitFor.deadline: \"soon\" is not a length of time",
+            "slo/gate.yaml:21: waitFor.deadline: \"soon\" is not a length of time",
         ),
         (
             "combine: worst",
@@ -254,7 +271,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "onFacilityCause: INCONCLUSIVE",
             "onFacilityCause: PASS",
-            "slo/gate.yaml:19: unknown variant `PASS`",
+            "slo/gate.yaml:20: unknown variant `PASS`",
         ),
     ];
     for (from, to, expected) in cases {

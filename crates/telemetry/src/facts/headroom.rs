@@ -131,6 +131,13 @@ pub struct PowerInterval {
     pub upper: f64,
 }
 
+impl PowerInterval {
+    /// The estimate in whole watts.
+    pub fn watts(&self) -> i64 {
+        (self.kilowatts * 1e3).round() as i64
+    }
+}
+
 impl Headroom {
     /// The limits under an ambient.
     pub fn at(&self, ambient: Ambient) -> &[Sustainable] {
