@@ -2,6 +2,7 @@
 //! sustains. The simulator shares its laws with the method: these are same-model figures, better than real racks give.
 
 use drills::Player;
+use evaluator::Evaluator;
 use simulator::{
     Equilibrium, FacilityWater, Fault, FaultKind, GpuReporting, LoadPlan, LoopScenario, Noise, RackScenario,
     Scenario, Step, power_at,
@@ -60,15 +61,15 @@ const CASES: &[Case] = &[
     Case {
         name: "cdu, warm water",
         binds: Constraint::Cdu,
-        faults: |_| (Vec::new(), Vec::new()),
-        water: |noise| (noise.between(31.5, 32.5), 0.0),
+        faults: |_| (vec![fault(FaultKind::ExchangerFouling, 0.5)], Vec::new()),
+        water: |noise| (noise.between(30.4, 31.4), 0.0),
         limits: "",
         excess: |rest, _| rest.supply_celsius - (SETPOINT + 0.05),
     },
     Case {
         name: "cdu, fouled",
         binds: Constraint::Cdu,
-        faults: |noise| (vec![fault(FaultKind::ExchangerFouling, noise.between(0.5, 0.6))], Vec::new()),
+        faults: |noise| (vec![fault(FaultKind::ExchangerFouling, noise.between(0.68, 0.74))], Vec::new()),
         water: |noise| (noise.between(28.0, 29.0), 0.0),
         limits: "",
         excess: |rest, _| rest.supply_celsius - (SETPOINT + 0.05),
@@ -158,7 +159,10 @@ fn site(case: &Case) -> Document {
 fn predicted(case: &Case, scenario: &Scenario) -> Vec<Headroom> {
     let mut player = Player::new(scenario.start, Vec::new(), Some(site(case)));
     player.play(scenario, |_, _| {});
-    let facts = player.evaluator().rack_facts();
+    let evaluator = player.evaluator();
+    let facts = evaluator.rack_facts();
+    let restored = Evaluator::restore(&evaluator.snapshot()).expect("a snapshot is read back");
+    assert_eq!(restored.rack_facts(), facts, "a restart forgets nothing");
     facts.into_iter().filter_map(|facts| facts.headroom.clone()).collect()
 }
 

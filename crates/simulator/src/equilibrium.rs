@@ -140,7 +140,7 @@ pub fn power_at(
     let at = |level: f64| {
         let rest = equilibrium(scenario, cooling_loop, level);
         // A tray that is slowed down is cooler than its load would make it.
-        let excess = if rest.racks.iter().any(|rack| rack.throttles) { f64::INFINITY } else { excess(&rest) };
+        let excess = if rest.racks[rack].throttles { f64::INFINITY } else { excess(&rest) };
         (level, excess, rest.racks[rack].kilowatts)
     };
     let (mut low, mut high) = (at(LEVELS.0), at(1.0));

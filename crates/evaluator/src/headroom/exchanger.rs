@@ -21,7 +21,7 @@ use super::{
 /// Below these an exchanger tells nothing: share of the nominal power, log mean temperature difference in K, opening of
 /// the valve in %.
 const LOAD_MINIMUM: f64 = 0.3;
-const DIFFERENCE_MINIMUM: f64 = 2.0;
+const DIFFERENCE_MINIMUM: f64 = 1.0;
 const VALVE_MINIMUM: f64 = 3.0;
 /// The exchanger as it is now: blocks that its conductance, the heat's share and flows are taken over.
 const CONDUCTANCE_BLOCKS: u32 = 60;
@@ -32,9 +32,10 @@ pub(super) const HELD: f64 = 0.5;
 /// ln of the facility's flow by ln of the valve's opening: valves are between linear and equal-percentage ones.
 const VALVE: Prior =
     Prior { offset: (0.0, f64::INFINITY), slope: (1.0, 0.75), scatter_floor: 0.01, off: (0.0, 0.15) };
-/// Standard deviation of what the law leaves out, thermometers' offsets among it, as a share: from the same model that
-/// the method was tried on.
+/// Standard deviation of what the law leaves out, as a share: from the same model that the method was tried on.
 const MODEL_ERROR: f64 = 0.03;
+/// Standard deviation of a difference of two thermometers, K: offsets of ±.1 K each, evenly.
+const THERMOMETERS: f64 = 0.08;
 
 /// A block of the loop: what is known of it.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -59,6 +60,8 @@ pub(crate) struct LoopBlock {
 pub(crate) struct LoopHeadroom {
     /// ln of the conductance, kW/K, by that of its films.
     conductance: Recent,
+    /// Log mean temperature difference that it was found at, K.
+    difference: Recent,
     valve: Line,
     /// Heat in the coolant by electrical power.
     liquid_share: Recent,
@@ -165,6 +168,7 @@ impl LoopHeadroom {
         }
         let conductance = heat / difference / film_conductance(flow, water_flow);
         self.conductance.add(end, libm::log(conductance), CONDUCTANCE_BLOCKS);
+        self.difference.add(end, difference, CONDUCTANCE_BLOCKS);
         Some(())
     }
 
@@ -230,11 +234,16 @@ impl LoopHeadroom {
         let (open, of_open) = fit.at_zero();
         let law = Law { heat_capacity: view.heat_capacity, flow, supply, liquid_share };
         let power = law.power(conductance, open, water);
-        let of_conductance = law.power(conductance + self.conductance.deviation_of_mean(), open, water);
-        let of_flow = law.power(conductance, open + of_open, water);
-        let of_share = power * self.liquid_share.deviation_of_mean() / liquid_share;
-        let (one, other) = (of_conductance - power, of_flow - power);
-        let deviation = (one * one + other * other + of_share * of_share).sqrt();
+        let difference = self.difference.mean(view.now, LEARNT_FOR).ok_or(stale)?;
+        let of_difference = THERMOMETERS / difference;
+        let parts = [
+            law.power(conductance + self.conductance.deviation_of_mean(), open, water) - power,
+            law.power(conductance + of_difference, open, water) - power,
+            law.power(conductance, open + of_open, water) - power,
+            power * self.liquid_share.deviation_of_mean() / liquid_share,
+            power * THERMOMETERS / (supply - water),
+        ];
+        let deviation = parts.iter().map(|part| part * part).sum::<f64>().sqrt();
         if power.is_finite() && deviation.is_finite() {
             Ok((power, deviation))
         } else {

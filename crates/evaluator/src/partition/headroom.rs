@@ -114,12 +114,15 @@ impl Partition {
         (cdu, self.headroom.design_water(&view), nominal)
     }
 
-    /// Whether a finding says that a sensor of a rack, or of the loop itself, does not tell the truth.
+    /// Whether a finding says that a sensor of a rack, or of the loop itself, does not tell the truth. Those of single GPUs
+    /// are looked after by their own lines.
     fn is_doubted(&self, rack: Option<&Name>) -> bool {
         self.findings.iter().any(|finding| {
             finding.cause == Cause::Sensor
                 && !OF_FEEDS.contains(&&*finding.detector)
                 && finding.place.rack.as_ref() == rack
+                && finding.place.node.is_none()
+                && (finding.place.device.is_none() || rack.is_none())
         })
     }
 }

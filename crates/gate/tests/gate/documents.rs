@@ -3,10 +3,11 @@
 use gate::Policy;
 use gate::policy::{Combine, OnFacilityCause, needs};
 use gate::policy_document::read;
-use gate::references::{Known, check_references};
+use gate::references::{Known, check_references, never_known};
 use telemetry::Microseconds;
 use telemetry::facts::{Ask, PowerLimit};
 use telemetry::record::Document;
+use telemetry::site::Site;
 
 const GOOD: &str = r#"apiVersion: thermogate.dev/v1alpha1
 kind: GatePolicy
@@ -316,4 +317,25 @@ fn what_a_policy_names_must_exist() {
              \"rack-supply-temperatur\"?",
         ]
     );
+}
+
+#[test]
+fn a_limit_that_nobody_gives_cannot_be_asked_for() {
+    let policy = parse(&GOOD.replace("[chip, cdu]", "[chip, return]"));
+    let messages: Vec<String> = never_known(std::slice::from_ref(&policy), &Site::default())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(messages.len(), 1);
+    assert!(
+        messages[0].starts_with(
+            "slo/gate.yaml:17: gate policy ai-train: check headroom: headroom.limits names return"
+        ),
+        "{messages:?}"
+    );
+    let site = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: s}\n\
+                racks: [{name: r1, limits: {coolant_return_temperature: 50 Cel}}]\n";
+    let site = Site::read(&Document { name: "site.yaml".into(), text: site.into() }).unwrap();
+    assert!(never_known(&[policy], &site).is_empty());
+    assert!(never_known(&[parse(GOOD)], &Site::default()).is_empty());
 }
