@@ -13,6 +13,7 @@ use crate::configuration::InForce;
 use crate::detectors::oscillation::FAST;
 use crate::detectors::{DETECTORS, Rule, Source};
 use crate::group::Group;
+use crate::headroom;
 use crate::objective::Promise;
 use crate::plan::{PlannedMember, PlannedOperand, SeriesIndex};
 use crate::recovery::{CHANNELS, is_of_loop};
@@ -100,6 +101,8 @@ pub(crate) struct RackSeries {
     pub recovery: [Vec<u32>; CHANNELS.len()],
     /// Those that releases are told apart by.
     pub compared: ComparedSeries,
+    /// Those that tell how much power it can sustain.
+    pub headroom: headroom::RackSeries,
     /// Supply and return, of which the channel `coolant_delta_t` is made where nobody measures it.
     pub supply_and_return: [Vec<u32>; 2],
 }
@@ -164,6 +167,8 @@ pub(crate) struct Layout {
     pub calibrations: Vec<Option<CalibrationRule>>,
     /// Of the loop's exchanger: coolant supply, return and flow, facility supply, return and flow.
     pub exchanger: [Vec<u32>; 6],
+    /// What tells how much heat the loop can take.
+    pub headroom: headroom::LoopSeries,
 }
 
 impl Layout {
@@ -191,6 +196,7 @@ impl Layout {
         layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
         layout.place_calibrations(declarations, in_force);
+        layout.headroom = headroom::LoopSeries::new(&index);
         layout
     }
 
@@ -420,6 +426,7 @@ impl RackSeries {
             power: PlannedMember { place: place.clone(), operands, is_bit_mask: false },
             recovery,
             compared: ComparedSeries::new(place, index),
+            headroom: headroom::RackSeries::new(place, index),
             supply_and_return: ["coolant_supply_temperature", "coolant_return_temperature"]
                 .map(|signal| index.at(signal, place).to_vec()),
         }

@@ -33,6 +33,7 @@ mod comparison; // what releases are told apart by
 mod configuration; // documents of the log, parsed
 pub mod detectors; // the table of detectors and their engine
 mod finding; // anomalies from onset to end
+mod headroom; // how much power a rack can sustain
 mod layout; // where everything is in a partition
 mod measure; // load that gates ask for
 mod rack; // what is remembered of a rack

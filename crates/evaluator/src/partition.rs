@@ -9,6 +9,7 @@ mod comparing; // at the end of a block: what releases are told apart by
 mod control; // control loops: hunting, stuck valves, warming water
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
+mod headroom; // at the end of a block: how much power racks can sustain
 mod judging; // at the end of a slice: groups and their statuses
 mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
@@ -36,6 +37,7 @@ use crate::detectors::steady::{Steady, ValveTravel};
 use crate::effect::{Counter, Effect, Effects};
 use crate::finding::{Anomaly, FindingKey, Findings, Outlet};
 use crate::group::Group;
+use crate::headroom::LoopHeadroom;
 use crate::hold::Hold;
 use crate::layout::{Layout, WATCHED_AS_FLOW, WATCHED_BY_LIMIT};
 use crate::plan::{SeriesIndex, plan};
@@ -93,6 +95,7 @@ pub(crate) struct Partition {
     steady: Steady,
     valve: ValveTravel,
     controls: BTreeMap<Place, Control>,
+    headroom: LoopHeadroom,
     flows: BTreeMap<u32, Flow>,
     /// Hard limits that arriving readings have been breaking, and since when.
     breaches: BTreeMap<u32, EventTime>,
@@ -132,6 +135,7 @@ impl Partition {
             steady: Steady::default(),
             valve: ValveTravel::default(),
             controls: BTreeMap::new(),
+            headroom: LoopHeadroom::default(),
             flows: BTreeMap::new(),
             breaches: BTreeMap::new(),
             deadlines: Vec::new(),

@@ -12,6 +12,7 @@ use telemetry::place::Place;
 
 use crate::comparison::ComparisonState;
 use crate::detectors::steady::Steady;
+use crate::headroom::RackHeadroom;
 use crate::measure::MeasureState;
 use crate::recovery::RecoveryState;
 
@@ -37,6 +38,8 @@ pub(crate) struct RackState {
     pub recovery: RecoveryState,
     /// What releases are told apart by.
     pub comparison: ComparisonState,
+    /// How much power it can sustain.
+    pub headroom: RackHeadroom,
     /// Answers to needs, by name.
     pub measures: BTreeMap<Name, MeasureState>,
     /// Measured up to here.

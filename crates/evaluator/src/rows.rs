@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 use telemetry::canonical_json;
+use telemetry::facts::{Ambient, Headroom, SustainablePower};
 use telemetry::record::{Calibration, MaintenanceEvent, Override, PlaceEvent, VerdictRecord};
 use telemetry::table::{Cell, Row, Table};
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, Name};
 
 use crate::effect::Effect;
 
@@ -138,4 +139,35 @@ pub(crate) fn event(event: &PlaceEvent) -> Effect {
             Cell::from(&event.source_name),
         ],
     )
+}
+
+/// What a rack can sustain: each limit under both ambients. One that is known has three rows, of which each says with
+/// which confidence the limit is at least its value.
+pub(crate) fn headroom(rack: &Name, headroom: &Headroom) -> Vec<Effect> {
+    let mut rows = Vec::new();
+    for ambient in Ambient::ALL {
+        for limit in headroom.at(ambient) {
+            let mut add = |value: Cell, confidence: Cell| {
+                let name = format!("{}/{}", ambient.name(), limit.constraint.name());
+                let cells = vec![
+                    Cell::from(rack),
+                    Cell::Time(headroom.time),
+                    Cell::Text(name.into()),
+                    value,
+                    Cell::from("kW"),
+                    confidence,
+                ];
+                rows.push(row(Table::Headroom, cells));
+            };
+            match &limit.power {
+                SustainablePower::Known(power) => {
+                    let of = [(power.lower, 0.95), (power.kilowatts, 0.5), (power.upper, 0.05)];
+                    of.into_iter().for_each(|(value, confidence)| add(value.into(), confidence.into()));
+                }
+                SustainablePower::Unknown { .. } => add(Cell::Null, Cell::Number(0.0)),
+                SustainablePower::NotApplicable { .. } => add(Cell::Null, Cell::Null),
+            }
+        }
+    }
+    rows
 }

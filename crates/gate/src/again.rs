@@ -56,12 +56,18 @@ pub fn facts_json(
     canonical_json(&Written { engine: crate::ENGINE_VERSION, policy, question, facts, controls })
 }
 
-/// The facts without batches that no check looks at: a day of them is more than all the rest.
+/// The facts without batches and headroom that no check looks at: a day of batches is more than all the rest.
 fn needed<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Cow<'a, RackFacts> {
-    let Some(batches) = &facts.batches else { return Cow::Borrowed(facts) };
+    let is_all = facts.batches.is_none() && (facts.headroom.is_none() || policy.asks_for_headroom());
+    if is_all {
+        return Cow::Borrowed(facts);
+    }
     let run = run_of(policy, question, facts).filter(|_| policy.compares());
-    let batches = run.map(|run| since(batches, run.start - BEFORE_MAX, &batches.runs));
-    Cow::Owned(RackFacts { batches, ..facts.clone() })
+    let batches = run
+        .zip(facts.batches.as_ref())
+        .map(|(run, batches)| since(batches, run.start - BEFORE_MAX, &batches.runs));
+    let headroom = facts.headroom.clone().filter(|_| policy.asks_for_headroom());
+    Cow::Owned(RackFacts { batches, headroom, ..facts.clone() })
 }
 
 /// Judges stored facts again: the answer's canonical JSON, byte for byte what was given then as long as the

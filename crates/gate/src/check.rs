@@ -6,6 +6,7 @@ mod burn_rate;
 mod canary;
 mod coverage;
 mod findings;
+mod headroom;
 mod objective;
 mod power;
 mod recovered;
@@ -149,6 +150,7 @@ pub fn judge(check: &Check, subject: &Subject) -> Vec<CheckResult> {
         (_, CheckKind::PowerEnvelope { need, span }) => power::envelope(check, subject, need, *span),
         (_, CheckKind::Soak { need, minimum }) => power::soak(check, subject, need, *minimum),
         (_, CheckKind::Recovered { span }) => recovered::judge(check, subject, *span),
+        (_, CheckKind::Headroom(asked)) => headroom::judge(check, subject, asked),
         (_, CheckKind::Canary(canary)) => canary::judge(check, subject, canary),
     };
     drafts.into_iter().map(|draft| settle(check, subject, draft)).collect()
@@ -225,6 +227,7 @@ pub fn subject_of(check: &Check) -> Name {
         CheckKind::Coverage { signals, .. } => signals.join(", ").into(),
         CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } => "rack_power".into(),
         CheckKind::Recovered { .. } => "recovery after the last run".into(),
+        CheckKind::Headroom(_) => "rack_power".into(),
         CheckKind::Canary(_) => telemetry::facts::Metric::ThermalResistance.name().into(),
     }
 }

@@ -219,6 +219,7 @@ fn never_seen(policy: &Policy, question: &Question, name: &Name) -> RackVerdict 
         previous_run: None,
         recovery: None,
         batches: None,
+        headroom: None,
         maintenance_until: None,
     };
     let subject = subject(policy, question, &facts, &[]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use telemetry::facts::{Need, Severity};
+use telemetry::facts::{Ambient, Constraint, Need, Severity};
 use telemetry::{Microseconds, Name};
 
 /// A gate policy: what is checked, and how the rows become a verdict.
@@ -74,6 +74,7 @@ impl Policy {
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
+                | CheckKind::Headroom(_)
                 | CheckKind::Canary(_) => return None,
             };
             Some(NamedObjective { objective: objective.clone(), capped, line: check.line })
@@ -83,6 +84,11 @@ impl Policy {
     /// Whether it compares racks with others or with their earlier runs.
     pub fn compares(&self) -> bool {
         self.checks.iter().any(|check| matches!(check.kind, CheckKind::Canary(_)))
+    }
+
+    /// Whether it asks how much power racks can sustain.
+    pub fn asks_for_headroom(&self) -> bool {
+        self.checks.iter().any(|check| matches!(check.kind, CheckKind::Headroom(_)))
     }
 
     /// The file it stands in.
@@ -101,6 +107,7 @@ pub fn needs(policies: &[Policy]) -> Vec<Need> {
         | CheckKind::Coverage { .. }
         | CheckKind::Trend { .. }
         | CheckKind::Recovered { .. }
+        | CheckKind::Headroom(_)
         | CheckKind::Canary(_) => None,
     });
     let by_name: BTreeMap<Name, Need> = asked.map(|need| (need.name.clone(), need.clone())).collect();
@@ -272,8 +279,24 @@ pub enum CheckKind {
         #[serde(rename = "for")]
         span: Microseconds,
     },
+    /// The rack can sustain the power that is planned.
+    Headroom(HeadroomAsked),
     /// The rack is no worse than racks beside it, or than it was in earlier runs.
     Canary(Canary),
+}
+
+/// How much power a rack must be able to sustain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadroomAsked {
+    /// Power that is planned, kW; the rack's nominal power where none is given.
+    pub planned_kilowatts: Option<f64>,
+    /// Margin above it, as a share.
+    pub at_least: f64,
+    /// Under which ambient.
+    pub at: Ambient,
+    /// Limits that must be known; without any the chips' and all that apply.
+    pub limits: Vec<Constraint>,
 }
 
 /// What a run is compared with, and how much worse it may be.

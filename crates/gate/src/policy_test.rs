@@ -7,6 +7,7 @@
 
 mod beside; // what the check `canary` compares
 mod given; // what a test says, and the question that goes with it
+mod headroom; // what a rack can sustain
 mod healthy; // the facts, healthy but for that
 
 pub use given::Given;

@@ -5,8 +5,9 @@
 use telemetry::document::{DocumentError, nearest};
 use telemetry::record::Document;
 
-use crate::policy::{CheckKind, Policy};
-use telemetry::facts::Ask;
+use crate::policy::{Check, CheckKind, Policy};
+use telemetry::facts::{Ask, Constraint};
+use telemetry::site::Site;
 
 /// The names that there are.
 #[derive(Debug, Clone, Copy)]
@@ -56,11 +57,41 @@ pub fn check_references(policies: &[Policy], known: &Known) -> Vec<DocumentError
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
+                | CheckKind::Headroom(_)
                 | CheckKind::Canary(_) => {}
             }
         }
     }
     errors
+}
+
+/// Checks that no rack could ever pass: they want a limit to be known that nobody has given.
+pub fn never_known(policies: &[Policy], site: &Site) -> Vec<DocumentError> {
+    const RETURN: &str = "coolant_return_temperature";
+    let is_given = site.racks.values().any(|rack| rack.limits.contains_key(RETURN));
+    let checks = policies.iter().flat_map(|policy| policy.checks.iter().map(move |check| (policy, check)));
+    let wants_return = |check: &Check| match &check.kind {
+        CheckKind::Headroom(asked) => asked.limits.contains(&Constraint::Return),
+        CheckKind::Objective { .. }
+        | CheckKind::BurnRate { .. }
+        | CheckKind::Findings { .. }
+        | CheckKind::Coverage { .. }
+        | CheckKind::Trend { .. }
+        | CheckKind::PowerEnvelope { .. }
+        | CheckKind::Soak { .. }
+        | CheckKind::Recovered { .. }
+        | CheckKind::Canary(_) => false,
+    };
+    let wrong = checks.filter(|(_, check)| !is_given && wants_return(check)).map(|(policy, check)| {
+        let document = Document { name: policy.document.clone(), text: String::new() };
+        let message = format!(
+            "gate policy {}: check {}: headroom.limits names return, and no rack of the site file has a limit of {RETURN}: \
+             write it under limits of its loop or rack, or remove it here",
+            policy.name, check.name
+        );
+        DocumentError::new(&document, Some(check.line), message)
+    });
+    wrong.collect()
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {

@@ -346,6 +346,51 @@ async fn the_emptiest_budget_comes_first_after_the_unknown_ones() {
 }
 
 #[tokio::test]
+async fn headroom_names_the_limit_that_binds_and_those_that_nobody_knows() {
+    let mut recorded = Recorded::new().await;
+    recorded.add(rack("r1"), "rack_power", at(1_200), 80.0, Flag::Ok);
+    let mut limit = |seconds: i64, rack: &str, limit: &str, rows: &[(Option<f64>, Option<f64>)]| {
+        for (value, confidence) in rows {
+            let cells: [(&str, Cell); 6] = [
+                ("rack", rack.into()),
+                ("time", at(seconds).into()),
+                ("limit", limit.into()),
+                ("value", (*value).into()),
+                ("unit", "kW".into()),
+                ("confidence", (*confidence).into()),
+            ];
+            recorded.add_row(Table::Headroom, &cells);
+        }
+    };
+    let known = |kilowatts: f64| {
+        [(kilowatts - 5.0, 0.95), (kilowatts, 0.5), (kilowatts + 5.0, 0.05)]
+            .map(|(value, confidence)| (Some(value), Some(confidence)))
+    };
+    let (unknown, none) = ([(None, Some(0.0))], [(None, None)]);
+    limit(600, "r1", "now/chip", &known(90.0));
+    limit(1_200, "r1", "now/chip", &known(130.0));
+    limit(1_200, "r1", "now/cdu", &known(121.0));
+    limit(1_200, "r1", "now/pump", &unknown);
+    limit(1_200, "r1", "now/door", &none);
+    limit(1_200, "r1", "design/chip", &unknown);
+    limit(1_200, "r1", "design/cdu", &known(99.0));
+    limit(1_200, "r2", "now/chip", &known(140.0));
+    let answer = recorded.ask("headroom_by_rack", &[("planned", "110"), ("ambient", "now")]).await;
+    assert_eq!(texts(&answer, "rack"), [text("r1"), text("r2")], "the one with the least power first");
+    assert_eq!(texts(&answer, "binding"), [text("cdu"), text("chip")]);
+    assert_eq!(numbers(&answer, "sustainable"), [Some(121.0), Some(140.0)]);
+    assert_eq!(numbers(&answer, "lower"), [Some(116.0), Some(135.0)]);
+    assert_eq!(numbers(&answer, "upper"), [Some(126.0), Some(145.0)]);
+    assert!((numbers(&answer, "headroom")[0].unwrap() - 0.1).abs() < 1e-9);
+    assert_eq!(numbers(&answer, "chip"), [Some(130.0), Some(140.0)], "the latest, not the one before");
+    assert_eq!(texts(&answer, "unknown_limits"), [text("pump"), None], "a door that is not there is not unknown");
+    let design = recorded.ask("headroom_by_rack", &[("rack", "r1"), ("ambient", "design")]).await;
+    assert_eq!(texts(&design, "binding"), [text("cdu")]);
+    assert_eq!(texts(&design, "unknown_limits"), [text("chip")], "an unknown limit never binds, and is told");
+    assert_eq!(numbers(&design, "headroom"), [None], "nothing is planned");
+}
+
+#[tokio::test]
 async fn two_runs_differ_in_what_changed_and_their_levels_are_shown() {
     let mut recorded = Recorded::new().await;
     let labels = |driver: &str| -> Labels {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use evaluator::objective::Objective;
 use evaluator::objective_document::{Remark, RemarkLevel};
 use gate::Policy;
-use gate::references::{Known, check_references};
+use gate::references::{Known, check_references, never_known};
 use telemetry::document::DocumentError;
 use telemetry::mapping::{Mapping, Resolver, UnmappedPolicy};
 use telemetry::record::{Configuration, Document};
@@ -117,6 +117,7 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     }
     let mut wrong = check_references(&policies, &known);
     wrong.extend(cannot_pass(&policies, &loaded.objectives));
+    wrong.extend(never_known(&policies, &site));
     if !wrong.is_empty() {
         return Err(ConfigurationError::Documents(wrong));
     }

@@ -61,6 +61,7 @@ metrics! {
     WatermarkLag Gauge "thermogate_evaluate_watermark_lag_seconds" [] "last tick minus the position of the evaluator, s";
     QueueRecords Gauge "thermogate_evaluate_queue_records" [] "synced records that wait for the evaluator";
     Racks Gauge "thermogate_racks" [] "racks that are known";
+    RackSustainablePower Gauge "thermogate_rack_sustainable_power_watts" ["rack", "ambient", "limit"] "electrical power that a rack can sustain by each of its limits that is known, as the ambient is now and at design ambient";
     FlushSeconds Seconds "thermogate_history_flush_seconds" [] "time of one flush to the store";
     FlushErrors Counter "thermogate_history_flush_errors_total" [] "flushes that failed and are tried again";
     HistoryMemory Gauge "thermogate_history_memory_bytes" [] "rows that are not in the store yet";
@@ -154,6 +155,14 @@ impl Metrics {
         }
     }
 
+    /// Takes back a gauge whose value is not known any more: an old number would pass for the present one.
+    pub fn remove(&self, id: Id, labels: &[&str]) {
+        if let Collector::Gauge(gauge) = &self.collectors[id as usize] {
+            // An error only says that it was not there.
+            let _ = gauge.remove_label_values(labels);
+        }
+    }
+
     /// Notes a time.
     pub fn observe(&self, id: Id, time: std::time::Duration) {
         if let Collector::Seconds(histogram) = &self.collectors[id as usize] {
@@ -177,5 +186,17 @@ mod tests {
         metrics.add(Id::IngestSamples, &["otlp"], 3);
         assert!(metrics.text().contains("thermogate_ingest_samples_total{source=\"otlp\"} 3"));
         assert!(metrics.text().contains("thermogate_log_syncs_total 0"));
+    }
+
+    #[test]
+    fn a_gauge_that_is_taken_back_is_told_no_more() {
+        let metrics = Metrics::new();
+        let labels = ["r1", "now", "chip"];
+        metrics.remove(Id::RackSustainablePower, &labels);
+        metrics.set(Id::RackSustainablePower, &labels, 130_000);
+        let told = "thermogate_rack_sustainable_power_watts{ambient=\"now\",limit=\"chip\",rack=\"r1\"} 130000";
+        assert!(metrics.text().contains(told), "{}", metrics.text());
+        metrics.remove(Id::RackSustainablePower, &labels);
+        assert!(!metrics.text().contains("thermogate_rack_sustainable_power_watts{"));
     }
 }

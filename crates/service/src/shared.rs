@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use history::query::{NamedQuery, QueryEngine, QueryError};
+use telemetry::facts::{Ambient, SustainablePower};
 
 use crate::gates::Gates;
 use crate::lookup::Lookup;
@@ -51,7 +52,21 @@ impl Shared {
         if let (Some(tick), Some(watermark)) = (progress.tick, progress.watermark) {
             metrics.set(Id::WatermarkLag, &[], (tick - watermark).get() / 1_000_000);
         }
-        metrics.set(Id::Racks, &[], self.pipeline.board.racks().len() as i64);
+        let racks = self.pipeline.board.racks();
+        metrics.set(Id::Racks, &[], racks.len() as i64);
+        for (rack, headroom) in racks.iter().filter_map(|facts| facts.place.rack.as_ref().zip(facts.headroom.as_ref())) {
+            for ambient in Ambient::ALL {
+                for limit in headroom.at(ambient) {
+                    let labels = [&**rack, ambient.name(), limit.constraint.name()];
+                    match &limit.power {
+                        SustainablePower::Known(power) => metrics.set(Id::RackSustainablePower, &labels, power.watts()),
+                        SustainablePower::Unknown { .. } | SustainablePower::NotApplicable { .. } => {
+                            metrics.remove(Id::RackSustainablePower, &labels);
+                        }
+                    }
+                }
+            }
+        }
         metrics.set(Id::HistoryMemory, &[], i64::try_from(self.pipeline.history.memory_bytes()).unwrap_or(i64::MAX));
         if let Some(alerts) = self.pipeline.tell.alerts() {
             for peer in alerts.metrics() {

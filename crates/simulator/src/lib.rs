@@ -26,11 +26,14 @@ mod channel; // the signals that loops, racks and GPUs report
 mod sensor; // what an instrument makes of the truth
 mod simulation; // everything together, one sampling instant after the other
 
+mod equilibrium; // what a loop settles at: the truth about sustainable power
+
 mod demo; // the scenario of the demonstration
 
 #[cfg(test)]
 mod physics_tests;
 
+pub use equilibrium::{Equilibrium, RestingRack, equilibrium, power_at};
 pub use fault::{Fault, FaultKind, Severity, Target, TruthLabel};
 pub use load::{LoadPlan, Step};
 pub use noise::Noise;

@@ -3,10 +3,12 @@
 //! `evaluator` → **facts** → `gate`. Stored with each verdict as canonical JSON, so that it can be judged again.
 
 mod batches; // what a rack is compared by: means of steady load, ended runs
+mod headroom; // how much power it can sustain
 
 pub use batches::{
     BATCH, BATCHES_MAX, Batch, Conditions, ENDED_RUNS_MAX, EndedRun, Metric, MetricSummary, RackBatches,
 };
+pub use headroom::{Ambient, Constraint, Headroom, PowerInterval, Sustainable, SustainablePower};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,9 @@ pub struct RackFacts {
     pub recovery: Option<Recovery>,
     /// What the rack is compared by; `None` for a loop, and before its first steady minutes.
     pub batches: Option<RackBatches>,
+    /// How much power it can sustain; `None` for a loop, and before its first block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<Headroom>,
     /// Under maintenance until then.
     pub maintenance_until: Option<EventTime>,
 }

@@ -303,14 +303,15 @@ tables! {
         why Text "why";
         ended Boolean "true in the row of its end";
     ]
-    /// Sustainable power by rack.
+    /// Sustainable power by rack, limit by limit. A limit that is known has three rows: its estimate and both ends of
+    /// its 90 % interval.
     Headroom "headroom" by "time" [
         rack Text "rack";
         time EventTime "when";
-        limit Text "which constraint";
-        value Number "headroom";
-        unit Text "its unit";
-        confidence Number "0 to 1";
+        limit Text "ambient and limit: now/chip, design/cdu … (now, design; chip, return, cdu, pump, door)";
+        value Number "electrical power that the rack can sustain; null where that is not known";
+        unit Text "its unit: kW";
+        confidence Number "that the limit is at least that: 0.95, 0.5, 0.05; 0 where it is unknown, null where it is none of this rack's";
     ]
     /// The log itself, but for samples: ticks run-length coded, configuration, runs, operators' acts.
     Log "log" by "time" [

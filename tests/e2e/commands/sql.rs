@@ -205,6 +205,7 @@ fn named_queries_are_listed_with_parameters_and_columns_and_answer() {
         "telemetry_gaps",
         "coverage",
         "throttling_against_power",
+        "headroom_by_rack",
     ] {
         assert!(list.lines().any(|line| line == query), "{query}: {list}");
         let answer = run(&["sql", "--data", "data", "--query", query, "--output", "csv"]).expect_success();

@@ -68,6 +68,7 @@ impl Partition {
         self.review_trust(end, effects);
         self.note_recovery(end);
         self.note_comparison(end, environment);
+        self.note_headroom(end, environment, effects);
         self.measure(end, environment);
         if end.window_start(COVERAGE_EVERY) == end {
             self.look_for_low_coverage(end, effects);
@@ -87,6 +88,7 @@ impl Partition {
                 work.is_over = true;
                 touched.push(state.place.clone());
                 state.comparison.forget();
+                state.headroom.forget();
             }
         }
         for place in touched {

@@ -138,7 +138,7 @@ fn thermal_resistance(
 }
 
 /// The longest rise of a GPU's counter of thermal throttling in this block, s. One that falls was reset.
-fn throttled(compared: &ComparedSeries, series: &[Series], end: EventTime) -> f64 {
+pub(super) fn throttled(compared: &ComparedSeries, series: &[Series], end: EventTime) -> f64 {
     let rises = compared.throttle.iter().filter_map(|number| {
         let block = current_block(&series[*number as usize], end).filter(|block| block.end() == end)?;
         (block.maximum <= block.last).then_some(block.last - block.minimum)
@@ -147,7 +147,7 @@ fn throttled(compared: &ComparedSeries, series: &[Series], end: EventTime) -> f6
 }
 
 /// The median of the sensors that can be believed.
-fn mean_of(series: &[Series], numbers: &[u32], end: EventTime) -> Option<f64> {
+pub(super) fn mean_of(series: &[Series], numbers: &[u32], end: EventTime) -> Option<f64> {
     let mut means: Vec<f64> = numbers
         .iter()
         .filter_map(|number| Some(believed_block(&series[*number as usize], end)?.mean))

@@ -111,6 +111,7 @@ impl Partition {
                 let told = |id: &str| environment.runs.get(id).map_or([false; 3], Run::told);
                 state.comparison.facts(sku_of(name, environment), told)
             }),
+            headroom: rack.and_then(|(_, state)| state.headroom.latest.clone()),
             maintenance_until: rack
                 .and_then(|(_, state)| state.maintenance)
                 .filter(|work| position < work.until)

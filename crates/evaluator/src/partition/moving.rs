@@ -128,6 +128,7 @@ impl Partition {
         let mut state = rack.state;
         state.place = whole;
         state.comparison.forget();
+        state.headroom.forget();
         state.declared |= self.declarations[number as usize].declared;
         self.racks.insert(rack.name, state);
     }

@@ -216,6 +216,10 @@ impl Partition {
             let Some(detector) = detectors::detector(&name) else { continue };
             self.close(detector, &FindingKey::of_place(detector, component), end, effects);
         }
+        for state in self.racks.values_mut().filter(|state| touches(&state.place, place)) {
+            state.headroom.forget();
+        }
+        self.headroom.forget();
     }
 
     /// A run's data is here up to its end: judges what is left and tells the final statuses.

@@ -10,6 +10,7 @@ use telemetry::record::{
     Body, Calibration, Document, Feed, Flag, MaintenanceEvent, Record, RunChange, RunEvent, RunState,
     SampleBatch,
 };
+use telemetry::table::Table;
 use telemetry::{EventTime, Labels, Microseconds};
 
 use crate::script::{BEGIN, LATENESS, Sample, Story, at, effects_of, objective, recovery_time};
@@ -228,6 +229,7 @@ fn closed_rows(effects: &[Effect]) -> Vec<String> {
             Effect::Finding(finding) => {
                 Some(format!("{:?} {:?} {:?}", finding.detector, finding.place, finding.onset))
             }
+            Effect::Row(row) if row.table == Table::Headroom => Some(format!("{row:?}")),
             Effect::Alert(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => None,
         })
         .collect();

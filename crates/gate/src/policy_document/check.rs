@@ -6,6 +6,7 @@ use telemetry::unit::Unit;
 use telemetry::{Microseconds, Name};
 
 use super::canary::CanaryFile;
+use super::headroom::HeadroomFile;
 use super::quantity::{kilowatts, length, share_ppm};
 use super::text_or::TextOr;
 use crate::policy::{Check, CheckKind, Tier, Undeclared};
@@ -27,6 +28,7 @@ pub struct CheckFile {
     power_envelope: Option<PowerEnvelopeFile>,
     soak: Option<SoakFile>,
     recovered: Option<RecoveredFile>,
+    headroom: Option<HeadroomFile>,
     canary: Option<CanaryFile>,
 
     name: Option<String>,
@@ -136,6 +138,10 @@ impl CheckFile {
                 let span = length("recovered.for", &file.span)?;
                 Ok((CheckKind::Recovered { span }, "recovered".into()))
             }),
+            self.headroom.map(|file| {
+                let (asked, name) = file.headroom()?;
+                Ok((CheckKind::Headroom(asked), name))
+            }),
             self.canary.map(|file| Ok((CheckKind::Canary(file.canary()?), "canary".into()))),
         ]
         .into_iter()
@@ -144,7 +150,7 @@ impl CheckFile {
         let [kind] = <[_; 1]>::try_from(kinds).map_err(|found| {
             format!(
                 "a check is exactly one of objective, burnRate, findings, coverage, trend, powerEnvelope, soak, \
-                 recovered, canary; this has {}: write each as an entry of its own",
+                 recovered, headroom, canary; this has {}: write each as an entry of its own",
                 found.len()
             )
         })?;

@@ -10,6 +10,7 @@ use telemetry::record::RunState;
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use super::beside::GivenCanary;
+use super::headroom::{GivenHeadroom, headroom};
 use super::healthy::Builder;
 use crate::control::{Control, controls};
 use crate::judge::Question;
@@ -52,6 +53,8 @@ pub struct Given {
     pub recovery: Vec<GivenRecovery>,
     /// How the rack compares with racks beside it and with its earlier runs.
     pub canary: GivenCanary,
+    /// Limits of the power that the rack can sustain, by name.
+    pub headroom: GivenHeadroom,
     /// Under maintenance for so long from now.
     pub maintenance: Option<String>,
     /// The question's `not_before`, after the watermark.
@@ -191,6 +194,11 @@ impl Given {
             previous_run,
             recovery: builder.recovery()?,
             batches: policy.compares().then(|| self.canary.batches(run.as_ref())).transpose()?,
+            headroom: headroom(
+                policy,
+                &self.headroom,
+                self.coverage.get("rack_power").copied().unwrap_or(1.0),
+            ),
             maintenance_until: length(&self.maintenance)?.map(|left| WATERMARK + left),
             run,
         };
@@ -212,10 +220,15 @@ impl Given {
                     asked.push(objective)
                 }
                 CheckKind::Coverage { signals, .. } => asked.extend(signals.iter().map(|signal| &**signal)),
-                CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } => asked.push("rack_power"),
+                CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } | CheckKind::Headroom(_) => {
+                    asked.push("rack_power");
+                }
                 CheckKind::Canary(_) => asked.push("gpu_temperature"),
                 CheckKind::BurnRate { .. } | CheckKind::Findings { .. } | CheckKind::Recovered { .. } => {}
             }
+        }
+        if !self.headroom.is_empty() && !policy.asks_for_headroom() {
+            return Err("the policy does not ask about headroom: remove it from `given`".into());
         }
         let named = self.objectives.keys().chain(&self.missing).chain(self.coverage.keys());
         match named.into_iter().find(|name| !asked.contains(&&***name)) {

@@ -63,6 +63,7 @@ impl Builder<'_> {
                 | CheckKind::PowerEnvelope { .. }
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
+                | CheckKind::Headroom(_)
                 | CheckKind::Canary(_) => {}
             }
         }

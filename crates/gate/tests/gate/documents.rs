@@ -3,10 +3,11 @@
 use gate::Policy;
 use gate::policy::{Combine, OnFacilityCause, needs};
 use gate::policy_document::read;
-use gate::references::{Known, check_references};
+use gate::references::{Known, check_references, never_known};
 use telemetry::Microseconds;
 use telemetry::facts::{Ask, PowerLimit};
 use telemetry::record::Document;
+use telemetry::site::Site;
 
 const GOOD: &str = r#"apiVersion: thermogate.dev/v1alpha1
 kind: GatePolicy
@@ -24,6 +25,7 @@ spec:
     - {powerEnvelope: {shareOfNominal: 0.95, for: 10m}}
     - {soak: {min: 20m, loadMin: 60kW}}
     - {recovered: {for: 10m}}
+    - {headroom: {planned: 110kW, atLeast: 0.1, at: design, limits: [chip, cdu]}}
     - {canary: {baseline: medianOfLastN, n: 5, matchOn: [sku, firmware, coolant_setpoint, ambient_band], minComparable: 3, maxEffect: 0.02, noBaseline: INCONCLUSIVE}}
   warnBudgetLeft: 0.25
   onFacilityCause: INCONCLUSIVE
@@ -60,6 +62,7 @@ fn a_policy_with_every_check_is_read() {
             "power-envelope",
             "soak",
             "recovered",
+            "headroom",
             "canary"
         ]
     );
@@ -211,7 +214,22 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
             "noBaseline: FAIL",
             "canary.noBaseline is FAIL: a first run could never be",
         ),
-        ("minComparable", "minComparabel", "slo/gate.yaml:17: unknown field `minComparabel`"),
+        ("planned: 110kW, atLeast: 0.1, ", "", "slo/gate.yaml:17: headroom asks for nothing: give `planned`"),
+        ("110kW", "110K", "slo/gate.yaml:17: headroom.planned is \"110K\": give a power, such as 60kW"),
+        (
+            "atLeast: 0.1",
+            "atLeast: 10",
+            "headroom.atLeast is 10: give a share from 0 to 2, such as 0.1 for 10 %",
+        ),
+        ("at: design", "at: noon", "slo/gate.yaml:17: unknown variant `noon`, expected `now` or `design`"),
+        ("[chip, cdu]", "[chip, chip]", "headroom.limits names one limit twice"),
+        (
+            "[chip, cdu]",
+            "[chop]",
+            "slo/gate.yaml:17: unknown variant `chop`, expected one of `chip`, `return`",
+        ),
+        ("limits: [chip, cdu]", "limit: [chip]", "slo/gate.yaml:17: unknown field `limit`"),
+        ("minComparable", "minComparabel", "slo/gate.yaml:18: unknown field `minComparabel`"),
         ("{recovered: {for: 10m}}", "{weight: 3}", "a check is exactly one of objective, burnRate"),
         (
             "{recovered: {for: 10m}}",
@@ -238,7 +256,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "deadline: 60m",
             "deadline: soon",
-            "slo/gate.yaml:20: waitFor.deadline: \"soon\" is not a length of time",
+            "slo/gate.yaml:21: waitFor.deadline: \"soon\" is not a length of time",
         ),
         (
             "combine: worst",
@@ -254,7 +272,7 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         (
             "onFacilityCause: INCONCLUSIVE",
             "onFacilityCause: PASS",
-            "slo/gate.yaml:19: unknown variant `PASS`",
+            "slo/gate.yaml:20: unknown variant `PASS`",
         ),
     ];
     for (from, to, expected) in cases {
@@ -299,4 +317,25 @@ fn what_a_policy_names_must_exist() {
              \"rack-supply-temperatur\"?",
         ]
     );
+}
+
+#[test]
+fn a_limit_that_nobody_gives_cannot_be_asked_for() {
+    let policy = parse(&GOOD.replace("[chip, cdu]", "[chip, return]"));
+    let messages: Vec<String> = never_known(std::slice::from_ref(&policy), &Site::default())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(messages.len(), 1);
+    assert!(
+        messages[0].starts_with(
+            "slo/gate.yaml:17: gate policy ai-train: check headroom: headroom.limits names return"
+        ),
+        "{messages:?}"
+    );
+    let site = "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {name: s}\n\
+                racks: [{name: r1, limits: {coolant_return_temperature: 50 Cel}}]\n";
+    let site = Site::read(&Document { name: "site.yaml".into(), text: site.into() }).unwrap();
+    assert!(never_known(&[policy], &site).is_empty());
+    assert!(never_known(&[parse(GOOD)], &Site::default()).is_empty());
 }

@@ -9,7 +9,7 @@ use gate::{
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use telemetry::Microseconds;
-use telemetry::facts::{Outcome, RackFacts, SensorTrust, Trust, UnknownReason};
+use telemetry::facts::{Outcome, RackFacts, SensorTrust, SustainablePower, Trust, UnknownReason};
 
 use crate::rack::{FAIL, INCONCLUSIVE, PASS, PENDING, WARN, given, policy_of};
 
@@ -25,7 +25,8 @@ const CHECKS: &str = "\
 - {coverage: {signals: [coolant_flow, dt]}}
 - {trend: {objective: heading, timeToThresholdMin: 30m}}
 - {soak: {min: 20m, loadMin: 60kW}, undeclared: whenSeen}
-- {recovered: {for: 10m}}";
+- {recovered: {for: 10m}}
+- {headroom: {planned: 110kW, atLeast: 0.1}, undeclared: whenSeen}";
 
 /// The kind that only a run has.
 const OF_RUNS: &str = "\n- {canary: {}, undeclared: whenSeen}";
@@ -114,14 +115,22 @@ fn differences() -> impl Strategy<Value = String> {
         "canary: {throttled: 3}, ",
         "canary: {setpointMove: 2}, ",
     ]);
-    (objectives, missing, finding, coverage, run, (previous, load, rest, canary)).prop_map(
-        |(mut objectives, missing, finding, coverage, run, (previous, load, rest, canary))| {
+    let headroom = seldom(&[
+        "headroom: {chip: {power: 100}}, ",
+        "headroom: {cdu: {power: 100}}, ",
+        "headroom: {pump: {power: 122, lower: 115, upper: 130}}, ",
+        "headroom: {door: {missing: air_exhaust_temperature}, chip: {power: 125, lower: 122}}, ",
+        "headroom: {chip: {missing: gpu_temperature}}, ",
+        "headroom: {return: {unknown: uncalibrated}}, ",
+    ]);
+    (objectives, missing, finding, coverage, run, (previous, load, rest, canary, headroom)).prop_map(
+        |(mut objectives, missing, finding, coverage, run, (previous, load, rest, canary, headroom))| {
             objectives.sort();
             objectives.dedup_by(|one, other| one.0 == other.0);
             let objectives: Vec<String> =
                 objectives.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
             format!(
-                "{{{missing}{finding}{coverage}{run}{previous}{load}{rest}{canary}objectives: {{{}}}}}",
+                "{{{missing}{finding}{coverage}{run}{previous}{load}{rest}{canary}{headroom}objectives: {{{}}}}}",
                 objectives.join(", ")
             )
         },
@@ -267,6 +276,20 @@ fn forget(facts: &RackFacts, way: usize, which: usize) -> RackFacts {
             facts.sensors = sensors.collect();
         }
         8 => facts.batches = None,
+        // As above: where a check may be left out, it is when nothing was ever seen.
+        9 if facts.declared => facts.headroom = None,
+        10 => {
+            if let Some(headroom) = &mut facts.headroom {
+                let index = which % headroom.design.len();
+                headroom.design[index].power =
+                    SustainablePower::Unknown { reason: UnknownReason::Stale, why: "forgotten".into() };
+            }
+        }
+        11 => {
+            if let Some(headroom) = &mut facts.headroom {
+                headroom.known = none;
+            }
+        }
         _ => {}
     }
     facts
@@ -295,7 +318,7 @@ proptest! {
     /// GT-4: what is not known can stop a caller, and never lets him go on.
     #[test]
     fn more_unknown_never_improves_a_verdict(
-        (policy, question, facts, beside) in cases(), rack in 0usize..3, way in 0usize..9, which in 0usize..8,
+        (policy, question, facts, beside) in cases(), rack in 0usize..3, way in 0usize..12, which in 0usize..8,
     ) {
         let before = judge_beside(&policy, &question, &facts, &beside);
         let mut less: Vec<Arc<RackFacts>> = facts.clone();

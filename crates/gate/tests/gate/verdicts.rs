@@ -356,6 +356,87 @@ fn the_facility_does_not_fail_a_release_unless_the_policy_says_so() {
 }
 
 #[test]
+fn a_rack_passes_only_where_every_limit_is_surely_above_what_is_planned() {
+    // 110 kW and 10 % more: 121 kW.
+    let policy = policy("- {headroom: {planned: 110kW, atLeast: 0.1}}", "onFacilityCause: FAIL");
+    for (headroom, expected, said) in [
+        ("chip: {power: 130}", PASS, "chip limits rack_power at design ambient to 130 kW (123.5 to 136.5 kW"),
+        ("chip: {power: 124}", INCONCLUSIVE, "chip may allow as little as 117.8 kW"),
+        ("chip: {power: 110}", FAIL, "121 kW is asked (110 kW planned and 10 % more), facility water 31 °C"),
+        ("cdu: {power: 115}", INCONCLUSIVE, "cdu may allow as little as 109.25 kW"),
+        ("cdu: {power: 100}", FAIL, "cdu limits rack_power at design ambient to 100 kW (95 to 105 kW"),
+        (
+            "pump: {power: 140, lower: 120}, chip: {power: 130}",
+            INCONCLUSIVE,
+            "pump may allow as little as 120 kW",
+        ),
+        ("door: {unknown: uncalibrated}", INCONCLUSIVE, "door is not known: said by the test"),
+        ("door: {missing: air_exhaust_temperature}", PASS, "limits rack_power"),
+        (
+            "chip: {missing: gpu_temperature}",
+            INCONCLUSIVE,
+            "nothing tells of chip: gpu_temperature is missing",
+        ),
+        (
+            "chip: {power: 100}, cdu: {unknown: stale}",
+            FAIL,
+            "chip limits rack_power at design ambient to 100 kW",
+        ),
+    ] {
+        let found = verdict(&policy, &format!("{{headroom: {{{headroom}}}}}"));
+        assert_eq!(found.verdict, expected, "{headroom}: {}", found.reason);
+        assert!(
+            row(&found, "headroom").reason.contains(said),
+            "{headroom}: {}",
+            row(&found, "headroom").reason
+        );
+    }
+    let found = verdict(&policy, "{headroom: {cdu: {power: 100}}}");
+    let row = row(&found, "headroom");
+    assert_eq!((row.observed, row.threshold), (Some(100.0), Some(110.0 * 1.1)));
+    assert_eq!(
+        (&*row.signal, &*row.unit, &*row.window, row.coverage),
+        ("rack_power", "kW", "design", Some(1.0))
+    );
+    assert_eq!(row.cause, Some(Cause::Facility), "the distribution unit serves all racks");
+    assert_eq!(row.evidence.len(), 5, "every limit is shown");
+    assert!(row.evidence[2].query.contains("\"limit\" = 'design/cdu'"), "{}", row.evidence[2].query);
+}
+
+#[test]
+fn a_policy_says_which_limits_must_be_known() {
+    let policy = policy("- {headroom: {atLeast: 0, at: now, limits: [cdu]}}", "");
+    for (headroom, expected) in [
+        ("chip: {missing: gpu_temperature}, door: {unknown: stale}", PASS),
+        ("cdu: {missing: valve_position}", INCONCLUSIVE),
+        ("chip: {power: 90}", FAIL),
+    ] {
+        let found = verdict(&policy, &format!("{{headroom: {{{headroom}}}}}"));
+        assert_eq!(found.verdict, expected, "{headroom}: {}", found.reason);
+        assert_eq!(&*row(&found, "headroom-now").window, "now");
+    }
+}
+
+#[test]
+fn headroom_is_not_believed_while_its_readings_are_missing_or_doubted() {
+    let policy = policy("- {headroom: {planned: 110kW}}", "");
+    for (given, reason) in [
+        ("coverage: {rack_power: 0.9}", UnknownReason::LowCoverage),
+        ("maintenance: 1h", UnknownReason::Maintenance),
+        ("distrusted: [rack_power]", UnknownReason::Distrusted),
+        ("neverSeen: true", UnknownReason::NeverSeen),
+    ] {
+        let found = verdict(&policy, &format!("{{{given}}}"));
+        assert_eq!(found.verdict, INCONCLUSIVE, "{given}: {}", found.reason);
+        assert_eq!(row(&found, "headroom").unknown_reason, Some(reason), "{given}");
+    }
+    let (question, mut facts) = facts(&policy, "{}");
+    Arc::make_mut(&mut facts[0]).headroom = None;
+    let found = judge(&policy, &question, &facts);
+    assert_eq!(row(&found, "headroom").unknown_reason, Some(UnknownReason::NeverSeen), "{}", found.reason);
+}
+
+#[test]
 fn load_that_was_not_there_shows_nothing() {
     let policy = policy_of(
         "run",

@@ -16,8 +16,9 @@ macro_rules! files {
 }
 
 /// All named queries, in the order of a tour: what is close to its limit, what is spent, what is missing, why.
-const FILES: [(&str, &str); 7] = files![
+const FILES: [(&str, &str); 8] = files![
     "thermal_margin_by_rack"
+    "headroom_by_rack"
     "budget_left"
     "heat_balance"
     "telemetry_gaps"
