@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["telemetry", "wire"]),
     ("history", &["telemetry", "wire"]),
     ("alerts", &["telemetry"]),
-    ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts"]),
+    ("advisory", &["telemetry"]),
+    ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts", "advisory"]),
     (
         "cli",
         &[
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "history",
             "alerts",
+            "advisory",
             "service",
         ],
     ),
@@ -41,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "history",
             "alerts",
+            "advisory",
             "service",
             "cli",
         ],
