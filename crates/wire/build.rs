@@ -4,8 +4,12 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Our own services and records.
-const OWN: [&str; 3] =
-    ["thermogate/gate/v1/gate.proto", "thermogate/run/v1/run.proto", "thermogate/log/v1/log.proto"];
+const OWN: [&str; 4] = [
+    "thermogate/gate/v1/gate.proto",
+    "thermogate/run/v1/run.proto",
+    "thermogate/advisory/v1/advisory.proto",
+    "thermogate/log/v1/log.proto",
+];
 /// Messages of others.
 const PROMETHEUS: [&str; 2] = ["prometheus/remote.proto", "io/prometheus/write/v2/types.proto"];
 

@@ -178,7 +178,10 @@ mod tests {
     #[test]
     fn a_window_has_a_limit_and_an_empty_one_is_refused() {
         let refused = Series::from_blocks(&[], MINUTE, at(0), at(501)).unwrap_err();
-        assert_eq!(refused.to_string(), "501 steps are more than the 500 that one question may take: ask of a shorter time");
+        assert_eq!(
+            refused.to_string(),
+            "501 steps are more than the 500 that one question may take: ask of a shorter time"
+        );
         assert_eq!(Series::from_blocks(&[], MINUTE, at(0), at(500)).unwrap_err().code(), "TOO_LITTLE");
         assert_eq!(Series::from_blocks(&[], MINUTE, at(5), at(5)).unwrap_err().code(), "TOO_LITTLE");
     }

@@ -35,13 +35,21 @@ impl Forecaster for Daily {
         let period = usize::try_from(DAY.get() / series.step().get()).unwrap_or(usize::MAX);
         // Of the grid, not of what is known of it: a bridged hour is part of its day.
         if steps < PERIODS_MIN.saturating_mul(period) {
-            return Err(Refusal::TooLittle { known: steps, wanted: PERIODS_MIN.saturating_mul(period), step: series.step() });
+            return Err(Refusal::TooLittle {
+                known: steps,
+                wanted: PERIODS_MIN.saturating_mul(period),
+                step: series.step(),
+            });
         }
         let repaired = repair(series, 1)?;
         let ahead = steps_ahead(series, horizon)?;
-        let nothing = |error: &dyn std::fmt::Display| Refusal::NoModel { model: "MSTL".to_owned(), message: error.to_string() };
+        let nothing = |error: &dyn std::fmt::Display| Refusal::NoModel {
+            model: "MSTL".to_owned(),
+            message: error.to_string(),
+        };
         let drift = AutoETS::new(1, SPECIFICATION).map_err(|error| nothing(&error))?.into_trend_model();
-        let fitted = MSTLModel::new(vec![period], drift).fit(&repaired.values).map_err(|error| nothing(&error))?;
+        let fitted =
+            MSTLModel::new(vec![period], drift).fit(&repaired.values).map_err(|error| nothing(&error))?;
         let predicted = fitted.predict(ahead, level).map_err(|error| nothing(&error))?;
         Forecast::new(format!("MSTL({period}) + ETS"), series, repaired, level, &predicted)
     }

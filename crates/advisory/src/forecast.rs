@@ -3,7 +3,6 @@
 //! blocks → repair → **forecast** ([`crate::Smoothing`], [`crate::Daily`]) → limit
 
 use augurs::Forecast as Predicted;
-use serde::Serialize;
 use telemetry::{EventTime, Microseconds};
 
 use crate::blocks::Series;
@@ -33,7 +32,7 @@ pub fn check_level(level: f64) -> Result<f64, String> {
 }
 
 /// What is expected.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
     /// The model that was chosen: `ETS(A,Ad,N)`.
     pub model: String,
@@ -46,7 +45,7 @@ pub struct Forecast {
 }
 
 /// What a forecast was learnt from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Basis {
     /// Where the first step begins.
     pub from: EventTime,
@@ -65,7 +64,7 @@ pub struct Basis {
 }
 
 /// The mean that one step is expected to have.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
     /// Where the step begins.
     pub time: EventTime,
@@ -80,7 +79,8 @@ pub struct Point {
 /// Whole steps of a horizon, not more than are known.
 pub(crate) fn steps_ahead(series: &Series, horizon: Microseconds) -> Result<usize, Refusal> {
     let step = series.step().get();
-    let steps = usize::try_from(horizon.get().div_euclid(step) + i64::from(horizon.get() % step > 0)).unwrap_or(0);
+    let steps =
+        usize::try_from(horizon.get().div_euclid(step) + i64::from(horizon.get() % step > 0)).unwrap_or(0);
     let known = series.values().len();
     if steps > known {
         return Err(Refusal::TooFar { horizon, known: Microseconds(step * known as i64) });
@@ -112,7 +112,12 @@ impl Forecast {
                 upper: *upper,
             })
             .collect();
-        let is_sound = |point: &Point| point.lower.is_finite() && point.upper.is_finite() && point.lower <= point.value && point.value <= point.upper;
+        let is_sound = |point: &Point| {
+            point.lower.is_finite()
+                && point.upper.is_finite()
+                && point.lower <= point.value
+                && point.value <= point.upper
+        };
         if points.is_empty() || !points.iter().all(is_sound) {
             return Err(nothing("its interval is no interval"));
         }

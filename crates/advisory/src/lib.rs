@@ -8,13 +8,13 @@ mod blocks; // means of time, brought on a regular grid, with gaps that stay gap
 mod refusal; // why nothing can be said
 mod repair; // short gaps are bridged, and it is told which
 
-mod forecast; // what is expected, within which interval: read this first
-mod smoothing; // the next hours: exponential smoothing
 mod daily; // the next days: what repeats each day, and what is left
-mod limit; // when a limit is reached
+mod forecast; // what is expected, within which interval: read this first
+mod limit;
+mod smoothing; // the next hours: exponential smoothing // when a limit is reached
 
-mod peers; // who behaves unlike its peers
 mod median; // medians, spreads and the step of quantised readings
+mod peers; // who behaves unlike its peers
 mod second_opinion; // DBSCAN
 mod spread; // the median absolute deviation, and what replaces it where that is 0
 

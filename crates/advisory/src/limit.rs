@@ -1,6 +1,5 @@
 //! When a limit is reached, by the expectation and by the ends of its interval.
 
-use serde::Serialize;
 use telemetry::{EventTime, Microseconds};
 
 use crate::forecast::{Forecast, Point};
@@ -9,7 +8,7 @@ use crate::forecast::{Forecast, Point};
 ///
 /// `earliest` and `latest` are where the ends of the interval reach it. The interval holds for each step by itself, so
 /// that they are no interval of the first passage: that would be somewhat earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crossing {
     /// The limit, in the signal's unit.
     pub limit: f64,
@@ -45,7 +44,12 @@ pub fn time_to_limit(forecast: &Forecast, limit: f64, lower_is_worse: bool) -> C
 
 /// Time from the last known step until an edge of the forecast is at the limit. A step's mean stands for its middle;
 /// between two middles the edge is a line.
-fn first_at(forecast: &Forecast, limit: f64, is_rising: bool, edge: &dyn Fn(&Point) -> f64) -> Option<Microseconds> {
+fn first_at(
+    forecast: &Forecast,
+    limit: f64,
+    is_rising: bool,
+    edge: &dyn Fn(&Point) -> f64,
+) -> Option<Microseconds> {
     let step = forecast.basis.step.get() as f64;
     let middle = |time: EventTime| (time - forecast.basis.until).get() as f64 + step / 2.0;
     let is_at = |value: f64| if is_rising { value >= limit } else { value <= limit };

@@ -14,7 +14,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// Median absolute deviation from 0, scaled to stand in for a standard deviation.
 pub(crate) fn scaled_mad(deviations: &[f64]) -> f64 {
-    median(deviations.iter().map(|deviation| deviation.abs()).collect()).map_or(0.0, |mad| SIGMA_PER_MAD * mad)
+    median(deviations.iter().map(|deviation| deviation.abs()).collect())
+        .map_or(0.0, |mad| SIGMA_PER_MAD * mad)
 }
 
 /// Standard deviation of deviations from their own mean; 0 of none.

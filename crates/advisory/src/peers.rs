@@ -2,7 +2,6 @@
 //!
 //! blocks → **peers** → spread (first opinion), second_opinion
 
-use serde::Serialize;
 use telemetry::{EventTime, Microseconds};
 
 use crate::median::{median, resolution, scaled_mad, standard_deviation};
@@ -23,8 +22,7 @@ const OUTSIDE_SHARE: f64 = 0.5;
 const KNOWN_SHARE: f64 = 0.5;
 
 /// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// Natural logarithm of the thermal resistance (T − T of the supply) / P: it does not follow the load.
     LogThermalResistance,
@@ -67,7 +65,7 @@ pub struct Peers {
 }
 
 /// What came out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// What was compared.
     pub measure: Measure,
@@ -88,8 +86,7 @@ pub struct Comparison {
 }
 
 /// How deviations were scaled.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "method")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Scale {
     /// The median absolute deviation on each side of the median.
     MedianAbsoluteDeviation,
@@ -103,8 +100,7 @@ pub enum Scale {
 }
 
 /// What two methods say of one peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opinion {
     /// Both: it is unlike its peers.
     Both,
@@ -119,7 +115,7 @@ pub enum Opinion {
 }
 
 /// One peer's figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PeerFigures {
     /// Its name.
     pub name: String,
@@ -163,7 +159,8 @@ impl Peers {
             return Err(Refusal::TooFewPeers { known: well_known, wanted: PEERS_MIN });
         }
         let pooled: Vec<f64> = deviations.iter().flatten().flatten().copied().collect();
-        let raw: Vec<f64> = self.peers.iter().flat_map(|peer| peer.values.iter().flatten().copied()).collect();
+        let raw: Vec<f64> =
+            self.peers.iter().flat_map(|peer| peer.values.iter().flatten().copied()).collect();
         let resolution = resolution(&raw).unwrap_or(0.0);
         let first = spread::judge(&deviations, &pooled, resolution);
         let epsilon = second_opinion::EPSILON_SIGMA * robust_sigma(&pooled, resolution);

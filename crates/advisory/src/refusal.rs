@@ -1,11 +1,9 @@
 //! Why nothing can be said. An answer of its own, never a number.
 
-use serde::Serialize;
 use telemetry::{EventTime, Microseconds};
 
 /// Too little is known, or what is known carries no forecast and no comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case", tag = "reason")]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// Fewer steps than the method needs.
     #[error(
@@ -20,7 +18,9 @@ pub enum Refusal {
         step: Microseconds,
     },
     /// Too much of the window is unknown.
-    #[error("too many gaps: {share_percent} % of the window is unknown, at most {share_percent_max} % may be")]
+    #[error(
+        "too many gaps: {share_percent} % of the window is unknown, at most {share_percent_max} % may be"
+    )]
     TooManyGaps {
         /// Unknown share, rounded up, %.
         share_percent: u32,
@@ -38,7 +38,9 @@ pub enum Refusal {
         longest: Microseconds,
     },
     /// The series ended some time ago: what comes next has come already.
-    #[error("nothing is known since {last}: the series is silent, and a forecast from there would be of the past")]
+    #[error(
+        "nothing is known since {last}: the series is silent, and a forecast from there would be of the past"
+    )]
     Silent {
         /// Until when it is known.
         last: EventTime,
@@ -52,7 +54,9 @@ pub enum Refusal {
         magnitude_max: f64,
     },
     /// Nothing moved: there is no scatter to make an interval from.
-    #[error("all {known} values are equal: there is no scatter that an interval could be made from; is the sensor stuck?")]
+    #[error(
+        "all {known} values are equal: there is no scatter that an interval could be made from; is the sensor stuck?"
+    )]
     NoScatter {
         /// Known steps.
         known: usize,
@@ -66,7 +70,9 @@ pub enum Refusal {
         steps_max: usize,
     },
     /// Farther ahead than the data carries.
-    #[error("{horizon} ahead is farther than the {known} that are known: ask of a nearer time, or of a longer window")]
+    #[error(
+        "{horizon} ahead is farther than the {known} that are known: ask of a nearer time, or of a longer window"
+    )]
     TooFar {
         /// What was asked.
         horizon: Microseconds,

@@ -2,7 +2,6 @@
 //!
 //! blocks → **repair** → models
 
-use serde::Serialize;
 use telemetry::{EventTime, Microseconds};
 
 use crate::blocks::Series;
@@ -14,7 +13,7 @@ const GAPS_PERCENT_MAX: u32 = 20;
 const GAP_PARTS: usize = 12;
 
 /// A gap that was bridged.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bridge {
     /// Where it begins.
     pub from: EventTime,
@@ -97,10 +96,7 @@ mod tests {
         let minute = |minute: i64| EventTime::from_unix_micros(minute * MINUTE.get());
         assert_eq!(
             repaired.bridges,
-            [
-                Bridge { from: minute(4), until: minute(5) },
-                Bridge { from: minute(10), until: minute(13) }
-            ]
+            [Bridge { from: minute(4), until: minute(5) }, Bridge { from: minute(10), until: minute(13) }]
         );
     }
 
@@ -112,7 +108,10 @@ mod tests {
         let refused = repair(&ramp(36, &every_third), 10).unwrap_err().to_string();
         assert_eq!(refused, "too many gaps: 34 % of the window is unknown, at most 20 % may be");
         let refused = repair(&ramp(36, &[7, 8, 9, 10]), 10).unwrap_err().to_string();
-        assert_eq!(refused, "a gap of 4m from 1970-01-01T00:07:00.000000Z is too long to be bridged (at most 3m)");
+        assert_eq!(
+            refused,
+            "a gap of 4m from 1970-01-01T00:07:00.000000Z is too long to be bridged (at most 3m)"
+        );
         assert_eq!(repair(&series(&[Some(18.0); 40]), 10).unwrap_err().code(), "NO_SCATTER");
     }
 }

@@ -20,11 +20,14 @@ pub(crate) fn judge(deviations: &[Vec<Option<f64>>], epsilon: f64) -> Outside {
     let unsaid = || Outside(deviations.iter().map(|peer| vec![None; peer.len()]).collect());
     let Ok(said) = said else { return unsaid() };
     // Without a majority that hangs together it calls all of them outliers: then it knows no normal.
-    let has_majority =
-        |step: usize| said.cluster_band.as_ref().is_some_and(|band| band.min.get(step).is_some_and(|end| end.is_finite()));
+    let has_majority = |step: usize| {
+        said.cluster_band.as_ref().is_some_and(|band| band.min.get(step).is_some_and(|end| end.is_finite()))
+    };
     let judged = deviations.iter().zip(&said.series_results).map(|(deviations, series)| {
         let steps = deviations.iter().zip(&series.scores).enumerate();
-        steps.map(|(step, (deviation, score))| deviation.filter(|_| has_majority(step)).map(|_| *score > 0.0)).collect()
+        steps
+            .map(|(step, (deviation, score))| deviation.filter(|_| has_majority(step)).map(|_| *score > 0.0))
+            .collect()
     });
     Outside(judged.collect())
 }

@@ -42,8 +42,12 @@ impl Forecaster for Smoothing {
         }
         let repaired = repair(series, KNOWN_MIN)?;
         let ahead = steps_ahead(series, horizon)?;
-        let nothing = |error: augurs::ets::Error| Refusal::NoModel { model: "ETS".to_owned(), message: error.to_string() };
-        let fitted = AutoETS::new(1, SPECIFICATION).and_then(|model| model.fit(&repaired.values)).map_err(nothing)?;
+        let nothing = |error: augurs::ets::Error| Refusal::NoModel {
+            model: "ETS".to_owned(),
+            message: error.to_string(),
+        };
+        let fitted =
+            AutoETS::new(1, SPECIFICATION).and_then(|model| model.fit(&repaired.values)).map_err(nothing)?;
         let predicted = fitted.predict(ahead, level).map_err(nothing)?;
         Forecast::new(name(&fitted), series, repaired, level, &predicted)
     }

@@ -31,9 +31,15 @@ pub(crate) fn judge(deviations: &[Vec<Option<f64>>], pooled: &[f64], resolution:
                 // All are equal, always.
                 false => 0.0,
             };
-            let scores: Vec<Vec<Option<f64>>> =
-                deviations.iter().map(|peer| peer.iter().map(|deviation| deviation.map(score)).collect()).collect();
-            Spread { outside: outside(&scores), scores, scale: Scale::Fallback { standard_deviation, reason } }
+            let scores: Vec<Vec<Option<f64>>> = deviations
+                .iter()
+                .map(|peer| peer.iter().map(|deviation| deviation.map(score)).collect())
+                .collect();
+            Spread {
+                outside: outside(&scores),
+                scores,
+                scale: Scale::Fallback { standard_deviation, reason },
+            }
         }
     }
 }
@@ -52,10 +58,14 @@ fn by_mad(deviations: &[Vec<Option<f64>>], resolution: f64) -> Result<Vec<Vec<Op
     let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
     let detector = MADDetector::with_threshold(THRESHOLD);
     // It divides by the half medians, and refuses where one is 0: half of the readings lie on one step.
-    let prepared = detector.preprocess(&rows).map_err(|error| format!("the median absolute deviation is 0 ({error})"))?;
+    let prepared = detector
+        .preprocess(&rows)
+        .map_err(|error| format!("the median absolute deviation is 0 ({error})"))?;
     let said = detector.detect(&prepared).map_err(|error| error.to_string())?;
     let band = said.cluster_band.as_ref().ok_or("it has no band")?;
-    let (Some(lower), Some(upper)) = (band.min.first(), band.max.first()) else { return Err("it has no band".to_owned()) };
+    let (Some(lower), Some(upper)) = (band.min.first(), band.max.first()) else {
+        return Err("it has no band".to_owned());
+    };
     // The median of deviations from the median is next to 0, so that the band's ends are its widths.
     let narrow = lower.abs().min(upper.abs());
     if !narrow.is_finite() || narrow < BAND_STEPS_MIN * resolution || lower >= upper {

@@ -19,8 +19,11 @@ impl Noise {
 }
 
 fn compare(peers: Vec<Vec<Option<f64>>>, measure: Measure) -> Result<Comparison, advisory::Refusal> {
-    let peers =
-        peers.into_iter().enumerate().map(|(index, values)| Peer { name: format!("gpu{index:02}"), values }).collect();
+    let peers = peers
+        .into_iter()
+        .enumerate()
+        .map(|(index, values)| Peer { name: format!("gpu{index:02}"), values })
+        .collect();
     let start = EventTime::from_unix_micros(1_767_600_000_000_000);
     Peers { start, step: Microseconds::from_minutes(1), measure, peers }.compare()
 }
@@ -51,7 +54,8 @@ fn one_that_cools_badly_is_named_by_both_and_no_other() {
         let worst = &comparison.peers[0];
         assert_eq!((worst.name.as_str(), worst.opinion), ("gpu05", Opinion::Both), "{worst:?}");
         assert!((worst.deviation.unwrap() - libm::log(1.25)).abs() < 0.1, "{worst:?}");
-        let others: Vec<_> = comparison.peers[1..].iter().filter(|peer| peer.opinion != Opinion::Neither).collect();
+        let others: Vec<_> =
+            comparison.peers[1..].iter().filter(|peer| peer.opinion != Opinion::Neither).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 }
@@ -89,7 +93,10 @@ fn quantised_temperatures_fall_back_and_one_step_is_no_outlier() {
         })
         .collect();
     let comparison = compare(peers, Measure::Temperature).unwrap();
-    assert!(matches!(&comparison.scale, Scale::Fallback { standard_deviation, .. } if *standard_deviation >= 0.5), "{comparison:?}");
+    assert!(
+        matches!(&comparison.scale, Scale::Fallback { standard_deviation, .. } if *standard_deviation >= 0.5),
+        "{comparison:?}"
+    );
     assert_eq!(opinion(&comparison, "gpu04"), Opinion::Both, "{comparison:?}");
     for name in ["gpu07", "gpu09", "gpu00"] {
         assert_eq!(opinion(&comparison, name), Opinion::Neither, "{name}: {comparison:?}");
@@ -111,9 +118,18 @@ fn a_peer_that_is_silent_is_unknown_and_too_few_are_refused() {
     assert_eq!(opinion(&comparison, "gpu03"), Opinion::Unknown);
     let refused = compare(resistances(4, 60, &mut Noise(22)), Measure::Temperature).unwrap_err();
     assert_eq!(refused.to_string(), "too few peers: 4 are known well enough, 5 are needed for a comparison");
-    assert_eq!(compare(resistances(18, 9, &mut Noise(23)), Measure::Temperature).unwrap_err().code(), "TOO_LITTLE");
-    assert_eq!(compare(resistances(18, 241, &mut Noise(24)), Measure::Temperature).unwrap_err().code(), "TOO_MUCH");
-    assert_eq!(compare(resistances(289, 10, &mut Noise(25)), Measure::Temperature).unwrap_err().code(), "TOO_MUCH");
+    assert_eq!(
+        compare(resistances(18, 9, &mut Noise(23)), Measure::Temperature).unwrap_err().code(),
+        "TOO_LITTLE"
+    );
+    assert_eq!(
+        compare(resistances(18, 241, &mut Noise(24)), Measure::Temperature).unwrap_err().code(),
+        "TOO_MUCH"
+    );
+    assert_eq!(
+        compare(resistances(289, 10, &mut Noise(25)), Measure::Temperature).unwrap_err().code(),
+        "TOO_MUCH"
+    );
     let mut broken = resistances(18, 60, &mut Noise(26));
     broken[2][5] = Some(f64::NAN);
     assert_eq!(compare(broken, Measure::Temperature).unwrap_err().code(), "NOT_MEASURED");
@@ -124,7 +140,9 @@ fn halves_that_part_are_no_majority_and_dbscan_keeps_silent() {
     // Nine at 60 °C and nine at 80 °C: neither half is normal.
     let mut noise = Noise(31);
     let peers = (0..18)
-        .map(|peer| (0..60).map(|_| Some(if peer % 2 == 0 { 60.0 } else { 80.0 } + 0.1 * noise.next())).collect())
+        .map(|peer| {
+            (0..60).map(|_| Some(if peer % 2 == 0 { 60.0 } else { 80.0 } + 0.1 * noise.next())).collect()
+        })
         .collect();
     let comparison = compare(peers, Measure::Temperature).unwrap();
     assert!(comparison.peers.iter().all(|peer| peer.opinion != Opinion::Both), "{comparison:?}");
@@ -141,7 +159,7 @@ fn a_resistance_wants_power_and_a_rise() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever was measured: an answer or a refusal, no panic; the same again; and no peer is judged that is not known.
+    /// Whatever was measured: an answer or a refusal, no panic; the same again; and no peer is judged that is unknown.
     #[test]
     fn any_peers_have_an_answer_or_a_refusal(
         count in 2_usize..40,

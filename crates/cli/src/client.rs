@@ -8,6 +8,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+use wire::advisory::v1::advisory_service_client::AdvisoryServiceClient;
 use wire::gate::v1::gate_service_client::GateServiceClient;
 use wire::run::v1::run_service_client::RunServiceClient;
 
@@ -68,6 +69,14 @@ pub async fn gates(arguments: &ServiceArguments) -> Result<GateServiceClient<Int
 /// Exit code 5 when nobody answers.
 pub async fn runs(arguments: &ServiceArguments) -> Result<RunServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(RunServiceClient::new(connect(arguments).await?))
+}
+
+/// Client of forecasts and comparisons.
+///
+/// # Errors
+/// Exit code 5 when nobody answers.
+pub async fn advisory(arguments: &ServiceArguments) -> Result<AdvisoryServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+    Ok(AdvisoryServiceClient::new(connect(arguments).await?))
 }
 
 /// Body of an answer over HTTP.

@@ -114,6 +114,7 @@ fn role_for(method: &str, path: &str) -> Option<Role> {
         ("/thermogate.gate.", Some(Role::Read)),
         ("/thermogate.run.v1.RunService/ListRuns", Some(Role::Read)),
         ("/thermogate.run.", Some(Role::Operate)),
+        ("/thermogate.advisory.", Some(Role::Read)),
         ("/v1/gates/", Some(Role::Read)),
         ("/v1/sql", Some(Role::Read)),
     ];
