@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use advisory::{BlockMean, Crossing, Daily, Forecast, Forecaster, Refusal, Series, Smoothing};
 use advisory::{check_level, time_to_limit};
-use telemetry::{EventTime, Microseconds, signal};
+use telemetry::signal::{self, SignalKind};
+use telemetry::{EventTime, Microseconds};
 
 use super::{AdviceError, AskSql, quoted, rows, unit};
 
@@ -107,6 +108,13 @@ impl ForecastQuestion {
         let field = |field, message: String| AdviceError::Field { field, message };
         if self.signal.is_empty() {
             return Err(field("signal", "is required, such as facility_supply_temperature".to_owned()));
+        }
+        match signal::find(&self.signal).map(|signal| signal.kind) {
+            Some(SignalKind::StateCode | SignalKind::BitMask | SignalKind::Feed) => {
+                let message = format!("{} is a code or a sign of life, no quantity that goes on", self.signal);
+                return Err(field("signal", message));
+            }
+            Some(SignalKind::Gauge | SignalKind::SetPoint | SignalKind::Counter) | None => {}
         }
         if self.rack.is_empty() == self.cooling_loop.is_empty() {
             return Err(field("rack", "give either a rack or a loop".to_owned()));
@@ -324,6 +332,7 @@ mod tests {
     fn what_cannot_be_asked_is_refused_with_what_can() {
         let unnamed = refused(|question| question.signal.clear());
         assert_eq!(unnamed, "signal: is required, such as facility_supply_temperature");
+        assert!(refused(|question| question.signal = "leak_state".to_owned()).contains("no quantity that goes on"));
         assert_eq!(refused(|question| question.rack.clear()), "rack: give either a rack or a loop");
         assert_eq!(refused(|question| question.cooling_loop = "a".to_owned()), "rack: give either a rack or a loop");
         assert!(refused(|question| question.level = Some(1.0)).contains("from 0.5 to 0.99"));
