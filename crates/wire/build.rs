@@ -8,6 +8,7 @@ const OWN: [&str; 4] = [
     "thermogate/gate/v1/gate.proto",
     "thermogate/run/v1/run.proto",
     "thermogate/calibration/v1/calibration.proto",
+    "thermogate/advisory/v1/advisory.proto",
     "thermogate/log/v1/log.proto",
 ];
 /// Messages of others.

@@ -8,6 +8,7 @@ mod check; // documents, their unit tests, exit codes, JUnit
 mod drill; // rehearsals of faults
 mod files; // simulate, replay, import
 mod flows; // run, maintenance, gate explain, gate override
+mod forecast; // advice over gRPC and from a folder, with its label, its refusals and its exit codes
 mod serve; // ready, status, the end; completions
 mod sql; // of a service, of a folder, in every form, and reading only
 

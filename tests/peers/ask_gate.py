@@ -29,11 +29,11 @@ def generate(folder):
     """Modules with the messages of our services, by package."""
     out = tempfile.mkdtemp()
     well_known = str(pathlib.Path(protoc.__file__).parent / "_proto")
-    files = [f"{folder}/thermogate/{name}/v1/{name}.proto" for name in ("gate", "run")]
+    files = [f"{folder}/thermogate/{name}/v1/{name}.proto" for name in ("gate", "run", "advisory")]
     if protoc.main(["protoc", f"-I{folder}", f"-I{well_known}", f"--python_out={out}", *files]) != 0:
         raise SystemExit("protoc failed")
     sys.path.insert(0, out)
-    return {f"thermogate.{name}.v1": importlib.import_module(f"thermogate.{name}.v1.{name}_pb2") for name in ("gate", "run")}
+    return {f"thermogate.{name}.v1": importlib.import_module(f"thermogate.{name}.v1.{name}_pb2") for name in ("gate", "run", "advisory")}
 
 
 def call(channel, method, classes, fields, timeout):

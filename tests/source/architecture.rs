@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["telemetry", "wire"]),
     ("history", &["telemetry", "wire"]),
     ("alerts", &["telemetry"]),
-    ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts"]),
+    ("advisory", &["telemetry"]),
+    ("service", &["telemetry", "evaluator", "gate", "wire", "ingest", "history", "alerts", "advisory"]),
     (
         "cli",
         &[
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "history",
             "alerts",
+            "advisory",
             "service",
         ],
     ),
@@ -41,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "history",
             "alerts",
+            "advisory",
             "service",
             "cli",
         ],
@@ -48,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that stay free of I/O, threads and clocks, and the direct dependencies that would break that.
-const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator", "drills"];
+const PURE: &[&str] = &["telemetry", "evaluator", "gate", "simulator", "drills", "advisory"];
 const IMPURE: &[&str] = &[
     "tokio",
     "tonic",
@@ -103,6 +106,48 @@ fn crates_depend_only_on_what_the_data_flow_allows() {
                 allowed.contains(&dependency),
                 "`{name}` may not depend on `{dependency}`: the flow is {ALLOWED:?}"
             );
+        }
+    }
+}
+
+/// Forecasts are for people: their library's last bits may differ between machines, and none was ever proven against
+/// labelled faults. So nothing that judges, alerts or keeps history may come to depend on them.
+#[test]
+fn no_verdict_sees_the_advisory_tier() {
+    const MAY_SEE_IT: &[&str] = &["service", "cli", "tests"];
+    let workspace = workspace();
+    let packages = workspace["packages"].as_array().expect("packages");
+    let mut seen_by: std::collections::BTreeSet<&str> = ["advisory", "augurs"].into();
+    // Whoever depends on one that sees it sees it too.
+    for _ in 0..packages.len() {
+        for package in packages {
+            if dependencies(package).any(|dependency| seen_by.contains(dependency)) {
+                seen_by.insert(package["name"].as_str().expect("a name"));
+            }
+        }
+    }
+    assert!(MAY_SEE_IT[..2].iter().all(|name| seen_by.contains(name)), "it is used at all: {seen_by:?}");
+    let others: Vec<_> = seen_by
+        .iter()
+        .filter(|name| !MAY_SEE_IT.contains(name) && !["advisory", "augurs"].contains(name))
+        .collect();
+    assert!(others.is_empty(), "these must not see forecasts: {others:?}");
+
+    // In `service` it has files of its own; the rest, gates, pipeline, board and alerts before all, does not name it.
+    const OF_SERVICE: &[&str] =
+        &["lib.rs", "metrics.rs", "access.rs", "running.rs", "grpc.rs", "grpc/advice.rs", "advice"];
+    let folder = format!("{}/../crates/service/src", env!("CARGO_MANIFEST_DIR"));
+    for path in rust_files(folder.as_ref()) {
+        let name = path.strip_prefix(&folder).expect("it is in the folder").to_string_lossy().into_owned();
+        if OF_SERVICE
+            .iter()
+            .any(|own| name == *own || name.starts_with(&format!("{own}/")) || name == format!("{own}.rs"))
+        {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("source is text");
+        for word in ["advice", "advisory", "augurs"] {
+            assert!(!text.contains(word), "{name} names `{word}`: no verdict may see a forecast");
         }
     }
 }

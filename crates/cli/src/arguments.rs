@@ -44,6 +44,9 @@ pub enum Command {
     /// Asks in SQL, of a running service or of a data folder
     #[command(after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'")]
     Sql(SqlArguments),
+    /// Expects how a series goes on, or compares peers: advice for people, not part of any verdict
+    #[command(subcommand_negates_reqs = true, after_help = "Examples:\n  thermogate forecast --rack r07 --signal facility_supply_temperature --horizon 2h --limit 40\n  thermogate forecast --loop a --signal facility_supply_temperature --horizon 24h --output json\n  thermogate forecast --rack r07 --signal gpu_temperature --node n3 --device gpu1 --limit 87\n  thermogate forecast --data ./data/thermogate --rack r07 --signal rack_power\n  thermogate forecast outliers --rack r07\n\nExit codes: 0 answered, 3 too little is known to say anything, 2 bad input, 5 unreachable")]
+    Forecast(ForecastArguments),
     /// Judges recorded files as if they came in now, and prints what was found
     #[command(after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json")]
     Replay(ReplayArguments),
@@ -498,6 +501,115 @@ pub struct SqlArguments {
     /// Write to this file instead of the terminal
     #[arg(long)]
     pub file: Option<PathBuf>,
+}
+
+/// `forecast …`
+#[derive(Debug, Args)]
+pub struct ForecastArguments {
+    /// What else.
+    #[command(subcommand)]
+    pub command: Option<ForecastCommand>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub series: ForecastSeriesArguments,
+}
+
+/// What else is advised.
+#[derive(Debug, Subcommand)]
+pub enum ForecastCommand {
+    /// Compares the GPUs or trays of a rack: who cools unlike its peers, by two methods (MAD, DBSCAN)
+    #[command(after_help = "Examples:\n  thermogate forecast outliers --rack r07\n  thermogate forecast outliers --rack r07 --by tray --window 4h --output json\n\nCompared is the thermal resistance (T of a GPU - T of the supply) / P where GPUs tell their power, else the temperature.")]
+    Outliers(OutliersArguments),
+}
+
+/// `forecast`
+#[derive(Debug, Args)]
+pub struct ForecastSeriesArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Rack; for signals of its loop, such as facility_supply_temperature, any rack on it
+    #[arg(long)]
+    pub rack: Option<String>,
+    /// Coolant loop instead of a rack
+    #[arg(long = "loop")]
+    pub cooling_loop: Option<String>,
+    /// Signal, such as facility_supply_temperature
+    #[arg(long, required = true)]
+    pub signal: Option<String>,
+    /// Tray or host, where several measure the signal
+    #[arg(long)]
+    pub node: Option<String>,
+    /// GPU, pump, filter …, where several measure the signal
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Which of several sensors
+    #[arg(long)]
+    pub sensor: Option<String>,
+    /// How far ahead, such as 90m; at most 14d, and no farther than what is known
+    #[arg(long, default_value = "2h")]
+    pub horizon: String,
+    /// How far back is learnt from; 6h or twice the horizon, and 14d for --method daily, when absent
+    #[arg(long)]
+    pub window: Option<String>,
+    /// When is this value reached? In the signal's unit
+    #[arg(long, allow_negative_numbers = true)]
+    pub limit: Option<f64>,
+    /// Probability of the interval, 0.5 to 0.99
+    #[arg(long, default_value_t = 0.95)]
+    pub level: f64,
+    /// auto: daily for facility water more than six hours ahead, else smoothing
+    #[arg(long, value_enum, default_value = "auto")]
+    pub method: ForecastMethod,
+    /// Ask a data folder; a live service on it answers the SQL, else it is read and left as it is
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// How a series is expected to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ForecastMethod {
+    /// Chosen
+    Auto,
+    /// Level and trend, exponentially smoothed (ETS)
+    Smoothing,
+    /// What repeats each day, and a smoothed drift (MSTL); two days at least
+    Daily,
+}
+
+/// `forecast outliers`
+#[derive(Debug, Args)]
+pub struct OutliersArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// Rack
+    #[arg(long)]
+    pub rack: String,
+    /// Compare GPUs, or trays by the median of their GPUs
+    #[arg(long, value_enum, default_value = "gpu")]
+    pub by: PeersBy,
+    /// How far back is looked, 10m to 4h
+    #[arg(long, default_value = "1h")]
+    pub window: String,
+    /// Ask a data folder; a live service on it answers the SQL, else it is read and left as it is
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Which peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PeersBy {
+    /// GPU by GPU
+    Gpu,
+    /// Tray by tray
+    Tray,
 }
 
 /// How recorded files are read.

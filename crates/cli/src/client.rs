@@ -8,6 +8,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+use wire::advisory::v1::advisory_service_client::AdvisoryServiceClient;
 use wire::calibration::v1::calibration_service_client::CalibrationServiceClient;
 use wire::gate::v1::gate_service_client::GateServiceClient;
 use wire::run::v1::run_service_client::RunServiceClient;
@@ -79,6 +80,14 @@ pub async fn calibrations(
     arguments: &ServiceArguments,
 ) -> Result<CalibrationServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(CalibrationServiceClient::new(connect(arguments).await?))
+}
+
+/// Client of forecasts and comparisons.
+///
+/// # Errors
+/// Exit code 5 when nobody answers.
+pub async fn advisory(arguments: &ServiceArguments) -> Result<AdvisoryServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+    Ok(AdvisoryServiceClient::new(connect(arguments).await?))
 }
 
 /// Body of an answer over HTTP.

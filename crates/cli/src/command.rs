@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod drill;
+pub mod forecast;
 pub mod gate;
 pub mod import;
 pub mod maintenance;

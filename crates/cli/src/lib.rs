@@ -44,6 +44,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Maintenance(command) => command::maintenance::run(command),
         Command::Calibrate(arguments) => command::calibrate::run(arguments),
         Command::Sql(arguments) => command::sql::run(&arguments),
+        Command::Forecast(arguments) => command::forecast::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Simulate(arguments) => command::simulate::run(&arguments),

@@ -116,6 +116,7 @@ fn role_for(method: &str, path: &str) -> Option<Role> {
         ("/thermogate.run.", Some(Role::Operate)),
         ("/thermogate.calibration.v1.CalibrationService/ListCalibrations", Some(Role::Read)),
         ("/thermogate.calibration.", Some(Role::Operate)),
+        ("/thermogate.advisory.", Some(Role::Read)),
         ("/v1/gates/", Some(Role::Read)),
         ("/v1/sql", Some(Role::Read)),
     ];

@@ -1,5 +1,6 @@
-//! The gRPC port: gates, runs and calibrations, health, reflection; errors carry details by the rules of google.rpc.
+//! The gRPC port: gates, runs, calibrations and advice, health, reflection; errors carry details by the rules of google.rpc.
 
+mod advice; // thermogate.advisory.v1.AdvisoryService
 mod calibration; // thermogate.calibration.v1.CalibrationService
 mod convert; // verdicts and runs as messages
 mod gate; // thermogate.gate.v1.GateService
@@ -12,22 +13,30 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt};
+use wire::advisory::v1::advisory_service_server::AdvisoryServiceServer;
 use wire::calibration::v1::calibration_service_server::CalibrationServiceServer;
 use wire::gate::v1::gate_service_server::GateServiceServer;
 use wire::run::v1::run_service_server::RunServiceServer;
 
+pub(crate) use convert::timestamp;
+
+use crate::advice::desk::Desk;
 use crate::pipeline::control::ControlError;
 use crate::shared::Shared;
 
 /// Names of the services that health is asked of.
-pub const SERVICES: &[&str] =
-    &["thermogate.gate.v1.GateService", "thermogate.run.v1.RunService", "thermogate.calibration.v1.CalibrationService"];
+pub const SERVICES: &[&str] = &[
+    "thermogate.gate.v1.GateService",
+    "thermogate.run.v1.RunService",
+    "thermogate.calibration.v1.CalibrationService",
+    "thermogate.advisory.v1.AdvisoryService",
+];
 
 /// Routes of the gRPC port.
 ///
 /// # Errors
 /// When the compiled-in descriptors cannot be served.
-pub fn routes(shared: Arc<Shared>, health: HealthServer<impl Health>) -> Result<axum::Router, tonic_reflection::server::Error> {
+pub fn routes(shared: Arc<Shared>, desk: Arc<Desk>, health: HealthServer<impl Health>) -> Result<axum::Router, tonic_reflection::server::Error> {
     /// A policy of one's own may come with a request.
     const REQUEST_BYTES_MAX: usize = 4 << 20;
     let reflection = || {
@@ -43,20 +52,24 @@ pub fn routes(shared: Arc<Shared>, health: HealthServer<impl Health>) -> Result<
     Ok(Routes::new(gates)
         .add_service(runs)
         .add_service(calibrations)
+        .add_service(AdvisoryServiceServer::new(advice::AdvisoryApi(desk)))
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .into_axum_router())
 }
 
+/// What every error carries: its reason for programs, and what it is about.
+fn error_info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
+    const DOMAIN: &str = "thermogate.dev";
+    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
 /// An error with the details that its kind has.
 fn status(error: &ControlError) -> Status {
-    const DOMAIN: &str = "thermogate.dev";
     let message = error.to_string();
-    let info = |reason: &str, metadata: &[(&str, &str)]| {
-        let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
-        ErrorDetails::with_error_info(reason, DOMAIN, metadata)
-    };
+    let info = error_info;
     match error {
         ControlError::Field { field, message: text } => {
             let mut details = info("FIELD", &[("field", field)]);

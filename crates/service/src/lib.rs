@@ -15,6 +15,7 @@ pub mod gates; // gate questions
 pub mod lookup; // runs and evaluations in the history
 pub mod status; // every rack at a glance
 pub mod question; // a question in SQL
+pub mod advice; // forecasts and comparisons of peers over history: no gate sees them
 
 pub mod access; // who may do what
 pub mod grpc; // gates and runs over gRPC

@@ -68,6 +68,7 @@ metrics! {
     Checkpoints Counter "thermogate_checkpoints_total" [] "checkpoints written";
     GateSeconds Seconds "thermogate_gate_evaluate_seconds" [] "time of one gate answer";
     GateVerdicts Counter "thermogate_gate_verdicts_total" ["policy", "verdict"] "verdicts given";
+    Advisory Counter "thermogate_advisory_total" ["question", "result"] "forecasts and comparisons of peers by result (answered, refused, failed)";
     AlertTransitions Counter "thermogate_alert_transitions_total" ["state"] "changes of alerts by new state";
     AlertQueue Gauge "thermogate_alert_queue_alerts" ["peer"] "alerts that wait for an Alertmanager";
     AlertSent Gauge "thermogate_alert_sent" ["peer"] "alerts an Alertmanager has taken since the start";

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use crate::access::{self, Access};
+use crate::advice::desk::Desk;
 use crate::board::Board;
 use crate::configuration::{self, Documents, Texts};
 use crate::gates::Gates;
@@ -93,13 +94,15 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
-    _threads_of_kinds: [Threads; 2],
+    _threads_of_kinds: [Threads; 3],
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
 
 /// Threads that judge gate questions.
 const GATE_THREADS: usize = 1;
+/// Threads that forecast and compare: one question at a time.
+const ADVISORY_THREADS: usize = 1;
 
 impl Running {
     /// Starts everything, or nothing.
@@ -171,6 +174,7 @@ impl Running {
         };
         let gate_threads = start_threads("gate", GATE_THREADS)?;
         let ingest_threads = start_threads("ingest", std::thread::available_parallelism().map_or(1, usize::from))?;
+        let advisory_threads = start_threads("advisory", ADVISORY_THREADS)?;
         let committer = tokio::spawn(committer.run());
         let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
@@ -195,6 +199,7 @@ impl Running {
         lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
         let gates = Arc::new(Gates::new(gate_threads.handle().clone(), pipeline.clone(), control.clone(), lookup.clone(), policies));
+        let desk = Arc::new(Desk::new(advisory_threads.handle().clone(), queries.clone(), pipeline.metrics.clone()));
         let shared =
             Arc::new(Shared { pipeline: pipeline.clone(), control, gates, lookup, queries, ready: AtomicBool::new(true) });
         let (stop, stopping) = watch::channel(false);
@@ -211,7 +216,7 @@ impl Running {
         let routers: [Router; 4] = [
             ingest_threads.serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
             otlp_http_routes.clone(),
-            grpc::routes(shared.clone(), health_service).map_err(|error| StartError::System(error.to_string()))?,
+            grpc::routes(shared.clone(), desk, health_service).map_err(|error| StartError::System(error.to_string()))?,
             http::router(shared.clone()).merge(remote_write_routes).merge(otlp_http_routes),
         ];
         let serving = ports
@@ -244,7 +249,7 @@ impl Running {
             background,
             threads,
             committer,
-            _threads_of_kinds: [gate_threads, ingest_threads],
+            _threads_of_kinds: [gate_threads, ingest_threads, advisory_threads],
             pipeline,
             _lock: lock,
         })

@@ -35,6 +35,15 @@ pub mod calibration {
     }
 }
 
+/// Forecasts and comparisons of peers, never part of a verdict: `thermogate.advisory.v1`.
+pub mod advisory {
+    /// First version.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("thermogate.advisory.v1");
+    }
+}
+
 /// The write-ahead log's record: `thermogate.log.v1`.
 pub mod log {
     /// First version.

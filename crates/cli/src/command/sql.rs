@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::path::Path;
 
 use arrow::ipc::reader::StreamReader;
 use history::format::{self, Format};
@@ -25,7 +26,7 @@ pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
         return Ok(0);
     }
     let question = question(arguments)?;
-    let answer = client::runtime()?.block_on(answer(arguments, &question))?;
+    let answer = client::runtime()?.block_on(ask(arguments.data.as_deref(), &arguments.service, &question))?;
     print(arguments, &answer)?;
     Ok(0)
 }
@@ -64,8 +65,12 @@ fn question(arguments: &SqlArguments) -> Result<Question, Failure> {
     Ok(Question { sql, query: arguments.query.clone(), parameters })
 }
 
-async fn answer(arguments: &SqlArguments, question: &Question) -> Result<Answer, Failure> {
-    let Some(folder) = &arguments.data else { return ask_service(&arguments.service, question).await };
+/// Asks a data folder, or else a service.
+///
+/// # Errors
+/// Exit code 2 for a question or folder that is refused, 5 when nobody answers.
+pub async fn ask(folder: Option<&Path>, service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
+    let Some(folder) = folder else { return ask_service(service, question).await };
     let holder = lock::holder(folder).map_err(|error| Failure::bad_input(error.to_string()))?;
     match holder {
         None => {
@@ -75,7 +80,7 @@ async fn answer(arguments: &SqlArguments, question: &Question) -> Result<Answer,
         Some(Holder { address: Some(http), .. }) => {
             // All addresses of this machine are no address to go to; the folder is here, and so is the service.
             let http = http.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
-            ask_service(&HttpArguments { http, token: arguments.service.token.clone() }, question).await
+            ask_service(&HttpArguments { http, token: service.token.clone() }, question).await
         }
         Some(Holder { pid, address: None }) => {
             Err(Failure::unreachable(format!("{} is held by process {pid}, which does not serve yet or reads it as well: try again", folder.display())))

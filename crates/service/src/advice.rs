@@ -1,0 +1,77 @@
+//! Forecasts and comparisons of peers over history, on request. No gate and no evaluator sees them.
+//!
+//! blocks of `history`, by SQL → `advisory` → **advice** → gRPC, command line
+
+pub mod forecast; // how a series goes on
+pub mod peers; // who behaves unlike its peers
+pub mod message; // answers as they are sent
+pub mod desk; // one question at a time, on a thread of its own
+
+mod rows; // columns of an answer in SQL
+
+use telemetry::signal;
+
+use crate::shared::Answer;
+
+/// Why a question gets no answer. Too little data is an answer of its own: [`advisory::Refusal`].
+#[derive(Debug, thiserror::Error)]
+pub enum AdviceError {
+    /// A field of the question: the caller's to mend.
+    #[error("{field}: {message}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Nothing of that name: the caller's to mend.
+    #[error("{message}")]
+    NotFound {
+        /// series or rack.
+        kind: &'static str,
+        /// What was looked for.
+        name: String,
+        /// What was looked for and where, and how to find what there is.
+        message: String,
+    },
+    /// Our limit: the caller asks again.
+    #[error("{questions_max} questions are being answered or wait already: ask again in a moment")]
+    Busy {
+        /// How many there may be.
+        questions_max: usize,
+    },
+    /// Our limit: the question is too large, or the machine too busy.
+    #[error("no answer within {seconds_max} s: ask of a shorter window, or when the service has less to do")]
+    TooSlow {
+        /// What a question may take.
+        seconds_max: u64,
+    },
+    /// The history cannot be read; may pass.
+    #[error("the history cannot be read: {message}")]
+    Unavailable {
+        /// What it said.
+        message: String,
+    },
+    /// Ours.
+    #[error("{message}")]
+    Internal {
+        /// What is broken.
+        message: String,
+    },
+}
+
+/// Whoever answers SQL about a history: a service for itself, or the command line for a folder.
+pub trait AskSql {
+    /// Answers a query.
+    fn ask(&self, sql: String) -> impl Future<Output = Result<Answer, AdviceError>> + Send;
+}
+
+/// A text as SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A signal's unit as its UCUM symbol; empty where no mapping knows it.
+fn unit(signal: &str) -> &'static str {
+    signal::find(signal).map_or("", |signal| signal.unit.symbol())
+}
