@@ -62,7 +62,7 @@ pub(crate) fn calibration(calibration: &Calibration) -> Effect {
             Cell::from(calibration.identity.sensor.as_ref()),
             Cell::Time(calibration.time),
             Cell::from(&calibration.kind),
-            Cell::from(calibration.value),
+            Cell::from(calibration.value.filter(|value| value.is_finite())),
             Cell::from(calibration.by.as_str()),
             Cell::from(calibration.why.as_str()),
         ],

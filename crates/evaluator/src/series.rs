@@ -13,6 +13,7 @@ use telemetry::{EventTime, Microseconds};
 use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
+use crate::reading::{flag_of, is_possible};
 use crate::stuck::Stuck;
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
@@ -151,8 +152,8 @@ impl Series {
         flag: Flag,
         watermark: Option<EventTime>,
     ) -> Fate {
+        let flag = flag_of(value, flag);
         let report = match Report::of(flag) {
-            Report::Reading if !value.is_finite() => Report::Invalid,
             Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
             other => other,
         };
@@ -183,9 +184,11 @@ impl Series {
         Fate::Stored(flag)
     }
 
-    /// Adds `offset` to every reading from `time` on.
+    /// Adds `offset` to every reading from `time` on, unless it is none that a sensor can have.
     pub(crate) fn calibrate(&mut self, time: EventTime, offset: f64) {
-        self.offset = Some((time, offset));
+        if is_possible(offset) {
+            self.offset = Some((time, offset));
+        }
     }
 
     /// Time of the earliest report that is kept.
@@ -211,7 +214,12 @@ impl Series {
                 return;
             }
             let settled = match point.report {
-                Report::Reading => self.settle_reading(point, &mut tell),
+                Report::Reading => match self.as_calibrated(point.value, point.time) {
+                    Some(value) => self.settle_reading(Point { value, ..point }, &mut tell),
+                    None => {
+                        Point { report: Report::Invalid, until: point.time + self.hold.length(), ..point }
+                    }
+                },
                 Report::Invalid | Report::Distrusted => {
                     Point { until: point.time + self.hold.length(), ..point }
                 }
@@ -227,16 +235,21 @@ impl Series {
         }
     }
 
+    /// A reading added up, where deltas are sent, and with the offset of its sensor; `None` when no sensor reads so.
+    fn as_calibrated(&mut self, value: f64, time: EventTime) -> Option<f64> {
+        let value = match self.total {
+            Some(total) => total + value,
+            None => value,
+        };
+        if !is_possible(value) {
+            return None;
+        }
+        self.total = self.total.map(|_| value);
+        let offset = self.offset.filter(|(from, _)| *from <= time).map_or(0.0, |(_, offset)| offset);
+        Some(value + offset).filter(|value| is_possible(*value))
+    }
+
     fn settle_reading(&mut self, mut point: Point, tell: &mut impl FnMut(SeriesEvent)) -> Point {
-        if let Some(total) = &mut self.total {
-            *total += point.value;
-            point.value = *total;
-        }
-        if let Some((from, offset)) = self.offset
-            && from <= point.time
-        {
-            point.value += offset;
-        }
         let mut gap = false;
         match self.latest {
             None => self.first = Some(point.time),
