@@ -5,10 +5,12 @@
 
 mod table; // every detector: read this first
 
+pub(crate) mod envelope; // power near what a rack was built for
 pub(crate) mod incidence; // which sensor is to blame
 pub(crate) mod motion; // how a valve moves
 pub(crate) mod oscillation; // control loops that swing
 pub(crate) mod residual; // baseline, CUSUM, relevance, latch
+pub(crate) mod saturation; // cooling without reserve
 pub(crate) mod steady; // when a rack is steady enough for a heat balance
 pub(crate) mod stiction; // a valve that sticks
 pub(crate) mod valve; // a valve that does not answer
@@ -52,6 +54,8 @@ pub enum Rule {
     Residual(ResidualRule),
     /// Block means or held values of a control loop, with a state of its own.
     Control,
+    /// Block means under a load that lasts.
+    Soak,
 }
 
 /// A residual, which is near its baseline while all is well.

@@ -84,6 +84,8 @@ pub(crate) struct ControlLoop {
     pub set_point: Vec<u32>,
     /// Position of the valve.
     pub valve: Vec<u32>,
+    /// Speed of the pump.
+    pub pump: Vec<u32>,
     /// Temperature of the facility's water.
     pub water: Vec<u32>,
 }
@@ -332,6 +334,7 @@ impl Layout {
                 supply: supply.clone(),
                 set_point: at("coolant_supply_temperature_setpoint"),
                 valve: at("valve_position"),
+                pump: at("pump_speed"),
                 water: at("facility_supply_temperature"),
             });
         }

@@ -10,6 +10,7 @@ mod partition; // a loop with its racks: what is judged when event time goes on
 mod block; // 60 s of one series
 mod coverage; // how much of a series is known
 mod hold; // how long a reading counts
+mod reading; // what can be one at all
 mod series; // readings in order of time, settled and held
 mod stuck; // sensors that rest for too long
 mod trust; // how far a sensor is believed

@@ -11,6 +11,7 @@ use telemetry::facts::PowerLimit;
 use telemetry::place::Place;
 
 use crate::comparison::ComparisonState;
+use crate::detectors::envelope::Envelope;
 use crate::detectors::steady::Steady;
 use crate::headroom::RackHeadroom;
 use crate::measure::MeasureState;
@@ -34,6 +35,8 @@ pub(crate) struct RackState {
     pub maintenance: Option<Maintenance>,
     /// Whether its power rests.
     pub steady: Steady,
+    /// Whether its power is near what it was built for.
+    pub envelope: Envelope,
     /// Whether it is back where it was.
     pub recovery: RecoveryState,
     /// What releases are told apart by.

@@ -64,7 +64,7 @@ pub(crate) fn calibration(calibration: &Calibration, time: EventTime) -> Effect 
             Cell::from(calibration.identity.sensor.as_ref()),
             Cell::Time(time),
             Cell::from(&calibration.kind),
-            Cell::from(calibration.value),
+            Cell::from(calibration.value.filter(|value| value.is_finite())),
             Cell::from(calibration.by.as_str()),
             Cell::from(calibration.why.as_str()),
             Cell::from(calibration.reference.as_str()),

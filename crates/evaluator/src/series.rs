@@ -15,6 +15,7 @@ use telemetry::{EventTime, Microseconds};
 use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
+use crate::reading::{flag_of, is_possible};
 use crate::stuck::Stuck;
 use crate::trust::Standing;
 
@@ -157,8 +158,8 @@ impl Series {
         flag: Flag,
         watermark: Option<EventTime>,
     ) -> Fate {
+        let flag = flag_of(value, flag);
         let report = match Report::of(flag) {
-            Report::Reading if !value.is_finite() => Report::Invalid,
             Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
             other => other,
         };
@@ -212,7 +213,12 @@ impl Series {
                 return;
             }
             let settled = match point.report {
-                Report::Reading => self.settle_reading(point, &mut tell),
+                Report::Reading => match self.added_up(point.value) {
+                    Some(raw) => self.settle_reading(point, raw, &mut tell),
+                    None => {
+                        Point { report: Report::Invalid, until: point.time + self.hold.length(), ..point }
+                    }
+                },
                 Report::Invalid | Report::Distrusted => {
                     Point { until: point.time + self.hold.length(), ..point }
                 }
@@ -228,13 +234,18 @@ impl Series {
         }
     }
 
-    fn settle_reading(&mut self, mut point: Point, tell: &mut impl FnMut(SeriesEvent)) -> Point {
-        if let Some(total) = &mut self.total {
-            *total += point.value;
-            point.value = *total;
+    /// A reading, added up where deltas are sent; `None` when no sensor reads so.
+    fn added_up(&mut self, value: f64) -> Option<f64> {
+        let value = self.total.map_or(value, |total| total + value);
+        if !is_possible(value) {
+            return None;
         }
+        self.total = self.total.map(|_| value);
+        Some(value)
+    }
+
+    fn settle_reading(&mut self, mut point: Point, raw: f64, tell: &mut impl FnMut(SeriesEvent)) -> Point {
         // What the sensor said itself tells whether it moves: an offset is no movement.
-        let raw = point.value;
         point.value = self.calibrated(point.time, raw);
         while self.offsets.get(1).is_some_and(|(from, _)| *from <= point.time) {
             self.offsets.remove(0);

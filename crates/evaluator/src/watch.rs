@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use self::episode::Episodes;
 use self::signal::{Heard, SignalWatch};
+use crate::reading::is_possible;
 
 pub use self::document::{Declared, WatchDocument, read};
 pub use self::group::{AlarmKind, WatchGroup};
@@ -37,8 +38,6 @@ pub use self::group::{AlarmKind, WatchGroup};
 pub const ALARM_SCORE: f64 = 0.5;
 /// The highest score of a row without alarm: an alarm can be told from the score alone.
 const QUIET_SCORE_MAX: f64 = 0.499;
-/// The largest reading that is one: the square of anything larger is too near to the end of f64.
-const READING_MAX: f64 = 1e100;
 
 /// What is said of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -102,7 +101,7 @@ impl Watch {
         let mut read = false;
         for (index, signal) in self.signals.iter_mut().enumerate() {
             let reading =
-                readings.get(index).copied().flatten().filter(|reading| reading.abs() <= READING_MAX);
+                readings.get(index).copied().flatten().filter(|reading| is_possible(*reading));
             match reading {
                 Some(reading) => {
                     read = true;

@@ -51,6 +51,11 @@ impl Steady {
         self.is_busy
     }
 
+    /// Whether the latest block's power is known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Whether it has rested for long enough.
     pub(crate) fn is_steady(&self) -> bool {
         HOLD_OFF_BLOCKS < self.quiet_blocks

@@ -11,9 +11,10 @@ use telemetry::{EventTime, Labels, Microseconds};
 
 use super::Partition;
 use super::blocks::{current_block, new_block};
-use crate::block::ClosedBlock;
+use crate::block::{BLOCK, ClosedBlock};
 use crate::detectors::motion::{self, Motion, Moves};
 use crate::detectors::oscillation::{self, FAST, Oscillation, SLOW, Swing};
+use crate::detectors::saturation::Saturation;
 use crate::detectors::stiction::{self, Stiction};
 use crate::detectors::valve::{self, Valve};
 use crate::detectors::warming::{self, Warming};
@@ -45,6 +46,7 @@ pub(crate) struct Control {
     valve: Valve,
     stiction: Stiction,
     warming: Warming,
+    pub(super) saturation: Saturation,
 }
 
 impl Control {
@@ -114,7 +116,7 @@ impl Partition {
     /// A block has ended: all that is watched of control loops.
     pub(super) fn look_at_controls(&mut self, end: EventTime, effects: &mut Effects) {
         for number in 0..self.layout.controls.len() {
-            let ControlLoop { place, supply, set_point, valve, water } = &self.layout.controls[number];
+            let ControlLoop { place, supply, set_point, valve, water, .. } = &self.layout.controls[number];
             let series = |number: &u32| &self.series[*number as usize];
             let mean = |numbers: &[u32]| {
                 let blocks = numbers.iter().filter_map(|number| current_block(series(number), end));
@@ -130,7 +132,10 @@ impl Partition {
             let (position, is_valve_due) = (new(valve), !is_between(valve));
             let (water, is_water_due) = (mean(water), !is_between(water));
             let error = temperature.zip(set_point).map(|(supply, set_point)| supply - set_point);
-            self.look_for_hunting(&place, temperature, end, effects);
+            // The blocks of a slow feed are too long for the shortest of slow swings: there each minute's reading counts.
+            let is_slow = supply.iter().any(|number| BLOCK < series(number).block_length());
+            let swinging = if is_slow { self.held(supply, end) } else { temperature };
+            self.look_for_hunting(&place, swinging, end, effects);
             if is_valve_due {
                 self.look_at_valve(&place, error, position.as_ref(), end, effects);
                 self.look_for_stiction(&place, error, position.as_ref(), end, effects);

@@ -15,6 +15,7 @@ use crate::effect::Effects;
 use crate::finding::FindingKey;
 use crate::group::Surroundings;
 use crate::plan::touches;
+use crate::reading::is_possible;
 use crate::rack::Maintenance;
 use crate::run::Run;
 use crate::status::Account;
@@ -148,6 +149,7 @@ impl Partition {
         let identity = &calibration.identity;
         let Some(place) = self.with_loop(&identity.place) else { return false };
         let are_baselines = match (&*calibration.kind, calibration.value) {
+            ("offset", Some(offset)) if !is_possible(offset) => return false,
             ("offset", Some(offset)) => {
                 let known = (0..).zip(&self.declarations).zip(&mut self.series);
                 for ((number, declaration), series) in known {

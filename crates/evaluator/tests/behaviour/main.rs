@@ -2,9 +2,11 @@
 
 mod script; // text in, records; effects, text out
 
+mod arbitrary; // what holds of streams that bytes make up
 mod changes; // what happens when series, sites and objectives change
 mod comparison; // what gates may compare a rack by
 mod golden; // stories
+mod hunting_recorded; // hunting of a real air handler
 mod laws; // what holds for every stream
 mod recorded; // recorded data with known figures
 mod reference; // burn rates against an independent integrator
