@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use evaluator::{Effect, Effects, Evaluator};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
-    Body, Calibration, Configuration, Document, Feed, Flag, MaintenanceEvent, PartitionId, PlaceEvent, Record,
-    RunChange, RunEvent, RunState, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
+    Body, Calibration, Configuration, Document, Feed, Flag, MaintenanceEvent, PartitionId, PlaceEvent,
+    Record, RunChange, RunEvent, RunState, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
 };
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
@@ -189,7 +189,12 @@ pub fn play(bytes: &[u8]) {
     let site = choices.below(3).unwrap_or(0);
     player.configure(site, 0);
     for index in 0..CHANNELS.len() {
-        player.declare(index, Feed::Periodic { interval: Microseconds::from_seconds(10) }, "", Temporality::Gauge);
+        player.declare(
+            index,
+            Feed::Periodic { interval: Microseconds::from_seconds(10) },
+            "",
+            Temporality::Gauge,
+        );
     }
     while player.now - BEGIN < LONGEST && player.act(&mut choices).is_some() {}
     player.jump(5);
@@ -246,7 +251,8 @@ impl Player {
     fn report(&mut self, time: EventTime) {
         let mut rows = Vec::with_capacity(CHANNELS.len());
         for (index, (.., usual, noise)) in CHANNELS.iter().enumerate() {
-            self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.noise =
+                self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let draw = (self.noise >> 40) as f64 / f64::from(1 << 24) - 0.5;
             let value = usual + 3.5 * noise * draw;
             let phase = (time - BEGIN).0.div_euclid(1_000_000).rem_euclid(120) as f64 / 60.0 - 1.0;
@@ -282,7 +288,8 @@ impl Player {
         let mut rows = Vec::new();
         for _ in 0..=choices.below(8)? {
             let id = SeriesId(choices.below(CHANNELS.len() + 1)? as u32);
-            let flag = if choices.below(4)? == 0 { Flag::ALL[choices.below(Flag::ALL.len())?] } else { Flag::Ok };
+            let flag =
+                if choices.below(4)? == 0 { Flag::ALL[choices.below(Flag::ALL.len())?] } else { Flag::Ok };
             rows.push((choices.time(self.now)?, id, choices.value()?, flag));
         }
         self.samples(rows);
@@ -305,7 +312,7 @@ impl Player {
             0 | 1 => RunChange::Start {
                 racks: [vec!["r1".into()], vec!["r1".into(), "r2".into()], vec!["r3".into()], Vec::new()]
                     [choices.below(4)?]
-                    .clone(),
+                .clone(),
                 stage: "smoke".into(),
                 versions: Labels::new(),
                 planned: Microseconds::from_minutes(choices.byte()?.into()),
@@ -391,9 +398,10 @@ impl Player {
     fn redeclare(&mut self, choices: &mut Choices<'_>) -> Option<()> {
         let index = choices.below(CHANNELS.len())?;
         let length = Microseconds::from_seconds(choices.byte()?.into());
-        let feed =
-            [Feed::Unsaid, Feed::Periodic { interval: length }, Feed::OnChange { republish: length }][choices.below(3)?];
-        let temporality = [Temporality::Gauge, Temporality::Cumulative, Temporality::Delta][choices.below(3)?];
+        let feed = [Feed::Unsaid, Feed::Periodic { interval: length }, Feed::OnChange { republish: length }]
+            [choices.below(3)?];
+        let temporality =
+            [Temporality::Gauge, Temporality::Cumulative, Temporality::Delta][choices.below(3)?];
         self.declare(index, feed, ["Cel", "degF", "kW"][choices.below(3)?], temporality);
         let event = PlaceEvent {
             place: identity(index).place,
@@ -456,9 +464,11 @@ fn look_at(effect: &Effect) {
     let text = format!("{effect:?}");
     let no_number = ["NaN", "inf"].iter().find(|word| {
         text.match_indices(*word).any(|(at, _)| {
-            let letter = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+            let letter =
+                |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
             let bytes = text.as_bytes();
-            !letter(at.checked_sub(1).and_then(|before| bytes.get(before))) && !letter(bytes.get(at + word.len()))
+            !letter(at.checked_sub(1).and_then(|before| bytes.get(before)))
+                && !letter(bytes.get(at + word.len()))
         })
     });
     assert!(no_number.is_none(), "a result is no number: {text}");

@@ -100,8 +100,7 @@ impl Watch {
         let mut heard = Heard::default();
         let mut read = false;
         for (index, signal) in self.signals.iter_mut().enumerate() {
-            let reading =
-                readings.get(index).copied().flatten().filter(|reading| is_possible(*reading));
+            let reading = readings.get(index).copied().flatten().filter(|reading| is_possible(*reading));
             match reading {
                 Some(reading) => {
                     read = true;

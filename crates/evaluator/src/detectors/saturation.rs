@@ -134,10 +134,18 @@ impl Saturation {
         match self.alarm {
             None => {
                 let at_end = actuators.into_iter().zip(self.at_end);
-                let here = at_end.filter(|(_, blocks)| ACTUATOR_BLOCKS <= *blocks).find_map(|((limited, value), _)| {
-                    let limit = ACTUATOR_END;
-                    Some(Saturated { limited, value: value?, limit, slope_per_hour: None, time_to_limit: Microseconds::ZERO })
-                });
+                let here = at_end.filter(|(_, blocks)| ACTUATOR_BLOCKS <= *blocks).find_map(
+                    |((limited, value), _)| {
+                        let limit = ACTUATOR_END;
+                        Some(Saturated {
+                            limited,
+                            value: value?,
+                            limit,
+                            slope_per_hour: None,
+                            time_to_limit: Microseconds::ZERO,
+                        })
+                    },
+                );
                 let here = here.filter(|_| inputs.is_steady == Some(true));
                 let begun = here.or(coming.filter(|_| COMING_BLOCKS <= self.coming))?;
                 self.alarm = Some(begun.limited);
@@ -167,7 +175,8 @@ impl Saturation {
             let (value, limit) = inputs.of(limited);
             blocks.add(end, value, WINDOW);
             let trend = blocks.trend(WINDOW, BLOCK, Comparison::Lte, limit)?;
-            let time_to_limit = trend.time_to_threshold.filter(|time| *time <= HORIZON && trend.significant)?;
+            let time_to_limit =
+                trend.time_to_threshold.filter(|time| *time <= HORIZON && trend.significant)?;
             let slope_per_hour = Some(trend.slope_per_hour);
             Some(Saturated { limited, value: trend.level, limit, slope_per_hour, time_to_limit })
         });
@@ -179,8 +188,13 @@ impl Saturation {
 mod tests {
     use super::*;
 
-    const REST: Inputs =
-        Inputs { is_steady: Some(true), valve: Some(50.0), pump: Some(80.0), supply: Some(35.0), supply_limit: 45.0 };
+    const REST: Inputs = Inputs {
+        is_steady: Some(true),
+        valve: Some(50.0),
+        pump: Some(80.0),
+        supply: Some(35.0),
+        supply_limit: 45.0,
+    };
 
     /// What is told, by minute.
     fn follow(
@@ -203,8 +217,15 @@ mod tests {
         assert_eq!(follow(&mut saturation, 0..60, |_| REST), []);
         let told = follow(&mut saturation, 60..70, |_| Inputs { valve: Some(97.0), ..REST });
         let [(64, Change::Begun(begun))] = told[..] else { panic!("{told:?}") };
-        assert_eq!((begun.limited, begun.value, begun.time_to_limit), (Limited::Valve, 97.0, Microseconds::ZERO));
-        assert_eq!(follow(&mut saturation, 70..90, |_| Inputs { valve: Some(93.0), ..REST }), [], "hardly any");
+        assert_eq!(
+            (begun.limited, begun.value, begun.time_to_limit),
+            (Limited::Valve, 97.0, Microseconds::ZERO)
+        );
+        assert_eq!(
+            follow(&mut saturation, 70..90, |_| Inputs { valve: Some(93.0), ..REST }),
+            [],
+            "hardly any"
+        );
         let told = follow(&mut saturation, 90..130, |_| REST);
         assert!(matches!(told[..], [(94..=115, Change::Over)]), "{told:?}");
     }
@@ -229,7 +250,8 @@ mod tests {
     #[test]
     fn a_supply_that_creeps_to_its_limit_is_told() {
         let mut saturation = Saturation::default();
-        let told = follow(&mut saturation, 0..30, |minute| Inputs { supply: Some(38.0 + 0.1 * minute), ..REST });
+        let told =
+            follow(&mut saturation, 0..30, |minute| Inputs { supply: Some(38.0 + 0.1 * minute), ..REST });
         let [(_, Change::Begun(begun))] = told[..] else { panic!("{told:?}") };
         assert_eq!(begun.limited, Limited::Supply);
     }

@@ -15,8 +15,8 @@ use crate::effect::Effects;
 use crate::finding::FindingKey;
 use crate::group::Surroundings;
 use crate::plan::touches;
-use crate::reading::is_possible;
 use crate::rack::Maintenance;
+use crate::reading::is_possible;
 use crate::run::Run;
 use crate::status::Account;
 

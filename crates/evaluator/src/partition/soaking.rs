@@ -30,7 +30,8 @@ impl Partition {
         for number in 0..self.layout.controls.len() {
             let ControlLoop { place, supply, valve, pump, .. } = &self.layout.controls[number];
             let mean = |numbers: &[u32]| {
-                let blocks = numbers.iter().filter_map(|number| current_block(&self.series[*number as usize], end));
+                let blocks =
+                    numbers.iter().filter_map(|number| current_block(&self.series[*number as usize], end));
                 median(&mut blocks.map(|block| block.mean).collect::<Vec<f64>>())
             };
             let inputs = saturation::Inputs {

@@ -110,6 +110,9 @@ fn an_air_handler_hunts_where_it_clearly_does_and_nowhere_that_it_clearly_does_n
     assert!(alarmed.len() <= 2, "{alarmed:?}");
     for (name, period, lag_minutes) in found {
         let of_reference = 60.0 * lag_minutes as f64;
-        assert!((period.as_seconds() - of_reference).abs() <= 0.15 * of_reference, "{name}: {period}, {of_reference} s");
+        assert!(
+            (period.as_seconds() - of_reference).abs() <= 0.15 * of_reference,
+            "{name}: {period}, {of_reference} s"
+        );
     }
 }
