@@ -349,9 +349,12 @@ fn an_unknown_name_is_the_callers_mistake_and_a_missing_service_is_not() {
     assert_eq!(answers[5]["reflected"]["code"], "NOT_FOUND", "{}", answers[5]);
     for version in ["v1", "v1alpha"] {
         let services = answers[6][version].as_array().expect("a list");
-        for service in
-            ["thermogate.gate.v1.GateService", "thermogate.run.v1.RunService", "thermogate.calibration.v1.CalibrationService", "grpc.health.v1.Health"]
-        {
+        for service in [
+            "thermogate.gate.v1.GateService",
+            "thermogate.run.v1.RunService",
+            "thermogate.calibration.v1.CalibrationService",
+            "grpc.health.v1.Health",
+        ] {
             assert!(services.contains(&json!(service)), "{version}: {services:?}");
         }
     }

@@ -177,8 +177,12 @@ fn a_calibration_is_registered_takes_effect_from_its_time_on_and_is_listed() {
     let calibrate = |arguments: &[&str]| service.run(&[&["calibrate"], arguments].concat());
     let sensor = ["--rack", "r02", "--signal", "coolant_supply_temperature"];
     let who = ["--by", "ada", "--why", "yearly"];
-    let offset =
-        [&sensor[..], &["--offset", "-10 K", "--reference", "bath 12", "--request-id", "one", "--reset"], &who].concat();
+    let offset = [
+        &sensor[..],
+        &["--offset", "-10 K", "--reference", "bath 12", "--request-id", "one", "--reset"],
+        &who,
+    ]
+    .concat();
     says(
         &calibrate(&offset),
         0,
@@ -188,11 +192,15 @@ fn a_calibration_is_registered_takes_effect_from_its_time_on_and_is_listed() {
         ],
     );
     says(&calibrate(&offset), 0, &["in force from 2026-01-05T08:29:50"]);
-    let other = [&sensor[..], &["--offset", "-11 K", "--reference", "bath 12", "--request-id", "one"], &who].concat();
+    let other =
+        [&sensor[..], &["--offset", "-11 K", "--reference", "bath 12", "--request-id", "one"], &who].concat();
     says(&calibrate(&other), 2, &["request \"one\" has registered another calibration already"]);
 
     send(&service.http, &half_an_hour(30));
-    let last = || service.sql("select last from blocks where rack = 'r02' order by time desc limit 1")[0]["last"].as_f64();
+    let last = || {
+        service.sql("select last from blocks where rack = 'r02' order by time desc limit 1")[0]["last"]
+            .as_f64()
+    };
     wait_for("blocks with the offset", || last().filter(|last| *last == 40.0));
 
     let listed = calibrate(&["list", "--rack", "r02", "--output", "json"]).json_lines();
@@ -200,15 +208,33 @@ fn a_calibration_is_registered_takes_effect_from_its_time_on_and_is_listed() {
     assert_eq!(kinds, ["reset", "offset"], "the repeat is no other one");
     assert_eq!(
         (&listed[1]["offset"], &listed[1]["unit"], &listed[1]["reference"], &listed[1]["by"]),
-        (&(-10.0).into(), &"K".into(), &"bath 12".into(), &"ada".into())
+        (&(-10.0_f64).into(), &"K".into(), &"bath 12".into(), &"ada".into())
     );
     says(&calibrate(&["list"]), 0, &["rack r02", "-10 K", "bath 12", "yearly"]);
 
     let refused: [(&[&str], &str); 6] = [
         (&["--rack", "r02"], "offset: give an offset, a reset of baselines, or both"),
-        (&["--rack", "r02", "--signal", "coolant_flow", "--offset", "1 L/min", "--reference", "x"], "signal \"coolant_flow\" is not known"),
-        (&["--rack", "r02", "--signal", "coolant_supply_temperature", "--offset", "1 kPa", "--reference", "x"], "give the offset in K"),
-        (&["--rack", "r02", "--signal", "coolant_supply_temperature", "--offset", "1 K"], "reference: is required"),
+        (
+            &["--rack", "r02", "--signal", "coolant_flow", "--offset", "1 L/min", "--reference", "x"],
+            "signal \"coolant_flow\" is not known",
+        ),
+        (
+            &[
+                "--rack",
+                "r02",
+                "--signal",
+                "coolant_supply_temperature",
+                "--offset",
+                "1 kPa",
+                "--reference",
+                "x",
+            ],
+            "give the offset in K",
+        ),
+        (
+            &["--rack", "r02", "--signal", "coolant_supply_temperature", "--offset", "1 K"],
+            "reference: is required",
+        ),
         (&["--rack", "r2", "--reset"], "rack \"r2\" is not known"),
         (&["--rack", "r02", "--reset", "--at", "2026-01-05T12:00:00Z"], "lies ahead of the last tick"),
     ];

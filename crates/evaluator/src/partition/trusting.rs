@@ -154,8 +154,7 @@ impl Partition {
     fn blamed(&self) -> BTreeMap<u32, Blame> {
         let mut blamed: BTreeMap<u32, Blame> = BTreeMap::new();
         for finding in self.findings.iter().filter(|finding| self.is_about_sensors(finding)) {
-            let culprits = self.culprits(finding);
-            let is_sole = culprits.len() == 1;
+            let (culprits, is_sole) = self.culprits(finding);
             for number in culprits {
                 let known = blamed.get(&number);
                 if known.is_none_or(|known| !known.is_sole && is_sole) {
@@ -176,26 +175,35 @@ impl Partition {
             && leading.is_none_or(|leading| is_balance_of_sensors(&leading.detector))
     }
 
-    /// The sensors that explain a finding, by the balances that have moved and those that rest.
-    fn culprits(&self, finding: &Finding) -> Vec<u32> {
+    /// The sensors that explain a finding, by the balances that have moved and those that rest; and whether it is one
+    /// that alone explains it. Where a signal explains it as well that is no part of the finding's own balance, none does.
+    fn culprits(&self, finding: &Finding) -> (Vec<u32>, bool) {
         let of_finding = |detector: &Detector| *detector.name == *finding.detector;
         let component =
             self.layout.components.iter().find(|component| {
                 of_finding(&DETECTORS[component.detector]) && component.place == finding.place
             });
-        let Some(component) = component else { return Vec::new() };
+        let Some(component) = component else { return (Vec::new(), false) };
         let suspects = self.suspects(&finding.place);
         let mut culprits: Vec<u32> = component.inputs.iter().flatten().copied().collect();
         culprits.sort_unstable();
         culprits.dedup();
-        culprits.retain(|number| self.series[*number as usize].fault.is_none());
-        let is_suspect = |number: &u32| {
-            let signal = &self.declarations[*number as usize].identity.signal;
-            suspects.is_empty() || suspects.contains(&&**signal)
-        };
-        culprits.retain(is_suspect);
+        let signal = |number: &u32| &*self.declarations[*number as usize].identity.signal;
+        let is_own = |suspect: &&str| culprits.iter().any(|number| signal(number) == *suspect);
+        let mut is_explained = !suspects.is_empty() && suspects.iter().all(is_own);
+        culprits.retain(|number| suspects.is_empty() || suspects.contains(&signal(number)));
+        // One that is stuck explains it too, and is not to be believed anyway.
+        let is_stuck = |number: &u32| self.series[*number as usize].fault.is_some();
+        is_explained &= !culprits.iter().any(is_stuck);
+        culprits.retain(|number| !is_stuck(number));
         culprits.retain(|number| !self.is_cleared_elsewhere(*number, component.detector, &finding.place));
-        self.isolated(&finding.place, &culprits).map_or(culprits, |culprit| vec![culprit])
+        match self.isolated(&finding.place, &culprits).filter(|_| is_explained) {
+            Some(culprit) => (vec![culprit], true),
+            None => {
+                let is_sole = is_explained && culprits.len() == 1;
+                (culprits, is_sole)
+            }
+        }
     }
 
     /// Whether the same balance of another place reads this sensor too, and rests.

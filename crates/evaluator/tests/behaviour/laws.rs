@@ -161,8 +161,7 @@ fn acts() -> BTreeMap<i64, Vec<Body>> {
 
 /// The stream in which each reading arrives after its delay; a tick every `every` seconds.
 fn stream(planned: &[Planned], every: i64) -> Vec<Record> {
-    let mut story = Story { site: Some(site()), ..Story::default() };
-    story.configure(&objectives(), "c1");
+    let mut story = Story::at_site(Some(site()), &objectives());
     story.feed = Some(Feed::Periodic { interval: Microseconds::from_seconds(10) });
     let mut acts = acts();
     // In the order of their times, so that the numbers of series do not depend on the delays.

@@ -65,6 +65,13 @@ impl Story {
         story
     }
 
+    /// Begins where this site file is in force.
+    pub fn at_site(site: Option<Document>, objectives: &[Document]) -> Self {
+        let mut story = Self { site, ..Self::default() };
+        story.configure(objectives, "c1");
+        story
+    }
+
     /// Puts all racks on a loop, which the site file says from here on.
     pub fn move_to(&mut self, cooling_loop: &str, objectives: &[Document]) {
         self.cooling_loop = Some(cooling_loop.into());
@@ -227,8 +234,7 @@ pub fn story(objectives: &[Document], text: &str) -> Story {
 
 /// The story of a text where this site file is in force.
 pub fn story_at(site: Option<Document>, objectives: &[Document], text: &str) -> Story {
-    let mut story = Story { site, ..Story::default() };
-    story.configure(objectives, "c1");
+    let mut story = Story::at_site(site, objectives);
     let mut interval = Microseconds::from_seconds(10);
     let mut events: BTreeMap<EventTime, (Vec<Sample>, Vec<Body>)> = BTreeMap::new();
     let mut until = Microseconds::ZERO;

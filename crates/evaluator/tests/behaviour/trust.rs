@@ -129,10 +129,10 @@ fn a_redundant_sensor_stands_in_for_one_that_is_stuck_and_that_is_said() {
     assert!((value - 41.1).abs() < 1e-9, "the other one alone: {value}");
     let [Doubt { sensor, instead }] = &last.status.doubts[..] else { panic!("{:?}", last.status.doubts) };
     assert_eq!((sensor.trust, sensor.sensor.as_deref()), (Trust::Distrusted, Some("a")));
-    assert_eq!((&*sensor.reason, sensor.since), ("finding stuck", Some(at(3_900))));
+    assert_eq!((&*sensor.reason, sensor.since), ("finding stuck", Some(at(3_960))));
     assert_eq!(instead.iter().map(|name| &**name).collect::<Vec<_>>(), ["b"]);
     let told = changes(&effects);
-    assert_eq!(told, ["65:00 trust/coolant_supply_temperature/a trusted -> distrusted: finding stuck"]);
+    assert_eq!(told, ["66:00 trust/coolant_supply_temperature/a trusted -> distrusted: finding stuck"]);
 }
 
 #[test]
@@ -193,8 +193,7 @@ fn a_calibration_runs_out_on_its_day_and_a_record_renews_it() {
     let site = site(
         "calibrations: [{rack: r1, signal: coolant_supply_temperature, sensor: a, date: 2026-01-04, validDays: 2}]\n",
     );
-    let mut story = Story { site, ..Story::default() };
-    story.configure(&[supply()], "c1");
+    let mut story = Story::at_site(site, &[supply()]);
     by_the_minute(&mut story, &["a"], 0, 17 * 60);
     story.stream(calibration(Some("a"), 17 * 3_600 - 60, Some(0.0)));
     by_the_minute(&mut story, &["a"], 17 * 60, 18 * 60);
@@ -204,7 +203,7 @@ fn a_calibration_runs_out_on_its_day_and_a_record_renews_it() {
         changes(&effects),
         [
             format!("960:00 trust/coolant_supply_temperature/a trusted -> {overdue}"),
-            format!("1020:00 trust/coolant_supply_temperature/a {overdue} -> trusted"),
+            format!("1019:00 trust/coolant_supply_temperature/a {overdue} -> trusted"),
         ]
     );
     let [.., last] = &rows(&effects)[..] else { panic!("no status") };
@@ -252,7 +251,7 @@ fn an_offset_takes_the_place_of_the_one_before_from_its_own_time_on() {
         })
         .collect();
     let last = |minute: i64| blocks.iter().rfind(|(time, _)| *time <= at(minute * 60)).unwrap().1.round();
-    assert_eq!([last(27), last(30), last(58), last(60), last(80)], [40.0, 140.0, 140.0, -60.0, -60.0]);
+    assert_eq!([last(27), last(30), last(57), last(60), last(80)], [40.0, 140.0, 140.0, -60.0, -60.0]);
     let registered = table(&effects, Table::Calibrations, 7);
     assert_eq!(registered.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>(), [1_710, 3_540]);
     assert!(registered[0].1.contains(&"bath 12".to_owned()), "{registered:?}");
@@ -269,7 +268,8 @@ fn a_hard_limit_looks_at_readings_as_their_calibration_has_them() {
             unit: "Cel".into(),
         },
     };
-    let mut story = Story { needs: vec![limit], ..Story::default() };
+    let mut story = Story::default();
+    story.needs = vec![limit];
     story.configure(&[], "c1");
     by_the_minute(&mut story, &["a"], 0, 10);
     story.stream(calibration(Some("a"), 9 * 60, Some(10.0)));
