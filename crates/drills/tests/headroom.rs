@@ -150,7 +150,8 @@ fn site(case: &Case) -> Document {
         .map(|rack| format!("  - {{name: r{rack}, loop: a, nominalPower: 120 kW{}}}\n", case.limits))
         .collect();
     let text = format!(
-        "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {{name: s}}\nloops:\n  - {{name: a}}\nracks:\n{racks}"
+        "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {{name: s}}\n\
+         loops:\n  - {{name: a}}\nracks:\n{racks}"
     );
     Document { name: "site.yaml".into(), text }
 }
@@ -260,7 +261,8 @@ fn figures(name: &str, seen: &[Seen]) -> Figures {
     let p95 = sizes.get((known * 95).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN);
     let truths: Vec<f64> = seen.iter().map(|seen| seen.truth).collect();
     println!(
-        "{name}: {} racks, {known} known, truth {:.0} to {:.0} kW; error mean {:+.2} %, sd {:.2} %, p95 {:.2} %, worst {:.2} %; \
+        "{name}: {} racks, {known} known, truth {:.0} to {:.0} kW; error mean {:+.2} %, sd {:.2} %, p95 {:.2} %, \
+         worst {:.2} %; \
          inside the 90 % interval {:.0} %; named as the binding limit {:.0} %",
         seen.len(),
         truths.iter().copied().fold(f64::INFINITY, f64::min),
