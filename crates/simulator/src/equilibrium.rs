@@ -154,13 +154,9 @@ pub fn power_at(
         low = high;
         high = at((high.0 * 1.25).min(LEVELS.1));
     }
+    // By halves: where several limits are close, the excess bends too much for a straight line.
     while high.0 - low.0 > POWER_TOLERANCE * high.0 {
-        // By the straight line between both where that is known, kept away from the ends; else in the middle.
-        let share = if high.1.is_finite() { (-low.1 / (high.1 - low.1)).clamp(0.05, 0.95) } else { 0.5 };
-        let middle = at(low.0 + share * (high.0 - low.0));
-        if middle.1.abs() < 1e-3 {
-            return Some(middle.2);
-        }
+        let middle = at((low.0 + high.0) / 2.0);
         if middle.1 > 0.0 { high = middle } else { low = middle }
     }
     Some((low.2 + high.2) / 2.0)
