@@ -308,7 +308,7 @@ fn the_power_at_each_limit_is_predicted_within_eight_per_cent_from_seventy_per_c
 #[test]
 #[ignore = "minutes: the figures of the README"]
 fn figures_of_many_racks() {
-    let text = std::env::var("THERMOGATE_HEADROOM_SEEDS").unwrap_or_else(|_| "2000-2030".to_owned());
+    let text = std::env::var("THERMOGATE_HEADROOM_SEEDS").unwrap_or_else(|_| "3000-3030".to_owned());
     let (first, end) = text.split_once('-').expect("first-end");
     let seeds = first.parse().expect("a number")..end.parse().expect("a number");
     let only = std::env::var("THERMOGATE_HEADROOM_CASE").ok();
