@@ -24,39 +24,39 @@
 --   door            kW  what the rear door allows
 --   unknown_limits  -   limits that apply and are not known
 --   time            -   event time of these figures
-WITH newest AS (
-  SELECT rack, split_part("limit", '/', 1) AS ambient, split_part("limit", '/', 2) AS bound, value, confidence,
-    time, max(time) OVER (PARTITION BY rack) AS latest
+WITH latest AS (
+  SELECT rack, max(time) AS time
   FROM headroom
   WHERE ($rack IS NULL OR rack = $rack) AND time >= $since
+  GROUP BY rack
 ),
 limits AS (
-  SELECT rack, ambient, bound, max(time) AS time,
-    max(value) FILTER (WHERE confidence = 0.5) AS estimate,
-    max(value) FILTER (WHERE confidence = 0.95) AS lower,
-    max(value) FILTER (WHERE confidence = 0.05) AS upper,
-    bool_or(confidence = 0) AS is_unknown
-  FROM newest
-  WHERE time = latest AND ($ambient IS NULL OR ambient = $ambient)
-  GROUP BY rack, ambient, bound
-),
-ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY rack, ambient ORDER BY estimate NULLS LAST, bound) AS place
-  FROM limits
+  SELECT headroom.rack, split_part(headroom."limit", '/', 1) AS ambient, split_part(headroom."limit", '/', 2) AS bound,
+    max(headroom.time) AS time,
+    max(headroom.value) FILTER (WHERE headroom.confidence = 0.5) AS estimate,
+    max(headroom.value) FILTER (WHERE headroom.confidence = 0.95) AS lower,
+    max(headroom.value) FILTER (WHERE headroom.confidence = 0.05) AS upper,
+    max(CASE WHEN headroom.confidence = 0.0 THEN split_part(headroom."limit", '/', 2) END) AS unknown
+  FROM headroom
+  JOIN latest ON latest.rack = headroom.rack AND latest.time = headroom.time
+  GROUP BY headroom.rack, split_part(headroom."limit", '/', 1), split_part(headroom."limit", '/', 2)
 )
 SELECT rack, ambient,
-  max(bound) FILTER (WHERE place = 1 AND estimate IS NOT NULL) AS binding,
-  max(estimate) FILTER (WHERE place = 1) AS sustainable,
-  max(lower) FILTER (WHERE place = 1) AS lower,
-  max(upper) FILTER (WHERE place = 1) AS upper,
-  max(estimate) FILTER (WHERE place = 1) / $planned - 1 AS headroom,
+  CASE WHEN min(estimate) IS NOT NULL THEN first_value(bound ORDER BY estimate NULLS LAST, bound) END AS binding,
+  min(estimate) AS sustainable,
+  first_value(lower ORDER BY estimate NULLS LAST, bound) AS lower,
+  first_value(upper ORDER BY estimate NULLS LAST, bound) AS upper,
+  min(estimate) / $planned - 1.0 AS headroom,
   max(estimate) FILTER (WHERE bound = 'chip') AS chip,
   max(estimate) FILTER (WHERE bound = 'return') AS "return",
   max(estimate) FILTER (WHERE bound = 'cdu') AS cdu,
   max(estimate) FILTER (WHERE bound = 'pump') AS pump,
   max(estimate) FILTER (WHERE bound = 'door') AS door,
-  string_agg(bound, ', ' ORDER BY bound) FILTER (WHERE is_unknown) AS unknown_limits,
+  nullif(concat_ws(', ', max(unknown) FILTER (WHERE bound = 'chip'), max(unknown) FILTER (WHERE bound = 'return'),
+    max(unknown) FILTER (WHERE bound = 'cdu'), max(unknown) FILTER (WHERE bound = 'pump'),
+    max(unknown) FILTER (WHERE bound = 'door')), '') AS unknown_limits,
   max(time) AS time
-FROM ranked
+FROM limits
+WHERE $ambient IS NULL OR ambient = $ambient
 GROUP BY rack, ambient
 ORDER BY sustainable NULLS LAST, rack, ambient

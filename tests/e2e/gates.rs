@@ -297,6 +297,31 @@ fn a_signal_that_never_came_is_inconclusive_by_its_name() {
 }
 
 #[test]
+fn a_rack_whose_chips_nobody_reports_has_no_headroom_that_is_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path());
+    send_minutes(&service.http, &RACKS[..1], 0..22);
+    wait_until_final(&service, 21 * 60 + 50 - LATENESS);
+    let (status, body) = ask_http(&service.http, "headroom", &json!({"scope": {"rack": "whole"}}));
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((status, &answer["verdict"]), (200, &json!("INCONCLUSIVE")), "{answer}");
+    let row = &answer["racks"][0]["checks"][0];
+    assert_eq!(row["threshold"], json!(60.0 * 1.1), "{row}");
+    assert_eq!(row["observed"], Value::Null, "{row}");
+    let reason = row["reason"].as_str().expect("a reason");
+    assert!(reason.contains("gpu_temperature is missing") && reason.contains("rack whole"), "{reason}");
+    assert_eq!(
+        row["evidence"][0]["text"], "does not apply: without gpu_temperature",
+        "a limit that does not apply is listed: {row}"
+    );
+    // A limit that is not known is no number: neither in the metrics nor in the table.
+    let (_, metrics) = get(&format!("{}/metrics", service.http)).expect("the service answers");
+    assert!(!metrics.contains("thermogate_rack_sustainable_power_watts{"), "{metrics}");
+    let rows = service.sql("SELECT \"limit\", value FROM headroom WHERE rack = 'whole'");
+    assert!(rows.len() >= 10 && rows.iter().all(|row| row["value"].is_null()), "{rows:?}");
+}
+
+#[test]
 fn an_unknown_name_is_the_callers_mistake_and_a_missing_service_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path());

@@ -54,7 +54,8 @@ impl Shared {
         }
         let racks = self.pipeline.board.racks();
         metrics.set(Id::Racks, &[], racks.len() as i64);
-        for (rack, headroom) in racks.iter().filter_map(|facts| facts.place.rack.as_ref().zip(facts.headroom.as_ref())) {
+        let known = racks.iter().filter_map(|facts| facts.place.rack.as_ref().zip(facts.headroom.as_ref()));
+        for (rack, headroom) in known {
             for ambient in Ambient::ALL {
                 for limit in headroom.at(ambient) {
                     let labels = [&**rack, ambient.name(), limit.constraint.name()];

@@ -129,8 +129,8 @@ pub fn equilibrium(scenario: &Scenario, cooling_loop: usize, level: f64) -> Equi
 }
 
 /// The power of a rack, kW, at which a limit is reached at rest, with all racks of its loop at the same share of full
-/// load. `excess` is negative below the limit and positive above; none when it is not reached at three times full load,
-/// or passed at a twentieth.
+/// load. `excess` is negative below the limit and positive above. A rack that is slowed down by heat is above any limit:
+/// it draws no more. None when the limit is not reached at three times full load, or passed at a twentieth.
 pub fn power_at(
     scenario: &Scenario,
     cooling_loop: usize,
@@ -154,13 +154,9 @@ pub fn power_at(
         low = high;
         high = at((high.0 * 1.25).min(LEVELS.1));
     }
+    // By halves: where several limits are close, the excess bends too much for a straight line.
     while high.0 - low.0 > POWER_TOLERANCE * high.0 {
-        // By the straight line between both where that is known, kept away from the ends; else in the middle.
-        let share = if high.1.is_finite() { (-low.1 / (high.1 - low.1)).clamp(0.05, 0.95) } else { 0.5 };
-        let middle = at(low.0 + share * (high.0 - low.0));
-        if middle.1.abs() < 1e-3 {
-            return Some(middle.2);
-        }
+        let middle = at((low.0 + high.0) / 2.0);
         if middle.1 > 0.0 { high = middle } else { low = middle }
     }
     Some((low.2 + high.2) / 2.0)
@@ -205,6 +201,15 @@ mod tests {
             (limit - below.hottest_die_celsius) / (above.hottest_die_celsius - below.hottest_die_celsius);
         let expected = below.kilowatts + share * (above.kilowatts - below.kilowatts);
         assert!((power - expected).abs() < 0.3, "{power} {expected}");
-        assert_eq!(power_at(&scenario(), 0, 0, |_| -1.0), None, "never reached");
+        assert_eq!(power_at(&scenario(), 0, 0, |_| 1.0), None, "passed from the start");
+    }
+
+    #[test]
+    fn a_rack_draws_no_more_than_what_makes_it_throttle() {
+        let slowdown = crate::reference::SLOWDOWN_CELSIUS;
+        let throttles = power_at(&scenario(), 0, 0, |_| -1.0).unwrap();
+        let reaches =
+            power_at(&scenario(), 0, 0, |rest| rest.racks[0].hottest_die_celsius - slowdown + 1e-3).unwrap();
+        assert!((throttles / reaches - 1.0).abs() < 0.005, "{throttles} {reaches}");
     }
 }

@@ -26,23 +26,33 @@ pub fn judge(check: &Check, subject: &Subject, asked: &HeadroomAsked) -> Vec<Dra
     }
     let draft = Draft::new(check, super::subject_of(check), place, asked.at.name());
     let is_left_out = check.undeclared == Undeclared::WhenSeen && !facts.declared;
-    let Some(headroom) = facts.headroom.as_ref().filter(|headroom| headroom.applies()) else {
+    let headroom = facts.headroom.as_ref();
+    let planned = asked.planned_kilowatts.or(headroom.and_then(|headroom| headroom.nominal_kilowatts));
+    // What is asked is told in any case: without a nominal power as a share of it.
+    let (threshold, unit) = match planned {
+        Some(planned) => (planned * (1.0 + asked.at_least), "kW"),
+        None => (1.0 + asked.at_least, "1"),
+    };
+    let Some(headroom) = headroom.filter(|headroom| headroom.applies()) else {
         if is_left_out {
             return Vec::new();
         }
         let said = format!(
-            "{}: nothing tells how much power {} can sustain: rack_power and the temperatures of coolant and GPUs do",
+            "{}: nothing that tells how much power {} can sustain was ever seen: rack_power and the temperatures of \
+             coolant and GPUs do",
             check.name,
             words::place(place)
         );
+        let draft = draft.compares(None, Comparison::Gte, threshold, unit);
         return vec![draft.says(Found::Unknown(UnknownReason::NeverSeen), said)];
     };
-    let Some(planned) = asked.planned_kilowatts.or(headroom.nominal_kilowatts) else {
+    let Some(planned) = planned else {
         let said = format!(
             "{}: the nominal power of {} is not known: give nominalPower in the site file, or headroom.planned",
             check.name,
             words::place(place)
         );
+        let draft = draft.compares(None, Comparison::Gte, threshold, unit);
         return vec![draft.says(Found::Unknown(UnknownReason::Uncalibrated), said)];
     };
     vec![of_rack(check, subject, asked, headroom, planned, draft)]
