@@ -259,9 +259,9 @@ fn peers_of_a_simulated_rack_are_compared_and_its_loops_water_is_found_by_the_ra
         (&"loop-a".into(), &"".into()),
         "{answer}"
     );
-    // It is 35 °C at the end; 40 °C is 50 min later.
+    // It is 35 °C at the end, give or take its thermometer's error; 40 °C is 50 min later.
     let minutes = answer["forecast"]["crossing"]["expected_seconds"].as_f64().expect("it is reached") / 60.0;
-    assert!((44.0..57.0).contains(&minutes), "{minutes} min: {answer}");
+    assert!((42.0..62.0).contains(&minutes), "{minutes} min: {answer}");
     let own = ask(&["--rack", "r01", "--signal", "coolant_supply_temperature", "--horizon", "1h"]);
     assert_eq!(json(&own)["series"]["rack"], "r01", "a rack's own thermometer before its loop's: {own:?}");
     let several = ask(&["--rack", "r01", "--signal", "gpu_temperature"]);
