@@ -296,4 +296,11 @@ fn peers_of_a_simulated_rack_are_compared_and_its_loops_water_is_found_by_the_ra
     }
     let text = run(&["forecast", "outliers", "--rack", "r01", "--data", "data"]).expect_success();
     assert!(text.contains(LABEL) && text.contains("outside by DBSCAN"), "{text}");
+
+    // A service knows the rack's loop by itself, and says the same.
+    let service = Service::start(&folder.path().join("data"), &TELEMETRY);
+    let signal = "facility_supply_temperature";
+    let live =
+        ["forecast", "--rack", "r01", "--signal", signal, "--horizon", "1h", "--limit", "40", "--output", "json"];
+    assert_eq!(service.run(&live).expect_success(), water.stdout);
 }
