@@ -133,8 +133,8 @@ mod tests {
         let mut settings = crate::settings::Settings::load(None, std::iter::empty(), &[]).unwrap();
         settings.data.folder = folder.to_owned();
         let open = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let opened = history::History::open(&settings.store_url(), crate::history_settings(&settings, false));
-        let history = open.block_on(opened).unwrap();
+        let (store, settings) = (settings.store_url(), crate::history_settings(&settings, false));
+        let history = open.block_on(history::History::open(&store, settings)).unwrap();
         let board = Arc::new(Board::default());
         Arc::new(Desk::new(threads.handle().clone(), history.query_engine(), board, Arc::new(Metrics::new())))
     }
