@@ -18,14 +18,6 @@ pub(crate) fn scaled_mad(deviations: &[f64]) -> f64 {
         .map_or(0.0, |mad| SIGMA_PER_MAD * mad)
 }
 
-/// Standard deviation of deviations from their own mean; 0 of none.
-pub(crate) fn standard_deviation(deviations: &[f64]) -> f64 {
-    let count = deviations.len().max(1) as f64;
-    let mean = deviations.iter().sum::<f64>() / count;
-    let squares: f64 = deviations.iter().map(|deviation| (deviation - mean) * (deviation - mean)).sum();
-    (squares / count).sqrt()
-}
-
 /// The smallest difference between two values that occur: of quantised readings their step, else next to nothing.
 /// `None` when all are equal.
 pub(crate) fn resolution(values: &[f64]) -> Option<f64> {

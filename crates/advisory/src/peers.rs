@@ -4,7 +4,7 @@
 
 use telemetry::{EventTime, Microseconds};
 
-use crate::median::{median, resolution, scaled_mad, standard_deviation};
+use crate::median::{SIGMA_PER_MAD, median, resolution, scaled_mad};
 use crate::refusal::Refusal;
 use crate::{second_opinion, spread};
 
@@ -90,7 +90,8 @@ pub struct Comparison {
 pub enum Scale {
     /// The median absolute deviation on each side of the median.
     MedianAbsoluteDeviation,
-    /// The median absolute deviation is 0 or below the step of the readings: max(.7 standard deviations, half a step).
+    /// The median absolute deviation is 0, or on one side below what sensors can tell: one standard deviation for both
+    /// sides took its place.
     Fallback {
         /// The standard deviation that was taken instead, in the measure's unit.
         standard_deviation: f64,
@@ -161,9 +162,10 @@ impl Peers {
         let pooled: Vec<f64> = deviations.iter().flatten().flatten().copied().collect();
         let raw: Vec<f64> =
             self.peers.iter().flat_map(|peer| peer.values.iter().flatten().copied()).collect();
-        let resolution = resolution(&raw).unwrap_or(0.0);
-        let first = spread::judge(&deviations, &pooled, resolution);
-        let epsilon = second_opinion::EPSILON_SIGMA * robust_sigma(&pooled, resolution);
+        let sigma_min = self.measure.sigma_min(resolution(&raw).unwrap_or(0.0));
+        let sigma = scaled_mad(&pooled).max(sigma_min);
+        let first = spread::judge(&deviations, sigma, sigma_min);
+        let epsilon = second_opinion::EPSILON_SIGMA * sigma;
         let second = second_opinion::judge(&deviations, epsilon);
         let mut peers: Vec<PeerFigures> = self
             .peers
@@ -239,15 +241,21 @@ impl Peers {
     }
 }
 
-/// A standard deviation that some outliers do not widen, and quantised readings do not bring to 0.
-pub(crate) fn robust_sigma(pooled: &[f64], resolution: f64) -> f64 {
-    let mad = scaled_mad(pooled);
-    if mad > resolution {
-        return mad;
+impl Measure {
+    /// The smallest standard deviation that is believed, in the measure's unit: below, sensors and units differ by
+    /// more than the peers happen to.
+    ///
+    /// - `resolution`: the step of the readings. When more than half of normal values lie within half a step, their
+    ///   standard deviation is at most 1.4826 / 2 steps.
+    fn sigma_min(self, resolution: f64) -> f64 {
+        let of_sensors = match self {
+            // As the detector `tray` of the evaluator has it.
+            Self::LogThermalResistance => 0.01,
+            // What a thermometer on a die scatters, K.
+            Self::Temperature => 0.3,
+        };
+        f64::max(of_sensors, SIGMA_PER_MAD / 2.0 * resolution)
     }
-    // As everywhere with quantised readings: most of them lie on one step or two.
-    const SHARE_OF_DEVIATION: f64 = 0.7;
-    mad.max(SHARE_OF_DEVIATION * standard_deviation(pooled)).max(resolution / 2.0)
 }
 
 /// Where one method has nothing to say the other one stands alone; where both have not, nothing is known.

@@ -3,12 +3,10 @@
 
 use augurs::outlier::{MADDetector, OutlierDetector};
 
-use crate::peers::{Outside, Scale, robust_sigma};
+use crate::peers::{Outside, Scale};
 
 /// Deviation that is outside, in standard deviations (Iglewicz & Hoaglin 1993).
 const THRESHOLD: f64 = 3.5;
-/// Readings tell steps, so a band must hold at least this many on each side: else one step is an outlier.
-const BAND_STEPS_MIN: f64 = 1.5;
 
 /// What the first opinion says.
 pub(crate) struct Spread {
@@ -21,25 +19,19 @@ pub(crate) struct Spread {
 }
 
 /// Judges deviations from the peers' median; gaps stay gaps.
-pub(crate) fn judge(deviations: &[Vec<Option<f64>>], pooled: &[f64], resolution: f64) -> Spread {
-    match by_mad(deviations, resolution) {
+///
+/// - `sigma`: what stands in for a standard deviation where that of each side is below `sigma_min`; not below it.
+pub(crate) fn judge(deviations: &[Vec<Option<f64>>], sigma: f64, sigma_min: f64) -> Spread {
+    match by_mad(deviations, sigma_min) {
         Ok(scores) => Spread { outside: outside(&scores), scores, scale: Scale::MedianAbsoluteDeviation },
         Err(reason) => {
-            let standard_deviation = robust_sigma(pooled, resolution);
-            let score = |deviation: f64| match standard_deviation > 0.0 {
-                true => deviation.abs() / standard_deviation,
-                // All are equal, always.
-                false => 0.0,
-            };
+            let score = |deviation: f64| deviation.abs() / sigma;
             let scores: Vec<Vec<Option<f64>>> = deviations
                 .iter()
                 .map(|peer| peer.iter().map(|deviation| deviation.map(score)).collect())
                 .collect();
-            Spread {
-                outside: outside(&scores),
-                scores,
-                scale: Scale::Fallback { standard_deviation, reason },
-            }
+            let scale = Scale::Fallback { standard_deviation: sigma, reason };
+            Spread { outside: outside(&scores), scores, scale }
         }
     }
 }
@@ -50,7 +42,7 @@ fn outside(scores: &[Vec<Option<f64>>]) -> Outside {
 }
 
 /// Scores by the library; the reason where they mean nothing.
-fn by_mad(deviations: &[Vec<Option<f64>>], resolution: f64) -> Result<Vec<Vec<Option<f64>>>, String> {
+fn by_mad(deviations: &[Vec<Option<f64>>], sigma_min: f64) -> Result<Vec<Vec<Option<f64>>>, String> {
     let rows: Vec<Vec<f64>> = deviations
         .iter()
         .map(|peer| peer.iter().map(|deviation| deviation.unwrap_or(f64::NAN)).collect())
@@ -68,8 +60,8 @@ fn by_mad(deviations: &[Vec<Option<f64>>], resolution: f64) -> Result<Vec<Vec<Op
     };
     // The median of deviations from the median is next to 0, so that the band's ends are its widths.
     let narrow = lower.abs().min(upper.abs());
-    if !narrow.is_finite() || narrow < BAND_STEPS_MIN * resolution || lower >= upper {
-        return Err(format!("the median absolute deviation is below the readings' step of {resolution}"));
+    if !narrow.is_finite() || narrow < THRESHOLD * sigma_min || lower >= upper {
+        return Err(format!("the median absolute deviation is below {sigma_min:.3}, what sensors can tell"));
     }
     Ok(said
         .series_results

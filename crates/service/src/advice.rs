@@ -64,6 +64,22 @@ pub enum AdviceError {
 pub trait AskSql {
     /// Answers a query.
     fn ask(&self, sql: String) -> impl Future<Output = Result<Answer, AdviceError>> + Send;
+
+    /// The loop that a rack is on, where that is known otherwise than by labels: from the site file.
+    fn loop_of(&self, rack: &str) -> Option<String> {
+        let _ = rack;
+        None
+    }
+}
+
+/// The loops of a rack, as a list in SQL: rows of a rack name no loop, its readings' labels do.
+fn loops_sql(rack: &str, known: Option<&str>) -> String {
+    let labels = format!(
+        "SELECT map_extract(labels, 'loop')[1] FROM samples \
+         WHERE rack = {} AND time >= now() - INTERVAL '10 minutes'",
+        quoted(rack)
+    );
+    known.map_or(labels, quoted)
 }
 
 /// A text as SQL.

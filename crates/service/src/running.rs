@@ -199,7 +199,13 @@ impl Running {
         lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
         let gates = Arc::new(Gates::new(gate_threads.handle().clone(), pipeline.clone(), control.clone(), lookup.clone(), policies));
-        let desk = Arc::new(Desk::new(advisory_threads.handle().clone(), queries.clone(), pipeline.metrics.clone()));
+        let desk = Desk::new(
+            advisory_threads.handle().clone(),
+            queries.clone(),
+            pipeline.board.clone(),
+            pipeline.metrics.clone(),
+        );
+        let desk = Arc::new(desk);
         let shared =
             Arc::new(Shared { pipeline: pipeline.clone(), control, gates, lookup, queries, ready: AtomicBool::new(true) });
         let (stop, stopping) = watch::channel(false);

@@ -259,9 +259,9 @@ fn peers_of_a_simulated_rack_are_compared_and_its_loops_water_is_found_by_the_ra
         (&"loop-a".into(), &"".into()),
         "{answer}"
     );
-    // It is 35 °C at the end; 40 °C is 50 min later.
+    // It is 35 °C at the end, give or take its thermometer's error; 40 °C is 50 min later.
     let minutes = answer["forecast"]["crossing"]["expected_seconds"].as_f64().expect("it is reached") / 60.0;
-    assert!((44.0..57.0).contains(&minutes), "{minutes} min: {answer}");
+    assert!((42.0..62.0).contains(&minutes), "{minutes} min: {answer}");
     let own = ask(&["--rack", "r01", "--signal", "coolant_supply_temperature", "--horizon", "1h"]);
     assert_eq!(json(&own)["series"]["rack"], "r01", "a rack's own thermometer before its loop's: {own:?}");
     let several = ask(&["--rack", "r01", "--signal", "gpu_temperature"]);
@@ -296,4 +296,11 @@ fn peers_of_a_simulated_rack_are_compared_and_its_loops_water_is_found_by_the_ra
     }
     let text = run(&["forecast", "outliers", "--rack", "r01", "--data", "data"]).expect_success();
     assert!(text.contains(LABEL) && text.contains("outside by DBSCAN"), "{text}");
+
+    // A service knows the rack's loop by itself, and says the same.
+    let service = Service::start(&folder.path().join("data"), &TELEMETRY);
+    let signal = "facility_supply_temperature";
+    let live =
+        ["forecast", "--rack", "r01", "--signal", signal, "--horizon", "1h", "--limit", "40", "--output", "json"];
+    assert_eq!(service.run(&live).expect_success(), water.stdout);
 }

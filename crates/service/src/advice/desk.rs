@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::forecast::{ForecastAnswer, ForecastQuestion, forecast};
 use super::peers::{PeersAnswer, PeersQuestion, compare};
 use super::{AdviceError, AskSql};
+use crate::board::Board;
 use crate::metrics::{Id, Metrics};
 use crate::shared::Answer;
 
@@ -30,13 +31,20 @@ pub struct Desk {
 
 /// The service's own history.
 #[derive(Clone)]
-struct Queries(QueryEngine);
+struct Queries {
+    engine: QueryEngine,
+    board: Arc<Board>,
+}
 
 impl AskSql for Queries {
     async fn ask(&self, sql: String) -> Result<Answer, AdviceError> {
-        let result = self.0.sql(&sql, &[]).await.map_err(of_query)?;
+        let result = self.engine.sql(&sql, &[]).await.map_err(of_query)?;
         let schema = result.schema.clone();
         Ok(Answer { schema, batches: result.collect().await.map_err(of_query)? })
+    }
+
+    fn loop_of(&self, rack: &str) -> Option<String> {
+        self.board.rack(rack)?.place.cooling_loop.as_deref().map(str::to_owned)
     }
 }
 
@@ -54,10 +62,10 @@ impl Drop for EndWithWaiter {
 }
 
 impl Desk {
-    /// On these threads, over this history.
-    pub fn new(threads: Handle, history: QueryEngine, metrics: Arc<Metrics>) -> Self {
+    /// On these threads, over this history; the board tells which loop a rack is on.
+    pub fn new(threads: Handle, engine: QueryEngine, board: Arc<Board>, metrics: Arc<Metrics>) -> Self {
         let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
-        Self { threads, history: Queries(history), room, turn: Arc::new(Mutex::new(())), metrics }
+        Self { threads, history: Queries { engine, board }, room, turn: Arc::new(Mutex::new(())), metrics }
     }
 
     /// How a series goes on.
@@ -121,25 +129,21 @@ mod tests {
     use super::*;
     use crate::threads::Threads;
 
-    fn desk(threads: &Threads) -> Arc<Desk> {
-        let settings = history::HistorySettings { read_only: true, ..history::HistorySettings::default() };
-        let folder = tempfile::tempdir().unwrap();
-        let url = url_of(folder.path());
-        let opened = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let history = opened.block_on(history::History::open(&url, settings)).unwrap();
-        Arc::new(Desk::new(threads.handle().clone(), history.query_engine(), Arc::new(Metrics::new())))
-    }
-
-    fn url_of(folder: &std::path::Path) -> String {
+    fn desk(folder: &std::path::Path, threads: &Threads) -> Arc<Desk> {
         let mut settings = crate::settings::Settings::load(None, std::iter::empty(), &[]).unwrap();
         settings.data.folder = folder.to_owned();
-        settings.store_url()
+        let open = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (store, settings) = (settings.store_url(), crate::history_settings(&settings, false));
+        let history = open.block_on(history::History::open(&store, settings)).unwrap();
+        let board = Arc::new(Board::default());
+        Arc::new(Desk::new(threads.handle().clone(), history.query_engine(), board, Arc::new(Metrics::new())))
     }
 
     #[test]
     fn questions_are_answered_one_at_a_time_and_more_than_fit_are_refused() {
         let threads = Threads::start("advice-test", 1).unwrap();
-        let desk = desk(&threads);
+        let folder = tempfile::tempdir().unwrap();
+        let desk = desk(folder.path(), &threads);
         let at_work = Arc::new(AtomicUsize::new(0));
         let together = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -171,7 +175,8 @@ mod tests {
     #[test]
     fn who_stops_waiting_leaves_the_place_to_others() {
         let threads = Threads::start("advice-test", 1).unwrap();
-        let desk = desk(&threads);
+        let folder = tempfile::tempdir().unwrap();
+        let desk = desk(folder.path(), &threads);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             for _ in 0..2 * QUESTIONS_MAX {

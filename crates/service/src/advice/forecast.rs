@@ -9,7 +9,7 @@ use advisory::{check_level, time_to_limit};
 use telemetry::signal::{self, SignalKind};
 use telemetry::{EventTime, Microseconds};
 
-use super::{AdviceError, AskSql, quoted, rows, unit};
+use super::{AdviceError, AskSql, loops_sql, quoted, rows, unit};
 
 /// How far ahead nobody said how far.
 pub const HORIZON: Microseconds = Microseconds::from_hours(2);
@@ -139,16 +139,14 @@ impl ForecastQuestion {
     }
 
     /// All series that could be meant, each with the time of its last block and the data's own time.
-    fn series_sql(&self, window: Microseconds) -> String {
+    fn series_sql(&self, window: Microseconds, known_loop: Option<&str>) -> String {
         let recent = format!("time >= now() - INTERVAL '{} seconds'", window.get() / 1_000_000 + 3_600);
         let place = if self.rack.is_empty() {
             format!("\"loop\" = {} AND rack IS NULL", quoted(&self.cooling_loop))
         } else {
             let rack = quoted(&self.rack);
-            format!(
-                "(rack = {rack} OR (rack IS NULL AND \"loop\" IN \
-                 (SELECT \"loop\" FROM blocks WHERE rack = {rack} AND \"loop\" IS NOT NULL AND {recent})))"
-            )
+            let loops = loops_sql(&self.rack, known_loop);
+            format!("(rack = {rack} OR (rack IS NULL AND \"loop\" IN ({loops})))")
         };
         let parts = [("node", &self.node), ("device", &self.device), ("sensor", &self.sensor)];
         let parts = parts.iter().filter(|(_, value)| !value.is_empty()).fold(String::new(), |mut sql, (name, value)| {
@@ -180,7 +178,10 @@ impl ForecastQuestion {
                 "no series of {} at {place} {name}{} in the last {window}{hint} (see what there is with: \
                  thermogate sql \"select distinct signal, node, device from blocks where {place} = '{name}'\")",
                 self.signal,
-                if self.rack.is_empty() { "" } else { " or its loop" },
+                match self.rack.is_empty() {
+                    true => "",
+                    false => " or its loop (as its readings' label or the site file names it)",
+                },
             ),
         }
     }
@@ -227,7 +228,7 @@ impl SeriesName {
 /// [`AdviceError`]; too little data is an answer.
 pub async fn forecast(question: &ForecastQuestion, history: &impl AskSql) -> Result<ForecastAnswer, AdviceError> {
     let plan = question.plan()?;
-    let found = history.ask(question.series_sql(plan.window)).await?;
+    let found = history.ask(question.series_sql(plan.window, history.loop_of(&question.rack).as_deref())).await?;
     let mut now = None;
     let mut all = Vec::new();
     for batch in &found.batches {
@@ -397,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_name_with_a_quote_stays_a_name() {
-        let sql = ForecastQuestion { rack: "r'07".to_owned(), ..question() }.series_sql(HORIZON);
-        assert!(sql.contains("rack = 'r''07'") && !sql.contains("'r'07'"), "{sql}");
+        let sql = ForecastQuestion { rack: "r'07".to_owned(), ..question() }.series_sql(HORIZON, Some("l'1"));
+        assert!(sql.contains("rack = 'r''07'") && sql.contains("IN ('l''1')") && !sql.contains("'r'07'"), "{sql}");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use advisory::{BlockMean, Comparison, Measure, Peer, Peers, Refusal, Series, log_resistance};
 use telemetry::{EventTime, Microseconds};
 
-use super::{AdviceError, AskSql, quoted, rows};
+use super::{AdviceError, AskSql, loops_sql, quoted, rows};
 
 /// How far back is looked where nobody said.
 pub const WINDOW: Microseconds = Microseconds::from_hours(1);
@@ -74,7 +74,8 @@ pub async fn compare(question: &PeersQuestion, history: &impl AskSql) -> Result<
     if window < WINDOW_MIN || WINDOW_MAX < window {
         return Err(field("window", format!("is {window}: give a length from {WINDOW_MIN} to {WINDOW_MAX}")));
     }
-    let measured = measured(&history.ask(sql(&question.rack, window)).await?.batches)?;
+    let sql = sql(&question.rack, window, history.loop_of(&question.rack).as_deref());
+    let measured = measured(&history.ask(sql).await?.batches)?;
     let Some(now) = measured.now.filter(|_| !measured.temperatures.is_empty()) else {
         let rack = &question.rack;
         return Err(AdviceError::NotFound {
@@ -89,8 +90,9 @@ pub async fn compare(question: &PeersQuestion, history: &impl AskSql) -> Result<
     Ok(PeersAnswer { rack: question.rack.clone(), outcome: judge(&measured, question.level, window, now) })
 }
 
-fn sql(rack: &str, window: Microseconds) -> String {
+fn sql(rack: &str, window: Microseconds, known_loop: Option<&str>) -> String {
     let recent = format!("time >= now() - INTERVAL '{} seconds'", window.get() / 1_000_000 + 600);
+    let loops = loops_sql(rack, known_loop);
     let rack = quoted(rack);
     format!(
         "SELECT rack IS NULL AS of_loop, node, device, signal, sensor, cast(time AS bigint) AS time, mean, \
@@ -98,7 +100,7 @@ fn sql(rack: &str, window: Microseconds) -> String {
          WHERE {recent} AND ((rack = {rack} AND (signal IN ('gpu_temperature', 'gpu_power') \
              OR (signal = 'coolant_supply_temperature' AND node IS NULL AND device IS NULL))) \
            OR (rack IS NULL AND signal = 'coolant_supply_temperature' AND node IS NULL AND device IS NULL \
-             AND \"loop\" IN (SELECT \"loop\" FROM blocks WHERE rack = {rack} AND \"loop\" IS NOT NULL AND {recent}))) \
+             AND \"loop\" IN ({loops}))) \
          ORDER BY time, seq"
     )
 }
