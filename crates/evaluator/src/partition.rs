@@ -115,6 +115,9 @@ pub(crate) struct Partition {
     events: Vec<(u32, SeriesEvent)>,
 }
 
+/// Readings from before the first tick are judged this far back.
+const LONGEST_LOOK_BACK: Microseconds = Microseconds::from_hours(24);
+
 impl Partition {
     pub(crate) fn new(id: PartitionId) -> Self {
         Self {
@@ -300,13 +303,14 @@ impl Partition {
     }
 
     /// Where judging begins: at the minute of the first reading, or of a run that began before, once the watermark
-    /// has reached it.
+    /// has reached it; a day before the watermark at the earliest, for a first reading may claim any time.
     fn begin(&self, watermark: EventTime, runs: &Runs) -> Option<EventTime> {
         let first = self.series.iter().filter_map(Series::earliest).min()?;
         let of_runs = runs.open().filter(|run| self.is_in(run)).map(|run| run.facts.start);
         Some(
             of_runs
                 .fold(first, EventTime::min)
+                .max(watermark - LONGEST_LOOK_BACK)
                 .min(watermark)
                 .window_start(self.layout.longest_slice)
                 .window_start(BLOCK),

@@ -47,29 +47,31 @@ impl Microseconds {
     }
 }
 
+// Sums and differences end where 64 bits do, 292,000 years from the epoch: readings may claim any time.
+
 impl Add for Microseconds {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        Self(self.0.saturating_add(other.0))
     }
 }
 
 impl AddAssign for Microseconds {
     fn add_assign(&mut self, other: Self) {
-        self.0 += other.0;
+        *self = *self + other;
     }
 }
 
 impl Sub for Microseconds {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        Self(self.0 - other.0)
+        Self(self.0.saturating_sub(other.0))
     }
 }
 
 impl SubAssign for Microseconds {
     fn sub_assign(&mut self, other: Self) {
-        self.0 -= other.0;
+        *self = *self - other;
     }
 }
 
@@ -166,7 +168,7 @@ impl EventTime {
     /// The start of the window of length `width` that holds this moment; windows are aligned to the epoch, so
     /// that every rack's windows line up. Rounds down before 1970 too.
     pub const fn window_start(self, width: Microseconds) -> Self {
-        Self(self.0 - self.0.rem_euclid(width.0))
+        Self(self.0.saturating_sub(self.0.rem_euclid(width.0)))
     }
 
     /// Reads an RFC 3339 time, with any offset; nanoseconds are rounded down.

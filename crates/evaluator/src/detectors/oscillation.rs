@@ -26,9 +26,10 @@ pub(crate) struct Band {
 /// Periods of 1 to 5 minutes, over a quarter of an hour.
 pub(crate) const FAST: Band =
     Band { step: Microseconds::from_seconds(10), window: 90, shortest: 6, longest: 30 };
-/// Periods of 5 to 30 minutes, over two hours.
+/// Periods of 5 to 30 minutes, over four hours: eight of the longest. Over two hours, what a building does on a calm day
+/// repeats itself often enough to be taken for a swing (9 of 69 calm spans of a recorded air handler; 0 over four).
 pub(crate) const SLOW: Band =
-    Band { step: Microseconds::from_seconds(60), window: 120, shortest: 5, longest: 30 };
+    Band { step: Microseconds::from_seconds(60), window: 240, shortest: 5, longest: 30 };
 
 /// Autocorrelation at its peak from which on a quantity swings, and below which it no longer does.
 const PEAK_MINIMUM: f64 = 0.5;
@@ -64,6 +65,14 @@ pub(crate) enum Change {
     Begun(Swing),
     /// It no longer does.
     Over,
+}
+
+impl Band {
+    /// Whether a sensor that reports this often shows the shortest swing: four readings in each. What is held between
+    /// slower ones repeats itself by its own pace. A feed of unknown pace shows none.
+    pub(crate) fn is_seen_by(&self, interval: Option<Microseconds>) -> bool {
+        interval.is_some_and(|interval| 4 * interval.0 <= self.shortest as i64 * self.step.0)
+    }
 }
 
 impl Oscillation {

@@ -84,7 +84,8 @@ impl Partition {
             let (place, supply, valve) = (place.clone(), supply.clone(), valve.clone());
             self.settle(supply.iter().chain(&valve).copied(), end);
             self.take_events(end, effects);
-            let (supply, valve) = (self.held(&supply, end), self.held(&valve, end));
+            let is_seen = FAST.is_seen_by(self.pace(&supply));
+            let (supply, valve) = (self.held(&supply, end).filter(|_| is_seen), self.held(&valve, end));
             let nominal = self.steady.nominal;
             let control = self.controls.entry(place).or_default();
             control.note_load(power, nominal);
@@ -98,6 +99,12 @@ impl Partition {
     fn held(&self, sensors: &[u32], end: EventTime) -> Option<f64> {
         let held = |series: &u32| self.series[*series as usize].at(end - Microseconds(1), None).0.ok();
         median(&mut sensors.iter().filter_map(held).collect::<Vec<f64>>())
+    }
+
+    /// The longest interval of these sensors, where each has one.
+    fn pace(&self, sensors: &[u32]) -> Option<Microseconds> {
+        let intervals = sensors.iter().map(|series| self.series[*series as usize].hold.interval());
+        intervals.reduce(|one, other| Some(one?.max(other?))).flatten()
     }
 
     /// Power of all racks, kW, while it is known of each that has a meter; none without any.
@@ -135,6 +142,7 @@ impl Partition {
             // The blocks of a slow feed are too long for the shortest of slow swings: there each minute's reading counts.
             let is_slow = supply.iter().any(|number| BLOCK < series(number).block_length());
             let swinging = if is_slow { self.held(supply, end) } else { temperature };
+            let swinging = swinging.filter(|_| SLOW.is_seen_by(self.pace(supply)));
             self.look_for_hunting(&place, swinging, end, effects);
             if is_valve_due {
                 self.look_at_valve(&place, error, position.as_ref(), end, effects);

@@ -28,7 +28,7 @@ fn play(story: &mut Story, from: i64, to: i64, celsius: f64) {
         if second % 10 == 0 {
             story.samples(&[
                 sample("coolant_supply_temperature", second, celsius),
-                sample("rack_power", second, 98.0),
+                sample("rack_power", second, 88.0),
             ]);
         }
         story.tick(at(second));
