@@ -339,6 +339,8 @@ impl Player {
 
     fn calibrate(&mut self, choices: &mut Choices<'_>) -> Option<()> {
         let calibration = Calibration {
+            calibration: format!("{:016x}", self.sequence).into(),
+            reference: "a bath".to_owned(),
             identity: identity(choices.below(CHANNELS.len())?),
             time: choices.time(self.now)?,
             kind: ["offset", "reset", "other"][choices.below(3)?].into(),
