@@ -28,7 +28,7 @@ fn play(story: &mut Story, from: i64, to: i64, celsius: f64) {
         if second % 10 == 0 {
             story.samples(&[
                 sample("coolant_supply_temperature", second, celsius),
-                sample("rack_power", second, 88.0),
+                sample("rack_power", second, 98.0),
             ]);
         }
         story.tick(at(second));
@@ -113,7 +113,11 @@ fn a_rack_that_is_put_on_a_loop_keeps_what_is_remembered_of_it() {
     assert_eq!(facts.coverage.len(), 2);
     let said: Vec<_> =
         effects.iter().filter(|effect| matches!(effect, Effect::Finding(_) | Effect::Alert(_))).collect();
-    assert!(said.is_empty(), "{said:?}");
+    // The site file says with the loop what the rack may draw, and this one draws nearly that.
+    assert!(
+        matches!(said[..], [Effect::Finding(finding)] if &*finding.detector == "power_envelope"),
+        "{said:?}"
+    );
     // A restart in the middle of the move is invisible too.
     let mut restarted = Evaluator::new();
     let mut told = Vec::new();
