@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Our own services and records.
-const OWN: [&str; 4] = [
+const OWN: [&str; 5] = [
     "thermogate/gate/v1/gate.proto",
     "thermogate/run/v1/run.proto",
     "thermogate/calibration/v1/calibration.proto",
