@@ -5,7 +5,6 @@
 
 mod table; // every detector: read this first
 
-pub(crate) mod envelope; // power near what a rack was built for
 pub(crate) mod incidence; // which sensor is to blame
 pub(crate) mod motion; // how a valve moves
 pub(crate) mod oscillation; // control loops that swing

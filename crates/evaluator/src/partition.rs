@@ -15,7 +15,7 @@ mod moving; // a rack that is put on another loop
 mod pump_trip; // as flows arrive
 mod residuals; // at the end of a block: residuals
 mod runs; // runs, maintenance and calibrations
-mod soaking; // loads that last: power near the envelope, cooling without reserve
+mod soaking; // loads that last: cooling without reserve
 mod trusting; // at the end of a block: how far sensors are believed
 
 use std::collections::{BTreeMap, BTreeSet};

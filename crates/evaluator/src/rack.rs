@@ -11,7 +11,6 @@ use telemetry::facts::PowerLimit;
 use telemetry::place::Place;
 
 use crate::comparison::ComparisonState;
-use crate::detectors::envelope::Envelope;
 use crate::detectors::steady::Steady;
 use crate::headroom::RackHeadroom;
 use crate::measure::MeasureState;
@@ -35,8 +34,6 @@ pub(crate) struct RackState {
     pub maintenance: Option<Maintenance>,
     /// Whether its power rests.
     pub steady: Steady,
-    /// Whether its power is near what it was built for.
-    pub envelope: Envelope,
     /// Whether it is back where it was.
     pub recovery: RecoveryState,
     /// What releases are told apart by.

@@ -454,16 +454,6 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Soak,
     },
     Detector {
-        name: "power_envelope",
-        alertname: "PowerNearEnvelope",
-        meaning: "the rack has drawn nearly its nominal power for ten minutes",
-        suggestion: "nothing by itself; beside another finding, whether the load may be lowered",
-        cause: Cause::Release,
-        severity: Severity::Info,
-        explained_by: &[],
-        rule: Rule::Soak,
-    },
-    Detector {
         name: "stuck",
         alertname: "SensorStuck",
         meaning: "the value has rested much longer than it ever did",

@@ -1,4 +1,4 @@
-//! Loads that last: power near the envelope, and whether the cooling has a reserve left under them.
+//! Loads that last: whether the cooling has a reserve left under them.
 //!
 //! block means → **soaking** → findings
 
@@ -8,7 +8,7 @@ use telemetry::{EventTime, Labels};
 use super::blocks::current_block;
 use super::{Environment, Partition};
 use crate::detectors::saturation::{self, Saturated};
-use crate::detectors::{self, Detector, envelope};
+use crate::detectors::{self, Detector};
 use crate::effect::Effects;
 use crate::finding::{Anomaly, FindingKey};
 use crate::layout::ControlLoop;
@@ -26,7 +26,6 @@ impl Partition {
         environment: Environment<'_>,
         effects: &mut Effects,
     ) {
-        self.look_at_envelopes(end, environment, effects);
         for number in 0..self.layout.controls.len() {
             let ControlLoop { place, supply, valve, pump, .. } = &self.layout.controls[number];
             let mean = |numbers: &[u32]| {
@@ -61,33 +60,6 @@ impl Partition {
             }
             Some(saturation::Change::Over) => self.close(detector, &key, end, effects),
             None => {}
-        }
-    }
-
-    /// Only racks whose nominal power the site file tells have an envelope: what a rack drew yesterday is none.
-    fn look_at_envelopes(&mut self, end: EventTime, environment: Environment<'_>, effects: &mut Effects) {
-        let detector = detectors::known("power_envelope");
-        let mut changes = Vec::new();
-        for (rack, state) in &mut self.racks {
-            let Some(layout) = self.layout.racks.get(rack) else { continue };
-            let declared = environment.in_force.site.rack(rack).and_then(|rack| rack.nominal_power);
-            let meters = &layout.power.operands[0].series;
-            let power = meters.iter().find_map(|number| current_block(&self.series[*number as usize], end));
-            let power = power.map(|block| block.mean);
-            let share = power.zip(declared).map(|(power, nominal)| power / nominal);
-            if let Some(change) = state.envelope.observe(share) {
-                changes.push((change, state.place.clone(), power.zip(declared)));
-            }
-        }
-        for (change, place, power) in changes {
-            let key = FindingKey::of_place(detector, place);
-            match change {
-                envelope::Change::Begun => {
-                    let anomaly = near_envelope(detector, key, power, end);
-                    self.open(detector, anomaly, effects);
-                }
-                envelope::Change::Over => self.close(detector, &key, end, effects),
-            }
         }
     }
 }
@@ -128,20 +100,5 @@ fn without_reserve(detector: &Detector, key: FindingKey, saturated: &Saturated, 
         threshold: Some(saturated.limit),
         unit: unit.into(),
         ..Anomaly::direct(detector, key, end - saturation::WINDOW, end, evidence)
-    }
-}
-
-/// `power`: what the rack draws and its nominal power, kW.
-fn near_envelope(detector: &Detector, key: FindingKey, power: Option<(f64, f64)>, end: EventTime) -> Anomaly {
-    let minutes = i64::from(envelope::NEAR_BLOCKS);
-    let evidence = Labels::from([
-        ("share_of_nominal".into(), format!("{:.2} and more for {minutes} min", envelope::NEAR).into()),
-        ("clears".into(), format!("below {:.2} for five minutes", envelope::FAR).into()),
-    ]);
-    Anomaly {
-        residual: power.map(|(power, _)| power),
-        threshold: power.map(|(_, nominal)| envelope::NEAR * nominal),
-        unit: "kW".into(),
-        ..Anomaly::direct(detector, key, end - telemetry::Microseconds::from_minutes(minutes), end, evidence)
     }
 }

@@ -113,11 +113,7 @@ fn a_rack_that_is_put_on_a_loop_keeps_what_is_remembered_of_it() {
     assert_eq!(facts.coverage.len(), 2);
     let said: Vec<_> =
         effects.iter().filter(|effect| matches!(effect, Effect::Finding(_) | Effect::Alert(_))).collect();
-    // The site file says with the loop what the rack may draw, and this one draws nearly that.
-    assert!(
-        matches!(said[..], [Effect::Finding(finding)] if &*finding.detector == "power_envelope"),
-        "{said:?}"
-    );
+    assert!(said.is_empty(), "{said:?}");
     // A restart in the middle of the move is invisible too.
     let mut restarted = Evaluator::new();
     let mut told = Vec::new();
