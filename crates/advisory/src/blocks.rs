@@ -2,7 +2,7 @@
 //!
 //! rows of `blocks` → **blocks** → repair → models
 
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, median};
 
 use crate::refusal::Refusal;
 
@@ -129,6 +129,13 @@ impl Series {
     pub fn refuse_if_silent(&self, now: EventTime, silent_for: Microseconds) -> Result<(), Refusal> {
         if now - self.end() > silent_for { Err(Refusal::Silent { last: self.end() }) } else { Ok(()) }
     }
+}
+
+/// How far blocks lie apart: the median over all series, in whole minutes, and a minute where there are no two.
+pub fn distance_of_blocks<'a>(series: impl IntoIterator<Item = &'a [BlockMean]>) -> Microseconds {
+    let pairs = series.into_iter().flat_map(|blocks| blocks.windows(2));
+    let mut minutes: Vec<f64> = pairs.map(|pair| (pair[1].time - pair[0].time).as_seconds() / 60.0).collect();
+    Microseconds::from_minutes(median(&mut minutes).map_or(1, |minutes| (libm::round(minutes) as i64).max(1)))
 }
 
 #[cfg(test)]

@@ -18,11 +18,10 @@ mod peers; // who behaves unlike its peers
 mod second_opinion; // DBSCAN
 mod spread; // the median absolute deviation, and what replaces it where that is 0
 
-pub use blocks::{BlockMean, Series};
+pub use blocks::{BlockMean, Series, distance_of_blocks};
 pub use daily::Daily;
 pub use forecast::{Basis, Forecast, Forecaster, Point, check_level};
 pub use limit::{Crossing, time_to_limit};
-pub use median::median;
 pub use peers::{Comparison, Measure, Opinion, Peer, PeerFigures, Peers, Scale, log_resistance};
 pub use refusal::Refusal;
 pub use repair::Bridge;

@@ -2,9 +2,9 @@
 //!
 //! blocks → **peers** → spread (first opinion), second_opinion
 
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, median};
 
-use crate::median::{SIGMA_PER_MAD, median, resolution, scaled_mad};
+use crate::median::{SIGMA_PER_MAD, resolution, scaled_mad};
 use crate::refusal::Refusal;
 use crate::{second_opinion, spread};
 
@@ -179,8 +179,8 @@ impl Peers {
                 let of_known = |share: Option<f64>| share.filter(|_| known >= KNOWN_SHARE);
                 PeerFigures {
                     name: peer.name.clone(),
-                    deviation: median(deviations.iter().flatten().copied().collect()),
-                    score: median(first.scores[index].iter().flatten().copied().collect()),
+                    deviation: median(&mut deviations.iter().flatten().copied().collect::<Vec<f64>>()),
+                    score: median(&mut first.scores[index].iter().flatten().copied().collect::<Vec<f64>>()),
                     mad_outside,
                     dbscan_outside,
                     known,
@@ -217,7 +217,7 @@ impl Peers {
         let value = |peer: &Peer, step: usize| peer.values.get(step).copied().flatten();
         let mut deviations = vec![Vec::new(); self.peers.len()];
         for step in 0..length {
-            let known: Vec<f64> = self.peers.iter().filter_map(|peer| value(peer, step)).collect();
+            let mut known: Vec<f64> = self.peers.iter().filter_map(|peer| value(peer, step)).collect();
             if known.iter().any(|value| !value.is_finite()) {
                 let time = self.start + Microseconds(self.step.get() * step as i64);
                 return Err(Refusal::NotMeasured { time, magnitude_max: f64::MAX });
@@ -225,7 +225,7 @@ impl Peers {
             if known.len() < PEERS_MIN || 2 * known.len() < self.peers.len() {
                 continue;
             }
-            let Some(middle) = median(known) else { continue };
+            let Some(middle) = median(&mut known) else { continue };
             for (peer, deviations) in self.peers.iter().zip(&mut deviations) {
                 deviations.push(value(peer, step).map(|value| value - middle));
             }

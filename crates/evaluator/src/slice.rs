@@ -4,14 +4,13 @@
 
 use telemetry::expression::{Expression, Reduction};
 use telemetry::facts::{Comparison, UnknownReason};
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, median};
 
 use crate::block::{BLOCK, BlockInProgress, ClosedBlock};
 use crate::judge::SliceState;
 use crate::objective::{Aggregation, Objective};
 use crate::plan::{PlannedMember, PlannedOperand};
 use crate::series::Series;
-use crate::trend::median;
 
 /// Memory that is used again for each slice.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use telemetry::facts::{Comparison, Outcome, TrendStatus};
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, median};
 
 use crate::objective::Trend;
 
@@ -117,21 +117,6 @@ pub(crate) fn judge(promise: &Trend, trend: Option<&TrendStatus>) -> Outcome {
         .is_some_and(|minimum| trend.time_to_threshold.is_some_and(|time| time < minimum));
     let too_steep = promise.rate_per_hour_limit.is_some_and(|limit| trend.slope_per_hour.abs() > limit);
     if trend.significant && (too_soon || too_steep) { Outcome::NotOk } else { Outcome::Ok }
-}
-
-/// The median; of an even number the mean of the middle two. None for no values.
-pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    if values.is_empty() {
-        return None;
-    }
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    if below.len() == middle && values.len() % 2 == 1 {
-        return Some(upper);
-    }
-    let lower = values[..middle].iter().copied().max_by(f64::total_cmp)?;
-    Some((lower + upper) / 2.0)
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Estimate {
     pub fn of_runs(runs: &[(f64, f64, u32)], since: &[Numbered]) -> Option<Self> {
         let (mean, squares) = moments(since)?;
         let means: Vec<Numbered> = (0..).zip(runs).map(|(number, (mean, _, _))| (number, *mean)).collect();
-        let base = median(means.iter().map(|(_, mean)| *mean).collect())?;
+        let base = telemetry::median(&mut means.iter().map(|(_, mean)| *mean).collect::<Vec<f64>>())?;
         let (_, spread) = moments(&means)?;
         let before: usize = runs.iter().map(|(_, _, batches)| *batches as usize).sum();
         let of_runs: f64 = runs
@@ -218,16 +218,6 @@ fn moments(values: &[Numbered]) -> Option<(f64, f64)> {
     let mean = values.iter().map(|(_, value)| value).sum::<f64>() / values.len() as f64;
     let squares = values.iter().map(|(_, value)| (value - mean) * (value - mean)).sum();
     Some((mean, squares))
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        length if length % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
 }
 
 #[cfg(test)]

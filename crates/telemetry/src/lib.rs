@@ -4,6 +4,7 @@
 //! **telemetry** is used by `ingest` → `log` → `evaluator` → `history`, `alerts`, `gate`.
 
 mod canonical; // canonical JSON and its hash: the identity of every document
+mod median; // one wild value does not move it
 mod time; // event time in integer microseconds
 
 pub mod alert; // what an alert is and how it changes state
@@ -22,6 +23,7 @@ pub mod table; // the tables of the history, their columns and rows
 pub mod unit; // units, exact conversions, the algebra of dimensions
 
 pub use canonical::{canonical_json, sha256_hex};
+pub use median::median;
 pub use time::{EventTime, Microseconds};
 
 /// A short text shared by many rows: a rack's name, a signal's name, a label.

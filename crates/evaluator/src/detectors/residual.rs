@@ -4,10 +4,9 @@
 //! block means → residual → **baseline, CUSUM** → findings
 
 use serde::{Deserialize, Serialize};
-use telemetry::EventTime;
+use telemetry::{EventTime, median};
 
 use super::{Residual, ResidualRule, Side};
-use crate::trend::median;
 
 /// Blocks that make a baseline.
 const CALIBRATION_BLOCKS: usize = 60;

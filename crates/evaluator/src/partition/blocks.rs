@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use telemetry::facts::{Severity, UnknownReason};
 use telemetry::place::Place;
 use telemetry::table::Block;
-use telemetry::{EventTime, Microseconds};
+use telemetry::{EventTime, Microseconds, median};
 
 use super::{Environment, Partition};
 use crate::block::{BLOCK, ClosedBlock};
@@ -14,7 +14,6 @@ use crate::finding::Outlet;
 use crate::recovery::CHANNELS;
 use crate::series::Series;
 use crate::slice::Spans;
-use crate::trend::median;
 
 /// Coverage of the last hour is looked at this often.
 const COVERAGE_EVERY: Microseconds = Microseconds::from_minutes(5);

@@ -2,7 +2,7 @@
 
 use telemetry::facts::Metric;
 use telemetry::formula::heat_kw;
-use telemetry::{EventTime, Name};
+use telemetry::{EventTime, Name, median};
 
 use super::blocks::{believed_block, current_block};
 use super::residuals::heat_capacity;
@@ -13,7 +13,6 @@ use crate::layout::ComparedSeries;
 use crate::rack::RackState;
 use crate::run::Run;
 use crate::series::Series;
-use crate::trend::median;
 
 /// Share of a rack's GPUs that must be known, in per cent: the median of fewer is another one.
 const GPUS_KNOWN_MINIMUM: usize = 90;

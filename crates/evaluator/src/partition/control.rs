@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use telemetry::facts::TrendStatus;
 use telemetry::place::Place;
-use telemetry::{EventTime, Labels, Microseconds};
+use telemetry::{EventTime, Labels, Microseconds, median};
 
 use super::Partition;
 use super::blocks::{current_block, new_block};
@@ -22,7 +22,6 @@ use crate::detectors::{self, Detector};
 use crate::effect::Effects;
 use crate::finding::{Anomaly, FindingKey};
 use crate::layout::ControlLoop;
-use crate::trend::median;
 
 /// Where nobody tells the set point of the supply, water this warm cools no rack, °C.
 const WATER_LIMIT: f64 = 45.0;

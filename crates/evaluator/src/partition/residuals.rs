@@ -5,7 +5,7 @@
 use telemetry::facts::Cause;
 use telemetry::formula::Coolant;
 use telemetry::place::Place;
-use telemetry::{EventTime, Labels, Microseconds, Name};
+use telemetry::{EventTime, Labels, Microseconds, Name, median};
 
 use super::blocks::{current_block, new_block};
 use super::{Environment, Partition};
@@ -17,7 +17,6 @@ use crate::effect::{Counter, Effects};
 use crate::finding::{Anomaly, FindingKey};
 use crate::layout::Resistances;
 use crate::plan::touches;
-use crate::trend::median;
 
 /// A tray is compared with at least as many others.
 const PEERS_MINIMUM: usize = 3;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shift::Shift;
 use super::step::Summary;
-use crate::trend::median;
+use telemetry::median;
 
 /// Noise of a logarithm of a deviation of ten readings has longer tails than that of their mean.
 const SPREAD_CAUTION: f64 = 1.5;

@@ -307,9 +307,7 @@ fn expect(plan: &Plan, blocks: &[BlockMean], now: EventTime) -> Result<Forecast,
 
 /// The step of a smoothing: as long as the series' blocks, and so long that the window has not too many.
 fn smoothing_step(blocks: &[BlockMean], window: Microseconds) -> Microseconds {
-    let apart = blocks.windows(2).map(|pair| (pair[1].time - pair[0].time).as_seconds() / 60.0).collect();
-    let minutes = advisory::median(apart).map_or(1, |minutes| (minutes.round() as i64).max(1));
-    let block = Microseconds::from_minutes(minutes);
+    let block = advisory::distance_of_blocks([blocks]);
     let times = (window.get() + block.get() * STEPS_MAX - 1) / (block.get() * STEPS_MAX);
     Microseconds(block.get() * times.max(1))
 }

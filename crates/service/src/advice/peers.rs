@@ -154,9 +154,7 @@ impl Grid {
 }
 
 fn judge(measured: &Measured, level: PeerLevel, window: Microseconds, now: EventTime) -> Result<Comparison, Refusal> {
-    let apart = measured.temperatures.values().flat_map(|blocks| blocks.windows(2));
-    let apart = apart.map(|pair| (pair[1].time - pair[0].time).as_seconds() / 60.0).collect();
-    let step = Microseconds::from_minutes(advisory::median(apart).map_or(1, |minutes| (minutes.round() as i64).max(1)));
+    let step = advisory::distance_of_blocks(measured.temperatures.values().map(Vec::as_slice));
     let until = now.window_start(step);
     let count = usize::try_from(window.get() / step.get()).unwrap_or(1).max(1);
     let grid = Grid { start: until - Microseconds(step.get() * count as i64), step, count };
@@ -196,8 +194,8 @@ fn trays(gpus: Vec<(&GpuName, Vec<Option<f64>>)>, count: usize) -> Vec<Peer> {
         trays.entry(node).or_default().push(values);
     }
     let middle = |gpus: &[Vec<Option<f64>>], step: usize| {
-        let known: Vec<f64> = gpus.iter().filter_map(|values| values[step]).collect();
-        if 2 * known.len() >= gpus.len() { advisory::median(known) } else { None }
+        let mut known: Vec<f64> = gpus.iter().filter_map(|values| values[step]).collect();
+        if 2 * known.len() >= gpus.len() { telemetry::median(&mut known) } else { None }
     };
     trays
         .into_iter()
