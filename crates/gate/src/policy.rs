@@ -88,7 +88,7 @@ impl Policy {
 
     /// Whether it asks how much power racks can sustain.
     pub fn asks_for_headroom(&self) -> bool {
-        self.checks.iter().any(|check| matches!(check.kind, CheckKind::Headroom(_)))
+        self.checks.iter().any(|check| check.kind.headroom().is_some())
     }
 
     /// The file it stands in.
@@ -283,6 +283,13 @@ pub enum CheckKind {
     Headroom(HeadroomAsked),
     /// The rack is no worse than racks beside it, or than it was in earlier runs.
     Canary(Canary),
+}
+
+impl CheckKind {
+    /// What is asked of a rack's headroom, where that is what is checked.
+    pub(crate) fn headroom(&self) -> Option<&HeadroomAsked> {
+        if let Self::Headroom(asked) = self { Some(asked) } else { None }
+    }
 }
 
 /// How much power a rack must be able to sustain.

@@ -70,18 +70,8 @@ pub fn never_known(policies: &[Policy], site: &Site) -> Vec<DocumentError> {
     const RETURN: &str = "coolant_return_temperature";
     let is_given = site.racks.values().any(|rack| rack.limits.contains_key(RETURN));
     let checks = policies.iter().flat_map(|policy| policy.checks.iter().map(move |check| (policy, check)));
-    let wants_return = |check: &Check| match &check.kind {
-        CheckKind::Headroom(asked) => asked.limits.contains(&Constraint::Return),
-        CheckKind::Objective { .. }
-        | CheckKind::BurnRate { .. }
-        | CheckKind::Findings { .. }
-        | CheckKind::Coverage { .. }
-        | CheckKind::Trend { .. }
-        | CheckKind::PowerEnvelope { .. }
-        | CheckKind::Soak { .. }
-        | CheckKind::Recovered { .. }
-        | CheckKind::Canary(_) => false,
-    };
+    let wants_return =
+        |check: &Check| check.kind.headroom().is_some_and(|asked| asked.limits.contains(&Constraint::Return));
     let wrong = checks.filter(|(_, check)| !is_given && wants_return(check)).map(|(policy, check)| {
         let document = Document { name: policy.document.clone(), text: String::new() };
         let message = format!(

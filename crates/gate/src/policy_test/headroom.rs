@@ -7,7 +7,7 @@ use telemetry::facts::{Constraint, Headroom, PowerInterval, Sustainable, Sustain
 use telemetry::{Microseconds, Name};
 
 use super::given::WATERMARK;
-use crate::policy::{CheckKind, Policy};
+use crate::policy::Policy;
 
 /// Nominal power of a rack in tests, kW.
 const NOMINAL: f64 = 100.0;
@@ -37,20 +37,8 @@ pub struct GivenLimit {
 
 /// The headroom of a rack, where the policy asks for it.
 pub fn headroom(policy: &Policy, given: &GivenHeadroom, known_share: f64) -> Option<Headroom> {
-    let asked = policy.checks.iter().filter_map(|check| match &check.kind {
-        CheckKind::Headroom(asked) => {
-            Some(asked.planned_kilowatts.unwrap_or(NOMINAL) * (1.0 + asked.at_least))
-        }
-        CheckKind::Objective { .. }
-        | CheckKind::BurnRate { .. }
-        | CheckKind::Findings { .. }
-        | CheckKind::Coverage { .. }
-        | CheckKind::Trend { .. }
-        | CheckKind::PowerEnvelope { .. }
-        | CheckKind::Soak { .. }
-        | CheckKind::Recovered { .. }
-        | CheckKind::Canary(_) => None,
-    });
+    let asked = policy.checks.iter().filter_map(|check| check.kind.headroom());
+    let asked = asked.map(|asked| asked.planned_kilowatts.unwrap_or(NOMINAL) * (1.0 + asked.at_least));
     let healthy = PLENTY * asked.reduce(f64::max)?;
     let limit = |constraint: Constraint| {
         let given = given.get(&constraint).cloned().unwrap_or_default();
