@@ -53,8 +53,6 @@ pub enum Rule {
     Residual(ResidualRule),
     /// Block means or held values of a control loop, with a state of its own.
     Control,
-    /// Block means under a load that lasts.
-    Soak,
 }
 
 /// A residual, which is near its baseline while all is well.

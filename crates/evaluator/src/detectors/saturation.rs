@@ -19,7 +19,7 @@ pub(crate) const ACTUATOR_RESERVE: f64 = 90.0;
 /// Blocks that an actuator is at its end, or off it, until it counts.
 const ACTUATOR_BLOCKS: u32 = 5;
 /// Blocks of one plateau that a slope is taken over.
-pub(crate) const WINDOW: Microseconds = Microseconds::from_minutes(20);
+const WINDOW: Microseconds = Microseconds::from_minutes(20);
 /// Blocks that a slope must go on to the limit until it is told: what makes it so has its own detector, which is to
 /// speak first.
 const COMING_BLOCKS: u32 = 10;
@@ -100,6 +100,8 @@ pub(crate) struct Saturated {
     pub limit: f64,
     /// How fast it moves there, its unit an hour, where it moves.
     pub slope_per_hour: Option<f64>,
+    /// For how long it has been there, or on its way.
+    pub lasts: Microseconds,
     /// When it will be there; zero when it is.
     pub time_to_limit: Microseconds,
 }
@@ -135,19 +137,21 @@ impl Saturation {
             None => {
                 let at_end = actuators.into_iter().zip(self.at_end);
                 let here = at_end.filter(|(_, blocks)| ACTUATOR_BLOCKS <= *blocks).find_map(
-                    |((limited, value), _)| {
-                        let limit = ACTUATOR_END;
+                    |((limited, value), blocks)| {
                         Some(Saturated {
                             limited,
                             value: value?,
-                            limit,
+                            limit: ACTUATOR_END,
                             slope_per_hour: None,
+                            lasts: length_of(blocks),
                             time_to_limit: Microseconds::ZERO,
                         })
                     },
                 );
                 let here = here.filter(|_| inputs.is_steady == Some(true));
-                let begun = here.or(coming.filter(|_| COMING_BLOCKS <= self.coming))?;
+                let coming = coming.filter(|_| COMING_BLOCKS <= self.coming);
+                let begun =
+                    here.or(coming.map(|coming| Saturated { lasts: length_of(self.coming), ..coming }))?;
                 self.alarm = Some(begun.limited);
                 Some(Change::Begun(begun))
             }
@@ -178,10 +182,15 @@ impl Saturation {
             let time_to_limit =
                 trend.time_to_threshold.filter(|time| *time <= HORIZON && trend.significant)?;
             let slope_per_hour = Some(trend.slope_per_hour);
-            Some(Saturated { limited, value: trend.level, limit, slope_per_hour, time_to_limit })
+            let lasts = Microseconds::ZERO;
+            Some(Saturated { limited, value: trend.level, limit, slope_per_hour, lasts, time_to_limit })
         });
         coming.min_by_key(|coming| coming.time_to_limit)
     }
+}
+
+fn length_of(blocks: u32) -> Microseconds {
+    Microseconds(BLOCK.0 * i64::from(blocks))
 }
 
 #[cfg(test)]

@@ -451,7 +451,7 @@ pub const DETECTORS: &[Detector] = &[
             "ctl",
             "stuck",
         ],
-        rule: Rule::Soak,
+        rule: Rule::Control,
     },
     Detector {
         name: "stuck",

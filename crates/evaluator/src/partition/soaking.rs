@@ -3,7 +3,7 @@
 //! block means → **soaking** → findings
 
 use telemetry::place::Place;
-use telemetry::{EventTime, Labels};
+use telemetry::{EventTime, Labels, median};
 
 use super::blocks::current_block;
 use super::{Environment, Partition};
@@ -12,7 +12,6 @@ use crate::detectors::{self, Detector};
 use crate::effect::Effects;
 use crate::finding::{Anomaly, FindingKey};
 use crate::layout::ControlLoop;
-use crate::trend::median;
 
 /// The warmest supply that a rack is cooled with where no site file says so, °C: ASHRAE's class W45.
 const SUPPLY_LIMIT_CELSIUS: f64 = 45.0;
@@ -64,17 +63,21 @@ impl Partition {
     }
 }
 
-/// The lowest limit that the site file sets for the supply of a place: its rack's, or of its loop and the racks on it.
+/// The limit that the site file sets for the supply of a rack, of a loop the lowest of it and the racks on it.
 fn supply_limit(place: &Place, environment: Environment<'_>) -> f64 {
     let site = &environment.in_force.site;
-    let of_loop = place.cooling_loop.as_ref().and_then(|name| site.loops.get(name)).map(|on| &on.limits);
-    let is_here = |rack: &&telemetry::site::Rack| match &place.rack {
-        Some(name) => rack.name == *name,
-        None => rack.cooling_loop == place.cooling_loop,
+    let limit = match (&place.rack, &place.cooling_loop) {
+        // A rack's own limit takes the place of its loop's.
+        (Some(rack), _) => site.rack(rack).and_then(|rack| rack.limits.get(SUPPLY).copied()),
+        (None, Some(name)) => {
+            let of_loop = site.coolant_loop(name).map(|on| &on.limits);
+            let on_it = site.racks.values().filter(|rack| rack.cooling_loop.as_ref() == Some(name));
+            let limits = of_loop.into_iter().chain(on_it.map(|rack| &rack.limits));
+            limits.filter_map(|limits| limits.get(SUPPLY).copied()).reduce(f64::min)
+        }
+        (None, None) => None,
     };
-    let of_racks = site.racks.values().filter(is_here).map(|rack| &rack.limits);
-    let limits = of_loop.into_iter().chain(of_racks).filter_map(|limits| limits.get(SUPPLY).copied());
-    limits.reduce(f64::min).unwrap_or(SUPPLY_LIMIT_CELSIUS)
+    limit.unwrap_or(SUPPLY_LIMIT_CELSIUS)
 }
 
 fn without_reserve(detector: &Detector, key: FindingKey, saturated: &Saturated, end: EventTime) -> Anomaly {
@@ -99,6 +102,6 @@ fn without_reserve(detector: &Detector, key: FindingKey, saturated: &Saturated, 
         residual: Some(saturated.value),
         threshold: Some(saturated.limit),
         unit: unit.into(),
-        ..Anomaly::direct(detector, key, end - saturation::WINDOW, end, evidence)
+        ..Anomaly::direct(detector, key, end - saturated.lasts, end, evidence)
     }
 }

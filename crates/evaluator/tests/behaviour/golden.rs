@@ -14,6 +14,27 @@ fn supply() -> Document {
 }
 
 #[test]
+fn a_valve_at_its_end_under_a_load_that_rests_is_told_until_it_has_a_reserve() {
+    let told = replay(
+        &[],
+        "
+        feed 10s
+        r1 rack_power 0m..30m 90
+        r1 coolant_supply_temperature 0m..30m 35
+        r1 valve_position 0m..15m 97
+        r1 valve_position 15m..30m 60
+        until 30m
+        ",
+    );
+    assert_snapshot!(told, @r"
+    6:00 finding saturation r1 onset 0:00
+    6:00 CoolingSaturated r1 inactive -> firing since 6:00
+    6:00 finding saturation r1 onset 0:00 ended 20:00
+    20:00 CoolingSaturated r1 firing -> resolved since 6:00
+    ");
+}
+
+#[test]
 fn a_feed_that_falls_silent_is_one_gap_and_its_time_is_unknown() {
     let told = replay(
         &[supply()],
