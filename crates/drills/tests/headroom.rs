@@ -306,7 +306,7 @@ fn the_power_at_each_limit_is_predicted_within_eight_per_cent_from_seventy_per_c
 
 /// `cargo test -p drills --test headroom -- --ignored --nocapture`; `THERMOGATE_HEADROOM_SEEDS=first-end` for others.
 #[test]
-#[ignore = "minutes: the figures of the README"]
+#[ignore = "a measurement of many minutes; the_power_at_each_limit_is_predicted_… is its short form"]
 fn figures_of_many_racks() {
     let text = std::env::var("THERMOGATE_HEADROOM_SEEDS").unwrap_or_else(|_| "3000-3030".to_owned());
     let (first, end) = text.split_once('-').expect("first-end");

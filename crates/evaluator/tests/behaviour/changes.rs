@@ -338,3 +338,23 @@ fn what_was_last_told_of_a_place_is_known_after_a_restart() {
         effects.list.iter().filter(|effect| effect.row().is_some_and(|row| row.table == Table::Events));
     assert_eq!(rows.count(), 2);
 }
+
+/// A broken clock of the first source must not make judging step through half a century.
+#[test]
+fn a_first_reading_of_1970_does_not_hold_up_judging() {
+    let mut story = Story::with(&[supply("lte 45")]);
+    let epoch = EventTime::from_unix_micros(0);
+    let first = Sample { time: epoch, ..sample("coolant_supply_temperature", 0, 40.0) };
+    story.samples(&[first, sample("coolant_supply_temperature", 0, 40.0)]);
+    story.tick(at(0));
+    play(&mut story, 10, 600, 40.0);
+    let facts = last_facts(&effects_of(&story.records), "r1");
+    let status = status_of(&facts, "supply");
+    assert!(at(0) - status.since <= Microseconds::from_hours(25), "judged since {}", status.since);
+    assert!(
+        status.time.unknown >= Microseconds::from_hours(23),
+        "the day before is unknown: {:?}",
+        status.time
+    );
+    assert!(status.time.good >= Microseconds::from_minutes(8), "{:?}", status.time);
+}
