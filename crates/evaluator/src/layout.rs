@@ -3,7 +3,9 @@
 //! declared series, plan → **layout** → partition
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use telemetry::facts::Measured;
 use telemetry::place::Place;
 use telemetry::record::SeriesDeclaration;
 use telemetry::{Microseconds, Name};
@@ -155,8 +157,8 @@ pub(crate) struct Layout {
     pub resistances: Vec<Resistances>,
     /// Control loops.
     pub controls: Vec<ControlLoop>,
-    /// By series: its place with the loop filled in.
-    pub places: Vec<Place>,
+    /// By series: what it measures, its place with the loop filled in.
+    pub measured: Vec<Arc<Measured>>,
     /// By name of the rack.
     pub racks: BTreeMap<Name, RackSeries>,
     /// Series of no rack, in order of (signal, place, sensor).
@@ -174,6 +176,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The places of all series, in order of their numbers.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.measured.iter().map(|measured| &measured.place)
+    }
+
     pub(crate) fn new(
         declarations: &[SeriesDeclaration],
         gone: &BTreeSet<u32>,
@@ -187,7 +194,7 @@ impl Layout {
             longest_slice: BLOCK,
             watched: vec![0; count],
             feeds_of: vec![Vec::new(); count],
-            places: declarations.iter().map(SeriesDeclaration::place).collect(),
+            measured: declarations.iter().map(measured).map(Arc::new).collect(),
             ..Self::default()
         };
         layout.place_groups(groups, in_force);
@@ -353,10 +360,10 @@ impl Layout {
             (0..).take(declarations.len()).filter(|number| !gone.contains(number)).collect();
         in_order.sort_by_key(|number| {
             let SeriesDeclaration { identity, .. } = &declarations[*number as usize];
-            (&identity.signal, &self.places[*number as usize], &identity.sensor)
+            (&identity.signal, &self.measured[*number as usize].place, &identity.sensor)
         });
         for number in &in_order {
-            let place = &self.places[*number as usize];
+            let place = &self.measured[*number as usize].place;
             let Some(rack) = &place.rack else {
                 self.of_loop.push(*number);
                 continue;
@@ -367,7 +374,7 @@ impl Layout {
         }
         for number in in_order {
             for (rack, series) in &mut self.racks {
-                let place = &self.places[number as usize];
+                let place = &self.measured[number as usize].place;
                 if place.rack.is_none() || place.rack.as_ref() == Some(rack) {
                     series.with_loop.push(number);
                 }
@@ -468,4 +475,13 @@ impl ComparedSeries {
 
 fn greatest_common_divisor(one: i64, other: i64) -> i64 {
     if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+}
+
+fn measured(declaration: &SeriesDeclaration) -> Measured {
+    Measured {
+        signal: declaration.identity.signal.clone(),
+        place: declaration.place(),
+        sensor: declaration.identity.sensor.clone(),
+        unit: declaration.unit.clone(),
+    }
 }

@@ -289,6 +289,19 @@ impl Series {
         point
     }
 
+    /// How many reports are of `time` or before. What is asked for lies close to what was settled last, and a step or
+    /// two from there is faster than to halve.
+    fn after(&self, time: EventTime) -> usize {
+        let mut after = self.settled;
+        while after.checked_sub(1).is_some_and(|last| time < self.points[last].time) {
+            after -= 1;
+        }
+        while self.points.get(after).is_some_and(|next| next.time <= time) {
+            after += 1;
+        }
+        after
+    }
+
     /// Its state at `time`, which must be settled: the value, or why there is none; and until when that is so at
     /// most. A value is held no longer than `staleness_maximum` where that is set.
     pub(crate) fn at(
@@ -296,7 +309,7 @@ impl Series {
         time: EventTime,
         staleness_maximum: Option<Microseconds>,
     ) -> (Result<f64, UnknownReason>, EventTime) {
-        let after = self.points.partition_point(|point| point.time <= time);
+        let after = self.after(time);
         let next = self.points.get(after).map_or(EventTime::from_unix_micros(i64::MAX), |next| next.time);
         let Some(point) = after.checked_sub(1).map(|index| self.points[index]) else {
             return (Err(UnknownReason::NeverSeen), next);
@@ -329,7 +342,7 @@ impl Series {
         if to <= from {
             return;
         }
-        let first = self.points.partition_point(|point| point.time <= from).saturating_sub(1);
+        let first = self.after(from).saturating_sub(1);
         for index in first..self.settled {
             let point = self.points[index];
             if to <= point.time {

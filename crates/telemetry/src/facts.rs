@@ -10,6 +10,9 @@ pub use batches::{
 };
 pub use headroom::{Ambient, Constraint, Headroom, PowerInterval, Sustainable, SustainablePower};
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -506,12 +509,9 @@ impl Severity {
 /// How much of one series' time is known, over the last hour and since the run's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// Which signal.
-    pub signal: Name,
-    /// Where exactly.
-    pub place: Place,
-    /// Which sensor.
-    pub sensor: Option<Name>,
+    /// Which series. Shared: facts tell of every series again and again.
+    #[serde(flatten)]
+    pub series: Arc<Measured>,
     /// Known time of the last hour.
     pub known: Microseconds,
     /// Asked time of the last hour.
@@ -522,10 +522,29 @@ pub struct Coverage {
     pub run_asked: Microseconds,
     /// The latest known value.
     pub last_value: Option<f64>,
-    /// Its unit.
-    pub unit: Name,
     /// Event time of the latest known value.
     pub last_time: Option<EventTime>,
+}
+
+impl Deref for Coverage {
+    type Target = Measured;
+
+    fn deref(&self) -> &Measured {
+        &self.series
+    }
+}
+
+/// What a series measures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which signal.
+    pub signal: Name,
+    /// Where exactly.
+    pub place: Place,
+    /// Which sensor.
+    pub sensor: Option<Name>,
+    /// In which unit.
+    pub unit: Name,
 }
 
 /// What may be believed of a sensor.

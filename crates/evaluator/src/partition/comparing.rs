@@ -59,7 +59,7 @@ impl Partition {
     }
 
     fn exchanger_conductance(&self, end: EventTime, environment: Environment<'_>) -> Option<f64> {
-        let place = self.layout.places.iter().find(|place| place.cooling_loop.is_some())?;
+        let place = self.layout.places().find(|place| place.cooling_loop.is_some())?;
         let cooling_loop = environment.in_force.site.coolant_loop(place.cooling_loop.as_ref()?)?;
         let mean = |numbers: &[u32]| mean_of(&self.series, numbers, end);
         let [supply, warm, flow, facility_supply, facility_return, facility_flow] = &self.layout.exchanger;

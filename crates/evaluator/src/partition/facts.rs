@@ -46,7 +46,7 @@ impl Partition {
             self.facts_of(state.place.clone(), Some((name, state)), objectives, series, environment)
         });
         let mut facts: Vec<Arc<RackFacts>> = racks.map(Arc::new).collect();
-        let place = self.layout.places.iter().find(|place| place.cooling_loop.is_some());
+        let place = self.layout.places().find(|place| place.cooling_loop.is_some());
         let is_empty = self.layout.of_loop.is_empty() && self.racks.is_empty();
         if let Some(place) = place.filter(|_| !is_empty) {
             let place = Place { rack: None, node: None, device: None, ..place.clone() };
@@ -172,21 +172,18 @@ impl Partition {
     fn coverage(&self, series: &[u32]) -> Vec<Coverage> {
         let mut coverage = Vec::with_capacity(series.len());
         for number in series {
-            let (declaration, series) =
-                (&self.declarations[*number as usize], &self.series[*number as usize]);
+            let of = &self.layout.measured[*number as usize];
+            let series = &self.series[*number as usize];
             let Some(first) = series.first else { continue };
             let to = series.integrated.unwrap_or(first);
             let (hour, run) = (series.known.last_hour(first, to), series.known.of_run(to));
             coverage.push(Coverage {
-                signal: declaration.identity.signal.clone(),
-                place: self.layout.places[*number as usize].clone(),
-                sensor: declaration.identity.sensor.clone(),
+                series: Arc::clone(of),
                 known: hour.known,
                 asked: hour.asked,
                 run_known: run.known,
                 run_asked: run.asked,
                 last_value: series.latest.map(|latest| latest.value),
-                unit: declaration.unit.clone(),
                 last_time: series.latest.map(|latest| latest.time),
             });
         }

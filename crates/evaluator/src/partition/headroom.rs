@@ -71,7 +71,7 @@ impl Partition {
         is_settled: bool,
         environment: Environment<'_>,
     ) -> ([SustainablePower; 2], Option<f64>, Option<f64>) {
-        let place = self.layout.places.iter().find(|place| place.cooling_loop.is_some());
+        let place = self.layout.places().find(|place| place.cooling_loop.is_some());
         let place = place.map(|place| Place { rack: None, node: None, device: None, ..place.clone() });
         let Some(place) = place.filter(|_| !self.racks.is_empty()) else {
             let none = SustainablePower::NotApplicable { missing: vec!["a coolant loop".into()] };

@@ -181,7 +181,7 @@ impl Partition {
             None => {
                 let is_here =
                     |known: &Place| known.site == place.site && known.cooling_loop == place.cooling_loop;
-                self.layout.places.iter().any(is_here).then(|| place.clone())
+                self.layout.places().any(is_here).then(|| place.clone())
             }
         }
     }

@@ -51,7 +51,7 @@ impl Partition {
         let trusted = || Trust::Trusted.name().to_owned();
         let identity = &self.declarations[number as usize].identity;
         effects.push(rows::event(&PlaceEvent {
-            place: self.layout.places[number as usize].clone(),
+            place: self.layout.measured[number as usize].place.clone(),
             time: end,
             name: match &identity.sensor {
                 Some(sensor) => format!("trust/{}/{sensor}", identity.signal).into(),
@@ -95,7 +95,7 @@ impl Partition {
         let told = series.standing().and_then(|standing| standing.told.as_ref());
         Some(SensorTrust {
             signal: declaration.identity.signal.clone(),
-            place: self.layout.places[number as usize].clone(),
+            place: self.layout.measured[number as usize].place.clone(),
             sensor: declaration.identity.sensor.clone(),
             trust: row.trust,
             reason: self.reason_of(number, row),

@@ -1,11 +1,12 @@
 //! The healthy facts themselves: every objective, series and measure that a policy asks for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use telemetry::facts::{
-    Ask, BurnStatus, Cause, Comparison, Coverage, EventRateStatus, Finding, Measure, Need, ObjectiveKind,
-    ObjectiveStatus, Observation, Outcome, PowerLimit, Recovery, RecoverySignal, RunFacts, Scope,
-    SensorTrust, TimeByState, TrendStatus, Trust, UnknownReason, UnseenObjective,
+    Ask, BurnStatus, Cause, Comparison, Coverage, EventRateStatus, Finding, Measure, Measured, Need,
+    ObjectiveKind, ObjectiveStatus, Observation, Outcome, PowerLimit, Recovery, RecoverySignal, RunFacts,
+    Scope, SensorTrust, TimeByState, TrendStatus, Trust, UnknownReason, UnseenObjective,
 };
 use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Microseconds, Name};
@@ -216,15 +217,12 @@ impl Builder<'_> {
         let asked = (WATERMARK - self.first_sample).min(Microseconds::from_hours(1));
         let run_asked = if self.run.is_some() { self.window().1 } else { Microseconds::ZERO };
         Coverage {
-            signal,
-            place: self.place.clone(),
-            sensor: None,
+            series: Arc::new(Measured { signal, place: self.place.clone(), sensor: None, unit: "1".into() }),
             known: share_of(asked, share),
             asked,
             run_known: share_of(run_asked, share),
             run_asked,
             last_value: Some(5.0),
-            unit: "1".into(),
             last_time: Some(WATERMARK),
         }
     }

@@ -604,7 +604,7 @@ fn a_redundant_sensor_stands_in_for_one_that_is_silent_or_not_trusted() {
     assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
     let mut two = (*facts[0]).clone();
     let mut second = two.coverage.iter().find(|coverage| &*coverage.signal == "dt").unwrap().clone();
-    second.sensor = Some("b".into());
+    Arc::make_mut(&mut second.series).sensor = Some("b".into());
     second.known = second.asked;
     two.coverage.push(second);
     let found = judge(&policy, &question, &[Arc::new(two)]);
@@ -702,7 +702,7 @@ fn a_loops_own_series_count_for_a_run_although_they_know_of_none() {
     let (question, facts) = facts(&policy, "{}");
     let mut rack = (*facts[0]).clone();
     for coverage in &mut rack.coverage {
-        coverage.place.rack = None;
+        Arc::make_mut(&mut coverage.series).place.rack = None;
         (coverage.run_known, coverage.run_asked) = (Microseconds::ZERO, Microseconds::ZERO);
     }
     rack.objectives[0].place.rack = None;
