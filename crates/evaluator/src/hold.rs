@@ -23,14 +23,15 @@ pub(crate) struct Hold {
     length: Microseconds,
     interval: Option<Microseconds>,
     /// Sorted deltas between readings while the interval is being found.
-    deltas: Option<Vec<Microseconds>>,
+    #[allow(clippy::box_collection, reason = "it is dropped after a hundred readings, and its room stays")]
+    deltas: Option<Box<Vec<Microseconds>>>,
 }
 
 impl Hold {
     /// By what the mapping says of the feed.
     pub(crate) fn of(feed: Feed) -> Self {
         match feed {
-            Feed::Unsaid => Self { length: HOLD_UNKNOWN, interval: None, deltas: Some(Vec::new()) },
+            Feed::Unsaid => Self { length: HOLD_UNKNOWN, interval: None, deltas: Some(Box::default()) },
             Feed::Periodic { interval } => {
                 Self { length: periodic(interval), interval: Some(interval), deltas: None }
             }

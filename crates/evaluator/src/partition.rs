@@ -21,6 +21,7 @@ mod trusting; // at the end of a block: how far sensors are believed
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use telemetry::names::SharedNames;
 use telemetry::place::Place;
 use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
 use telemetry::{EventTime, Labels, Microseconds, Name};
@@ -108,6 +109,8 @@ pub(crate) struct Partition {
     ahead: Option<(EventTime, u32)>,
     skew: Option<(Place, EventTime)>,
     #[serde(skip)]
+    names: SharedNames,
+    #[serde(skip)]
     layout: Layout,
     #[serde(skip)]
     scratch: Scratch,
@@ -146,6 +149,7 @@ impl Partition {
             silent_feeds: BTreeSet::new(),
             ahead: None,
             skew: None,
+            names: SharedNames::default(),
             layout: Layout::default(),
             scratch: Scratch::default(),
             events: Vec::new(),
@@ -156,6 +160,9 @@ impl Partition {
     pub(crate) fn declare(&mut self, declaration: &SeriesDeclaration) {
         let number = declaration.id.0 as usize;
         self.is_planned = false;
+        let mut declaration = declaration.clone();
+        self.names.share(&mut declaration);
+        let declaration = &declaration;
         match self.declarations.get_mut(number) {
             Some(known) => {
                 if known.feed != declaration.feed {
@@ -291,6 +298,7 @@ impl Partition {
 
     /// Plans anew after a restart what was planned before. Changes nothing that is kept, and tells nothing.
     pub(crate) fn restore(&mut self, environment: Environment<'_>) {
+        self.declarations.iter_mut().for_each(|declaration| self.names.share(declaration));
         if std::mem::take(&mut self.is_planned) {
             self.follow(environment, &mut Effects::default());
         }

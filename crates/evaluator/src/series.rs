@@ -4,6 +4,7 @@
 //! samples → **series** → slices, blocks, gaps, stuck sensors
 
 mod believed; // how far a sensor is believed, and how it is calibrated
+mod point; // one report
 
 use std::collections::VecDeque;
 
@@ -12,6 +13,7 @@ use telemetry::facts::UnknownReason;
 use telemetry::record::{Fate, Flag, SeriesDeclaration, Temporality};
 use telemetry::{EventTime, Microseconds};
 
+use self::point::{Point, Report};
 use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
@@ -21,43 +23,8 @@ use crate::trust::Standing;
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
-
-/// What a report says of its series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Report {
-    /// A value.
-    Reading,
-    /// Something that cannot be a reading.
-    Invalid,
-    /// A value not to be trusted, by its source.
-    Distrusted,
-    /// No more values.
-    Ended,
-}
-
-impl Report {
-    const fn of(flag: Flag) -> Self {
-        match flag {
-            Flag::Ok | Flag::Unusual => Self::Reading,
-            Flag::Implausible | Flag::Sentinel | Flag::Late | Flag::Future => Self::Invalid,
-            Flag::Distrusted => Self::Distrusted,
-            Flag::Stale => Self::Ended,
-        }
-    }
-}
-
-/// A report and how long it counts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Point {
-    /// When.
-    pub time: EventTime,
-    /// Its value is held until then; known once it is settled.
-    pub until: EventTime,
-    /// In the canonical unit; a running total for deltas, once settled.
-    pub value: f64,
-    /// What it says.
-    pub report: Report,
-}
+/// Room is made for so many reports at once.
+const GROWTH: usize = 4;
 
 /// Something that a settled reading tells beyond its value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,7 +70,11 @@ pub(crate) struct Series {
     /// Why it is not to be judged, where a detector says so.
     pub fault: Option<UnknownReason>,
     /// Added to readings from a time on: calibrations, in order of their times. Each takes the place of the one before.
-    offsets: Vec<(EventTime, f64)>,
+    #[allow(
+        clippy::box_collection,
+        reason = "few sensors are ever calibrated, and all have room for the pointer"
+    )]
+    offsets: Option<Box<Vec<(EventTime, f64)>>>,
     /// How far it is trusted, where there was ever a doubt.
     standing: Option<Box<Standing>>,
     /// Sum of all deltas, of a series of deltas.
@@ -137,7 +108,7 @@ impl Series {
             repeats: 0,
             silent: false,
             fault: None,
-            offsets: Vec::new(),
+            offsets: None,
             standing: None,
             total: (declaration.temporality == Temporality::Delta).then_some(0.0),
             is_known_signal: false,
@@ -163,12 +134,13 @@ impl Series {
             Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
             other => other,
         };
-        let point = Point { time, until: time, value, report };
+        let point = Point::new(time, value, report);
         if flag == Flag::Future || flag == Flag::Late {
             return Fate::Stored(flag);
         }
         let newest = self.points.back().map(|point| point.time);
         if newest < Some(time) && watermark <= Some(time) {
+            self.make_room();
             self.points.push_back(point);
             self.repeats = 0;
             return Fate::Stored(flag);
@@ -188,6 +160,13 @@ impl Series {
         debug_assert!(self.settled <= at, "what is settled lies behind the watermark");
         self.points.insert(at, point);
         Fate::Stored(flag)
+    }
+
+    /// Reports come and go: room for twice as many would stay empty.
+    fn make_room(&mut self) {
+        if self.points.len() == self.points.capacity() {
+            self.points.reserve_exact(GROWTH);
+        }
     }
 
     /// Time of the earliest report that is kept.
@@ -212,16 +191,12 @@ impl Series {
             if to <= point.time {
                 return;
             }
-            let settled = match point.report {
+            let settled = match point.report() {
                 Report::Reading => match self.added_up(point.value) {
                     Some(raw) => self.settle_reading(point, raw, &mut tell),
-                    None => {
-                        Point { report: Report::Invalid, until: point.time + self.hold.length(), ..point }
-                    }
+                    None => Point::new(point.time, point.value, Report::Invalid).held(self.hold.length()),
                 },
-                Report::Invalid | Report::Distrusted => {
-                    Point { until: point.time + self.hold.length(), ..point }
-                }
+                Report::Invalid | Report::Distrusted => point.held(self.hold.length()),
                 Report::Ended => {
                     if let Some(latest) = &mut self.latest {
                         latest.until = latest.until.min(point.time);
@@ -247,8 +222,10 @@ impl Series {
     fn settle_reading(&mut self, mut point: Point, raw: f64, tell: &mut impl FnMut(SeriesEvent)) -> Point {
         // What the sensor said itself tells whether it moves: an offset is no movement.
         point.value = self.calibrated(point.time, raw);
-        while self.offsets.get(1).is_some_and(|(from, _)| *from <= point.time) {
-            self.offsets.remove(0);
+        if let Some(offsets) = &mut self.offsets {
+            while offsets.get(1).is_some_and(|(from, _)| *from <= point.time) {
+                offsets.remove(0);
+            }
         }
         let mut gap = false;
         match self.latest {
@@ -284,8 +261,8 @@ impl Series {
             };
             tell(event);
         }
-        point.until = point.time + self.hold.length();
-        self.latest = Some(Latest { time: point.time, until: point.until, value: point.value });
+        point = point.held(self.hold.length());
+        self.latest = Some(Latest { time: point.time, until: point.until(), value: point.value });
         point
     }
 
@@ -315,10 +292,10 @@ impl Series {
             return (Err(UnknownReason::NeverSeen), next);
         };
         let until = match staleness_maximum {
-            Some(maximum) => point.until.min(point.time + maximum),
-            None => point.until,
+            Some(maximum) => point.until().min(point.time + maximum),
+            None => point.until(),
         };
-        match point.report {
+        match point.report() {
             Report::Ended => (Err(UnknownReason::Stale), next),
             _ if until <= time => (Err(UnknownReason::Stale), next),
             Report::Reading => match self.standing.as_ref().map(|standing| standing.disbelief(time)) {
@@ -349,8 +326,8 @@ impl Series {
                 break;
             }
             let next = self.points.get(index + 1).map_or(to, |next| next.time.min(to));
-            let (start, end) = (point.time.max(from), next.min(point.until));
-            if point.report == Report::Reading {
+            let (start, end) = (point.time.max(from), next.min(point.until()));
+            if point.report() == Report::Reading {
                 let is_new = from <= point.time;
                 self.block.add(point.value, end - start, is_new);
                 if self.fault.is_none() {

@@ -14,6 +14,7 @@ pub mod expression; // what objectives and policies compute from signals
 pub mod facts; // what the evaluator publishes and a gate judges
 pub mod formula; // the physics that detectors, objectives and SQL share
 pub mod mapping; // from a source's metric to a series of ours
+pub mod names;
 pub mod place; // site, loop, rack, node, device; series and partitions
 pub mod quantity; // quantities whose unit is their type
 pub mod record; // all that the log holds: read this first

@@ -39,12 +39,15 @@ pub fn log_to_stderr(json: bool) {
     }
 }
 
-/// A panic anywhere ends the process: a log whose leader has panicked would let its followers wait for ever.
+/// A panic ends the process: a log whose leader has panicked would let its followers wait for ever. One in advice ends
+/// that answer alone: it is the work of a library on whatever was asked, and nothing else hangs on it.
 pub fn abort_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         before(panic);
-        std::process::abort();
+        if std::thread::current().name() != Some(service::advice::desk::THREAD) {
+            std::process::abort();
+        }
     }));
 }
 

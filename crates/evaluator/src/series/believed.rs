@@ -4,7 +4,8 @@
 
 use telemetry::EventTime;
 
-use super::{Report, Series};
+use super::Series;
+use super::point::Report;
 use crate::trust::{self, Blame, CalibrationRule, Evidence, Standing};
 
 /// So many calibrations wait for their time at most; of more the earliest is forgotten.
@@ -13,13 +14,14 @@ const OFFSETS_MAXIMUM: usize = 16;
 impl Series {
     /// It was calibrated: adds `offset` to every reading from `time` on, up to the next calibration's time.
     pub(crate) fn calibrate(&mut self, time: EventTime, offset: f64) {
-        let at = self.offsets.partition_point(|(known, _)| *known < time);
-        match self.offsets.get_mut(at).filter(|(known, _)| *known == time) {
+        let offsets = self.offsets.get_or_insert_default();
+        let at = offsets.partition_point(|(known, _)| *known < time);
+        match offsets.get_mut(at).filter(|(known, _)| *known == time) {
             Some(known) => known.1 = offset,
-            None => self.offsets.insert(at, (time, offset)),
+            None => offsets.insert(at, (time, offset)),
         }
-        if self.offsets.len() > OFFSETS_MAXIMUM {
-            self.offsets.remove(0);
+        if offsets.len() > OFFSETS_MAXIMUM {
+            offsets.remove(0);
         }
         let standing = self.standing.get_or_insert_default();
         standing.calibrated = standing.calibrated.max(Some(time));
@@ -28,7 +30,8 @@ impl Series {
 
     /// A reading as its calibration has it. `time` is not before what is settled.
     pub(crate) fn calibrated(&self, time: EventTime, value: f64) -> f64 {
-        let offset = self.offsets.iter().rev().find(|(from, _)| *from <= time);
+        let offsets = self.offsets.iter().flat_map(|offsets| offsets.iter().rev());
+        let offset = offsets.into_iter().find(|(from, _)| *from <= time);
         offset.map_or(value, |(_, offset)| value + offset)
     }
 
@@ -87,7 +90,7 @@ impl Series {
 
     /// Whether its latest settled report is one that the source does not trust.
     fn is_flagged(&self) -> bool {
-        let latest = self.settled.checked_sub(1).map(|index| self.points[index].report);
+        let latest = self.settled.checked_sub(1).map(|index| self.points[index].report());
         latest == Some(Report::Distrusted)
     }
 

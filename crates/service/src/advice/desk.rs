@@ -17,6 +17,8 @@ use crate::shared::Answer;
 
 /// Questions that are answered or wait.
 pub const QUESTIONS_MAX: usize = 8;
+/// Name of the threads that questions are answered on.
+pub const THREAD: &str = "thermogate-advisory";
 /// What one question may take, with its waiting.
 pub const SECONDS_MAX: u64 = 20;
 
@@ -173,6 +175,20 @@ mod tests {
         assert!(answers.iter().flatten().all(|name| name == "thermogate-advice-test"), "{answers:?}");
         let after = runtime.block_on(desk.work(async { Ok(1) }));
         assert!(after.is_ok(), "there is room again: {after:?}");
+    }
+
+    #[test]
+    fn an_answer_that_panics_is_a_fault_of_its_own_and_the_next_one_is_given() {
+        let threads = Threads::start("advisory", 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let desk = desk(folder.path(), &threads);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let broken = desk.work(async { Vec::<Result<(), AdviceError>>::new().remove(0) }).await;
+            assert!(matches!(broken, Err(AdviceError::Internal { .. })), "{broken:?}");
+            let name = desk.work(async { Ok(std::thread::current().name().map(str::to_owned)) }).await;
+            assert_eq!(name.unwrap().as_deref(), Some(THREAD), "what the process does not end for");
+        });
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use telemetry::Name;
 use telemetry::record::Calibration;
 use telemetry::signal;
+use telemetry::unit::Unit;
 use tonic::{Request, Response, Status};
 use wire::calibration::v1 as pb;
 use wire::calibration::v1::calibration_service_server::CalibrationService;
 
 use super::{convert, gate, status};
+use crate::board::Board;
 use crate::pipeline::calibrating::NewCalibration;
 use crate::shared::Shared;
 
@@ -21,10 +23,27 @@ fn given(text: &str) -> Option<Name> {
     (!text.is_empty()).then(|| text.into())
 }
 
-fn calibration(known: &Calibration) -> pb::Calibration {
+/// The unit of an offset to a signal's readings: that of the site's own signals is known from their series.
+fn unit_of_offset(known: &Calibration, board: &Board) -> String {
+    let (signal, place) = (&known.identity.signal, &known.identity.place);
+    if let Some(signal) = signal::find(signal) {
+        return signal.unit.as_difference().symbol().to_owned();
+    }
+    let facts = match (&place.rack, &place.cooling_loop) {
+        (Some(rack), _) => board.rack(rack),
+        (None, Some(name)) => board.cooling_loop(name),
+        (None, None) => None,
+    };
+    let coverage = facts.as_ref().map_or(&[][..], |facts| &facts.coverage);
+    let unit = coverage.iter().find(|series| series.signal == *signal).map(|series| &*series.unit);
+    // Units that are put together of others have no symbol of their own and are differences as they are.
+    let difference = unit.and_then(Unit::parse).map_or("", |unit| unit.as_difference().symbol());
+    if difference.is_empty() { unit.unwrap_or_default().to_owned() } else { difference.to_owned() }
+}
+
+fn calibration(known: &Calibration, board: &Board) -> pb::Calibration {
     let place = &known.identity.place;
     let text = |name: &Option<Name>| name.as_ref().map_or_else(String::new, ToString::to_string);
-    let unit = signal::find(&known.identity.signal).map_or("", |signal| signal.unit.as_difference().symbol());
     pb::Calibration {
         calibration_id: known.calibration.to_string(),
         kind: match &*known.kind {
@@ -41,7 +60,7 @@ fn calibration(known: &Calibration) -> pb::Calibration {
         sensor: text(&known.identity.sensor),
         time: Some(convert::timestamp(known.time)),
         offset: known.value,
-        unit: if known.value.is_some() { unit.to_owned() } else { String::new() },
+        unit: known.value.map_or_else(String::new, |_| unit_of_offset(known, board)),
         reference: known.reference.clone(),
         by: known.by.clone(),
         why: known.why.clone(),
@@ -75,7 +94,10 @@ impl CalibrationService for CalibrationApi {
         };
         let calibrations = registered.await.map_err(|error| status(&error))?;
         Ok(Response::new(pb::CalibrateResponse {
-            calibrations: calibrations.iter().map(calibration).collect(),
+            calibrations: calibrations
+                .iter()
+                .map(|known| calibration(known, &self.0.pipeline.board))
+                .collect(),
         }))
     }
 
@@ -94,8 +116,12 @@ impl CalibrationService for CalibrationApi {
             .list_calibrations(rack.as_deref(), cooling_loop.as_deref(), signal.as_deref())
             .await;
         let listed = listed.map_err(|error| status(&error))?;
-        let mut calibrations: Vec<pb::Calibration> =
-            listed.iter().map(calibration).skip(skip).take(limit + 1).collect();
+        let mut calibrations: Vec<pb::Calibration> = listed
+            .iter()
+            .map(|known| calibration(known, &self.0.pipeline.board))
+            .skip(skip)
+            .take(limit + 1)
+            .collect();
         let next_page_token =
             if calibrations.len() > limit { (skip + limit).to_string() } else { String::new() };
         calibrations.truncate(limit);

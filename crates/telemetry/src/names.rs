@@ -1,0 +1,94 @@
+//! Names that are said of many series are kept once.
+
+use std::collections::BTreeSet;
+
+use crate::Name;
+use crate::place::Place;
+use crate::record::SeriesDeclaration;
+
+/// Names that are known, each text once.
+#[derive(Debug, Default)]
+pub struct SharedNames(BTreeSet<Name>);
+
+impl SharedNames {
+    /// Lets a declaration use the texts that others use already.
+    pub fn share(&mut self, declaration: &mut SeriesDeclaration) {
+        let SeriesDeclaration {
+            partition: _,
+            id: _,
+            identity,
+            cooling_loop,
+            declared: _,
+            unit,
+            source,
+            source_name,
+            source_unit,
+            temporality: _,
+            feed: _,
+            labels,
+        } = declaration;
+        let Place { site, cooling_loop: of_place, rack, node, device } = &mut identity.place;
+        let always = [site, &mut identity.signal, unit, source, source_name, source_unit];
+        let levels = [of_place, rack, node, device, &mut identity.sensor, cooling_loop];
+        for name in always.into_iter().chain(levels.into_iter().flatten()) {
+            self.share_name(name);
+        }
+        for (mut name, mut value) in std::mem::take(labels) {
+            self.share_name(&mut name);
+            self.share_name(&mut value);
+            labels.insert(name, value);
+        }
+    }
+
+    fn share_name(&mut self, name: &mut Name) {
+        match self.0.get(name) {
+            Some(known) => *name = Name::clone(known),
+            None => {
+                self.0.insert(Name::clone(name));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Labels;
+    use crate::place::{PartitionKey, SeriesIdentity};
+    use crate::record::{Feed, SeriesId, Temporality};
+
+    fn declaration(node: &str) -> SeriesDeclaration {
+        let place = Place { node: Some(node.into()), ..Place::of_rack(&"s1".into(), None, &"r1".into()) };
+        SeriesDeclaration {
+            partition: PartitionKey::of(&place),
+            id: SeriesId(0),
+            identity: SeriesIdentity::new(place, "gpu_power".into(), None),
+            cooling_loop: Some("loop-a".into()),
+            declared: true,
+            unit: "W".into(),
+            source: "otlp".into(),
+            source_name: "gpu_power".into(),
+            source_unit: "W".into(),
+            temporality: Temporality::Gauge,
+            feed: Feed::Unsaid,
+            labels: Labels::from([("pod".into(), "s1".into())]),
+        }
+    }
+
+    #[test]
+    fn declarations_stay_as_they_are_and_hold_each_text_once() {
+        let (mut one, mut other) = (declaration("n1"), declaration("n2"));
+        let mut names = SharedNames::default();
+        names.share(&mut one);
+        names.share(&mut other);
+        assert_eq!((one.clone(), other.clone()), (declaration("n1"), declaration("n2")));
+        assert!(Name::ptr_eq(&one.identity.place.site, &other.identity.place.site));
+        assert!(Name::ptr_eq(&one.unit, &one.source_unit), "of one declaration too");
+        assert!(Name::ptr_eq(&one.identity.signal, &other.source_name));
+        assert!(Name::ptr_eq(&one.labels["pod"], &other.identity.place.site));
+        assert!(!Name::ptr_eq(
+            one.identity.place.node.as_ref().unwrap(),
+            other.identity.place.node.as_ref().unwrap()
+        ));
+    }
+}
