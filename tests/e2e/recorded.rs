@@ -123,8 +123,19 @@ fn oil_at_one_reading_a_second_is_judged_second_by_second() {
 /// The answers of a watch, one for each row.
 fn watched(file: &Path, group: &str, options: &[&str]) -> Vec<Value> {
     let (file, group) = (file.display().to_string(), fixture(group));
-    let mut arguments =
-        vec!["replay", &file, "--rack", "m1", "--watch", &group, "--rows", "--time-zone", "UTC", "--output", "json"];
+    let mut arguments = vec![
+        "replay",
+        &file,
+        "--rack",
+        "m1",
+        "--watch",
+        &group,
+        "--rows",
+        "--time-zone",
+        "UTC",
+        "--output",
+        "json",
+    ];
     arguments.extend(options);
     let lines = run(&arguments).json_lines();
     let answers: Vec<Value> = lines.into_iter().filter(|line| line["type"] == "watch").collect();

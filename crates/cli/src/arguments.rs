@@ -21,10 +21,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  thermogate demo\n  thermogate demo --once")]
     Demo(DemoArguments),
     /// Runs the service: takes telemetry in, judges it, keeps it, answers gates
-    #[command(after_help = "Examples:\n  thermogate serve\n  thermogate serve --data /var/lib/thermogate --set alerts.alertmanagers=http://127.0.0.1:9093\n  thermogate serve --settings thermogate.toml --print-settings")]
+    #[command(
+        after_help = "Examples:\n  thermogate serve\n  thermogate serve --data /var/lib/thermogate --set alerts.alertmanagers=http://127.0.0.1:9093\n  thermogate serve --settings thermogate.toml --print-settings"
+    )]
     Serve(ServeArguments),
     /// Shows every rack: watermark, coverage, worst objective, burn, findings
-    #[command(after_help = "Examples:\n  thermogate status\n  thermogate status --watch\n  thermogate status --output json")]
+    #[command(
+        after_help = "Examples:\n  thermogate status\n  thermogate status --watch\n  thermogate status --output json"
+    )]
     Status(StatusArguments),
     /// Asks for verdicts and explains them
     #[command(subcommand)]
@@ -42,28 +46,43 @@ pub enum Command {
     )]
     Calibrate(CalibrateArguments),
     /// Asks in SQL, of a running service or of a data folder
-    #[command(after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'")]
+    #[command(
+        after_help = "Examples:\n  thermogate sql 'select rack, signal, count(*) from samples group by 1, 2'\n  thermogate sql --query thermal_margin_by_rack\n  thermogate sql --query heat_balance --parameter rack=r07 --output csv\n  thermogate sql --list\n  thermogate sql --data ./data/thermogate 'select * from verdicts'"
+    )]
     Sql(SqlArguments),
     /// Expects how a series goes on, or compares peers: advice for people, not part of any verdict
-    #[command(subcommand_negates_reqs = true, after_help = "Examples:\n  thermogate forecast --rack r07 --signal facility_supply_temperature --horizon 2h --limit 40\n  thermogate forecast --loop a --signal facility_supply_temperature --horizon 24h --output json\n  thermogate forecast --rack r07 --signal gpu_temperature --node n3 --device gpu1 --limit 87\n  thermogate forecast --data ./data/thermogate --rack r07 --signal rack_power\n  thermogate forecast outliers --rack r07\n\nExit codes: 0 answered, 3 too little is known to say anything, 2 bad input, 5 unreachable")]
+    #[command(
+        subcommand_negates_reqs = true,
+        after_help = "Examples:\n  thermogate forecast --rack r07 --signal facility_supply_temperature --horizon 2h --limit 40\n  thermogate forecast --loop a --signal facility_supply_temperature --horizon 24h --output json\n  thermogate forecast --rack r07 --signal gpu_temperature --node n3 --device gpu1 --limit 87\n  thermogate forecast --data ./data/thermogate --rack r07 --signal rack_power\n  thermogate forecast outliers --rack r07\n\nExit codes: 0 answered, 3 too little is known to say anything, 2 bad input, 5 unreachable"
+    )]
     Forecast(ForecastArguments),
     /// Judges recorded files as if they came in now, and prints what was found
-    #[command(after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json")]
+    #[command(
+        after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json"
+    )]
     Replay(ReplayArguments),
     /// Takes recorded files into a data folder, for SQL over them
-    #[command(after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms")]
+    #[command(
+        after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms"
+    )]
     Import(ImportArguments),
     /// Plays a scenario of racks, loads and faults to files, or to a port that Prometheus scrapes
-    #[command(after_help = "Examples:\n  thermogate simulate fixtures/scenarios/pump_head_loss.yaml --out telemetry.csv\n  thermogate simulate --scrape 127.0.0.1:9400")]
+    #[command(
+        after_help = "Examples:\n  thermogate simulate fixtures/scenarios/pump_head_loss.yaml --out telemetry.csv\n  thermogate simulate --scrape 127.0.0.1:9400"
+    )]
     Simulate(SimulateArguments),
     /// Rehearses faults: how much is found, how soon, and what is said although nothing is wrong
     #[command(subcommand)]
     Drill(DrillCommand),
     /// Checks documents and settings, and runs the unit tests of objectives and policies
-    #[command(after_help = "Examples:\n  thermogate check\n  thermogate check slo/ site.yaml --output junit\n  thermogate check --print-defaults")]
+    #[command(
+        after_help = "Examples:\n  thermogate check\n  thermogate check slo/ site.yaml --output junit\n  thermogate check --print-defaults"
+    )]
     Check(CheckArguments),
     /// Prints a script that completes commands in a shell
-    #[command(after_help = "Examples:\n  thermogate completions bash > ~/.local/share/bash-completion/completions/thermogate")]
+    #[command(
+        after_help = "Examples:\n  thermogate completions bash > ~/.local/share/bash-completion/completions/thermogate"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -184,15 +203,21 @@ pub struct StatusArguments {
 #[derive(Debug, Subcommand)]
 pub enum GateCommand {
     /// Asks for a verdict; the exit code tells it: 0 PASS or WARN, 1 FAIL, 3 INCONCLUSIVE, 4 PENDING, 2 bad input, 5 unreachable
-    #[command(after_help = "Examples:\n  thermogate gate evaluate --rack r07\n  thermogate gate evaluate --policy canary --run build-1234 --wait 30m --output junit > gate.xml\n  thermogate gate evaluate --policy smoke --rack r07 --output markdown >> $GITHUB_STEP_SUMMARY")]
+    #[command(
+        after_help = "Examples:\n  thermogate gate evaluate --rack r07\n  thermogate gate evaluate --policy canary --run build-1234 --wait 30m --output junit > gate.xml\n  thermogate gate evaluate --policy smoke --rack r07 --output markdown >> $GITHUB_STEP_SUMMARY"
+    )]
     Evaluate(EvaluateArguments),
     /// Shows the facts a verdict was made from; --again judges them again, to the byte
-    #[command(after_help = "Examples:\n  thermogate gate explain 1f0c9a77b2d34e55\n  thermogate gate explain 1f0c9a77b2d34e55 --again")]
+    #[command(
+        after_help = "Examples:\n  thermogate gate explain 1f0c9a77b2d34e55\n  thermogate gate explain 1f0c9a77b2d34e55 --again"
+    )]
     Explain(ExplainArguments),
     /// Lists verdicts, the latest first
     List(ListArguments),
     /// Takes responsibility for going on in spite of a verdict, which it never changes
-    #[command(after_help = "Example:\n  thermogate gate override 1f0c9a77b2d34e55 --by ada --why 'flow meter known bad, ticket 42' --until 2026-01-06T10:00:00Z")]
+    #[command(
+        after_help = "Example:\n  thermogate gate override 1f0c9a77b2d34e55 --by ada --why 'flow meter known bad, ticket 42' --until 2026-01-06T10:00:00Z"
+    )]
     Override(OverrideArguments),
 }
 
@@ -305,7 +330,10 @@ pub struct OverrideArguments {
 pub enum RunCommand {
     /// Starts a run on racks
     // `--version` is a run's here, not the program's.
-    #[command(disable_version_flag = true, after_help = "Example:\n  thermogate run start build-1234 --rack r07 --stage canary --version image=2026.1 --version driver=595.10 --planned 4h")]
+    #[command(
+        disable_version_flag = true,
+        after_help = "Example:\n  thermogate run start build-1234 --rack r07 --stage canary --version image=2026.1 --version driver=595.10 --planned 4h"
+    )]
     Start {
         #[command(flatten)]
         #[allow(missing_docs)]
@@ -367,7 +395,9 @@ pub enum RunCommand {
 #[derive(Debug, Subcommand)]
 pub enum MaintenanceCommand {
     /// Starts work on racks
-    #[command(after_help = "Example:\n  thermogate maintenance start --rack r07 --until 2026-01-06T10:00:00Z --by ada --why 'filter change'")]
+    #[command(
+        after_help = "Example:\n  thermogate maintenance start --rack r07 --until 2026-01-06T10:00:00Z --by ada --why 'filter change'"
+    )]
     Start {
         #[command(flatten)]
         #[allow(missing_docs)]
@@ -518,7 +548,9 @@ pub struct ForecastArguments {
 #[derive(Debug, Subcommand)]
 pub enum ForecastCommand {
     /// Compares the GPUs or trays of a rack: who cools unlike its peers, by two methods (MAD, DBSCAN)
-    #[command(after_help = "Examples:\n  thermogate forecast outliers --rack r07\n  thermogate forecast outliers --rack r07 --by tray --window 4h --output json\n\nCompared is the thermal resistance (T of a GPU - T of the supply) / P where GPUs tell their power, else the temperature.")]
+    #[command(
+        after_help = "Examples:\n  thermogate forecast outliers --rack r07\n  thermogate forecast outliers --rack r07 --by tray --window 4h --output json\n\nCompared is the thermal resistance (T of a GPU - T of the supply) / P where GPUs tell their power, else the temperature."
+    )]
     Outliers(OutliersArguments),
 }
 
@@ -719,7 +751,9 @@ pub struct SimulateArguments {
 #[derive(Debug, Subcommand)]
 pub enum DrillCommand {
     /// Plays labelled faults of a simulated loop through the real evaluator and prints a scorecard
-    #[command(after_help = "Examples:\n  thermogate drill run\n  thermogate drill run --class leak --class valve_hunting --seeds 10\n  thermogate drill run --suite full --seed 1000 --out scorecard.html --output markdown\n  thermogate drill run --conditions 'plant off by 15 %' --seeds 5 --days 30 --output json")]
+    #[command(
+        after_help = "Examples:\n  thermogate drill run\n  thermogate drill run --class leak --class valve_hunting --seeds 10\n  thermogate drill run --suite full --seed 1000 --out scorecard.html --output markdown\n  thermogate drill run --conditions 'plant off by 15 %' --seeds 5 --days 30 --output json"
+    )]
     Run(DrillRunArguments),
 }
 

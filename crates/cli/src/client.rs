@@ -32,7 +32,11 @@ impl Interceptor for Bearer {
 async fn connect(arguments: &ServiceArguments) -> Result<InterceptedService<Channel, Bearer>, Failure> {
     let address = &arguments.grpc;
     let mut endpoint = Endpoint::from_shared(address.clone())
-        .map_err(|_| Failure::bad_input(format!("--grpc {address:?} is no address: write it like http://127.0.0.1:7070")))?
+        .map_err(|_| {
+            Failure::bad_input(format!(
+                "--grpc {address:?} is no address: write it like http://127.0.0.1:7070"
+            ))
+        })?
         .connect_timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_while_idle(true);
@@ -48,7 +52,9 @@ async fn connect(arguments: &ServiceArguments) -> Result<InterceptedService<Chan
     let token = match &arguments.token {
         None => None,
         Some(token) => Some(
-            format!("Bearer {token}").parse().map_err(|_| Failure::bad_input("the token holds characters that no token has"))?,
+            format!("Bearer {token}")
+                .parse()
+                .map_err(|_| Failure::bad_input("the token holds characters that no token has"))?,
         ),
     };
     Ok(InterceptedService::new(channel, Bearer(token)))
@@ -58,7 +64,9 @@ async fn connect(arguments: &ServiceArguments) -> Result<InterceptedService<Chan
 ///
 /// # Errors
 /// Exit code 5 when nobody answers.
-pub async fn gates(arguments: &ServiceArguments) -> Result<GateServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+pub async fn gates(
+    arguments: &ServiceArguments,
+) -> Result<GateServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     /// A stored answer with its facts may be large.
     const ANSWER_BYTES_MAX: usize = 64 << 20;
     Ok(GateServiceClient::new(connect(arguments).await?).max_decoding_message_size(ANSWER_BYTES_MAX))
@@ -68,7 +76,9 @@ pub async fn gates(arguments: &ServiceArguments) -> Result<GateServiceClient<Int
 ///
 /// # Errors
 /// Exit code 5 when nobody answers.
-pub async fn runs(arguments: &ServiceArguments) -> Result<RunServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+pub async fn runs(
+    arguments: &ServiceArguments,
+) -> Result<RunServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(RunServiceClient::new(connect(arguments).await?))
 }
 
@@ -86,7 +96,9 @@ pub async fn calibrations(
 ///
 /// # Errors
 /// Exit code 5 when nobody answers.
-pub async fn advisory(arguments: &ServiceArguments) -> Result<AdvisoryServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+pub async fn advisory(
+    arguments: &ServiceArguments,
+) -> Result<AdvisoryServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(AdvisoryServiceClient::new(connect(arguments).await?))
 }
 
@@ -106,15 +118,25 @@ pub async fn http(arguments: &HttpArguments, path: &str, body: Option<String>) -
     }
     let response = request.send().await.map_err(|error| {
         let reason = with_causes(&error);
-        Failure::unreachable(format!("no service at {}: {reason}; start one with `thermogate serve`, or say where it is with --http", arguments.http))
+        Failure::unreachable(format!(
+            "no service at {}: {reason}; start one with `thermogate serve`, or say where it is with --http",
+            arguments.http
+        ))
     })?;
     let status = response.status();
-    let bytes = response.bytes().await.map_err(|error| Failure::unreachable(format!("{url}: the answer broke off: {error}")))?;
+    let bytes = response
+        .bytes()
+        .await
+        .map_err(|error| Failure::unreachable(format!("{url}: the answer broke off: {error}")))?;
     if status.is_success() {
         return Ok(bytes.to_vec());
     }
     let message = String::from_utf8_lossy(&bytes).trim().to_owned();
-    if status.is_client_error() { Err(Failure::bad_input(message)) } else { Err(Failure::unreachable(message)) }
+    if status.is_client_error() {
+        Err(Failure::bad_input(message))
+    } else {
+        Err(Failure::unreachable(message))
+    }
 }
 
 /// An error with its causes: what the system said, or what is wrong with a certificate, stands at their end.

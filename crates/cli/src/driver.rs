@@ -8,7 +8,9 @@ use ingest::Front;
 use ingest::files::Group;
 use service::configuration::Documents;
 use telemetry::facts::RackFacts;
-use telemetry::record::{Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence};
+use telemetry::record::{
+    Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence,
+};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use crate::arguments::FileArguments;
@@ -51,7 +53,11 @@ pub enum Told<'a> {
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl FnMut(Told<'_>)) -> Result<Counts, Failure> {
+pub fn replay(
+    arguments: &FileArguments,
+    documents: Documents,
+    mut told: impl FnMut(Told<'_>),
+) -> Result<Counts, Failure> {
     let resolver = Arc::new(documents.resolver);
     let (spans, rows) = spans(arguments, &resolver)?;
     told(Told::Files(&rows));
@@ -73,7 +79,9 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
         let group = group.map_err(|error| Failure::bad_input(error.to_string()))?;
         counts.rows += group.rows.len() as u64;
         let late_before = driver.late;
-        let taken = front.take_in(&group.decoded, EventTime::MINIMUM).map_err(|error| Failure::bad_input(error.to_string()))?;
+        let taken = front
+            .take_in(&group.decoded, EventTime::MINIMUM)
+            .map_err(|error| Failure::bad_input(error.to_string()))?;
         for record in taken.records {
             driver.take(record);
         }
@@ -93,7 +101,10 @@ pub fn replay(arguments: &FileArguments, documents: Documents, mut told: impl Fn
 }
 
 /// The time that the files span, and their numbers of rows.
-fn spans(arguments: &FileArguments, resolver: &Arc<telemetry::mapping::Resolver>) -> Result<(Microseconds, Vec<u64>), Failure> {
+fn spans(
+    arguments: &FileArguments,
+    resolver: &Arc<telemetry::mapping::Resolver>,
+) -> Result<(Microseconds, Vec<u64>), Failure> {
     let (mut first, mut last) = (None, None);
     let mut source = files::open(arguments, resolver)?;
     for group in source.by_ref() {
@@ -102,7 +113,9 @@ fn spans(arguments: &FileArguments, resolver: &Arc<telemetry::mapping::Resolver>
         last = last.max(Some(time));
     }
     match (first, last) {
-        (Some(first), Some(last)) => Ok(((last - first).max(Microseconds::from_minutes(1)), source.rows_taken())),
+        (Some(first), Some(last)) => {
+            Ok(((last - first).max(Microseconds::from_minutes(1)), source.rows_taken()))
+        }
         (None, _) | (_, None) => Err(Failure::bad_input("the files hold no rows")),
     }
 }
@@ -168,7 +181,12 @@ impl Driver<'_> {
         }
         let run: Name = format!("replay-{rack}").into();
         self.started.insert(rack.clone(), run.clone());
-        let change = RunChange::Start { racks: vec![rack], stage: "replay".into(), versions: Labels::new(), planned: self.spans };
+        let change = RunChange::Start {
+            racks: vec![rack],
+            stage: "replay".into(),
+            versions: Labels::new(),
+            planned: self.spans,
+        };
         self.stream(Body::Run(RunEvent { run, time, change }));
     }
 
@@ -185,9 +203,16 @@ impl Driver<'_> {
     fn finish(&mut self) {
         let Some(end) = self.evaluator.end_of_input() else { return };
         for run in self.started.values().cloned().collect::<Vec<_>>() {
-            self.stream(Body::Run(RunEvent { run, time: end, change: RunChange::End { state: RunState::Ended } }));
+            self.stream(Body::Run(RunEvent {
+                run,
+                time: end,
+                change: RunChange::End { state: RunState::Ended },
+            }));
         }
-        let lateness = self.evaluator.configuration().map_or(Microseconds::ZERO, |configuration| configuration.allowed_lateness);
+        let lateness = self
+            .evaluator
+            .configuration()
+            .map_or(Microseconds::ZERO, |configuration| configuration.allowed_lateness);
         self.tick(end + lateness + Microseconds::from_seconds(1));
     }
 }

@@ -54,7 +54,8 @@ impl From<Status> for Failure {
         let mut message = status.message().to_owned();
         if let Some(bad) = status.get_details_bad_request() {
             let told = |field: &str, description: &str| format!("{field}: {description}");
-            let violations = bad.field_violations.iter().map(|violation| told(&violation.field, &violation.description));
+            let violations =
+                bad.field_violations.iter().map(|violation| told(&violation.field, &violation.description));
             for violation in violations.filter(|violation| *violation != status.message()) {
                 message += &format!("\n  {violation}");
             }

@@ -40,7 +40,9 @@ pub fn say(text: fmt::Arguments<'_>) -> bool {
 /// Any other reason that it failed for.
 pub fn settled(written: io::Result<()>) -> Result<(), Failure> {
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::unreachable(format!("the output: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::unreachable(format!("the output: {error}")))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

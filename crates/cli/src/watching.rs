@@ -21,7 +21,11 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// All that is wrong with it, with file and line.
-pub fn read(path: &Path, mappings: &mut Vec<Document>, files: &mut FileArguments) -> Result<WatchGroup, Failure> {
+pub fn read(
+    path: &Path,
+    mappings: &mut Vec<Document>,
+    files: &mut FileArguments,
+) -> Result<WatchGroup, Failure> {
     let told = |errors: Vec<telemetry::document::DocumentError>| {
         Failure::bad_input(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     };
@@ -30,7 +34,8 @@ pub fn read(path: &Path, mappings: &mut Vec<Document>, files: &mut FileArguments
     let read = watch::read(&document, &known).map_err(told)?;
     mappings.extend(read.mapping(&document.name));
     for (column, signal) in &read.columns {
-        let is_mapped = files.map.iter().any(|map| map.rsplit_once('=').is_some_and(|(mapped, _)| mapped == column));
+        let is_mapped =
+            files.map.iter().any(|map| map.rsplit_once('=').is_some_and(|(mapped, _)| mapped == column));
         if !is_mapped {
             files.map.push(format!("{column}={signal}"));
         }
@@ -130,7 +135,9 @@ impl Watching {
                 let answer = watched.watch.row(&readings);
                 let is_news = answer.score.is_some()
                     && match self.group.alarm {
-                        AlarmKind::State => std::mem::replace(&mut watched.was_in_alarm, answer.alarm) != answer.alarm,
+                        AlarmKind::State => {
+                            std::mem::replace(&mut watched.was_in_alarm, answer.alarm) != answer.alarm
+                        }
                         AlarmKind::Episode => answer.episode_start,
                     };
                 answers.insert(rack, (answer, is_news));
@@ -156,7 +163,11 @@ impl Watching {
         for end in &group.ends {
             let mut row_rack = None;
             for point in &group.decoded.points()[start..*end] {
-                let text = if point.kind == PointKind::Text { texts.next().map_or("", |(_, text)| text) } else { "" };
+                let text = if point.kind == PointKind::Text {
+                    texts.next().map_or("", |(_, text)| text)
+                } else {
+                    ""
+                };
                 let series = self.series(&group.decoded, point.series as usize);
                 let Some(rack) = &series.rack else { continue };
                 let row_rack: &Name = row_rack.get_or_insert_with(|| rack.clone());
@@ -164,16 +175,24 @@ impl Watching {
                 let (value, flag) = match point.kind {
                     PointKind::Reading => resolved.judge(point.value),
                     PointKind::Text => resolved.judge_text(text),
-                    PointKind::Distrusted | PointKind::Null | PointKind::Stale | PointKind::OutOfTime => (f64::NAN, Flag::Sentinel),
+                    PointKind::Distrusted | PointKind::Null | PointKind::Stale | PointKind::OutOfTime => {
+                        (f64::NAN, Flag::Sentinel)
+                    }
                 };
                 let is_reading = match flag {
                     Flag::Ok | Flag::Unusual => true,
-                    Flag::Late | Flag::Implausible | Flag::Sentinel | Flag::Future | Flag::Distrusted | Flag::Stale => false,
+                    Flag::Late
+                    | Flag::Implausible
+                    | Flag::Sentinel
+                    | Flag::Future
+                    | Flag::Distrusted
+                    | Flag::Stale => false,
                 };
                 let (member, row_rack) = (*member, row_rack.clone());
                 if is_reading {
                     let signals = self.group.signals.len();
-                    let readings = observed.entry(row_rack).or_insert_with(|| vec![Readings::default(); signals]);
+                    let readings =
+                        observed.entry(row_rack).or_insert_with(|| vec![Readings::default(); signals]);
                     readings[member].sum += value;
                     readings[member].count += 1;
                 }
@@ -181,7 +200,9 @@ impl Watching {
             start = *end;
             let rack = row_rack.or_else(|| self.rack.clone());
             if let Some(rack) = &rack {
-                observed.entry(rack.clone()).or_insert_with(|| vec![Readings::default(); self.group.signals.len()]);
+                observed
+                    .entry(rack.clone())
+                    .or_insert_with(|| vec![Readings::default(); self.group.signals.len()]);
             }
             racks.push(rack);
         }
@@ -200,7 +221,8 @@ impl Watching {
     /// What a series is. One that nobody knows, or that is refused, is no member.
     fn find(&self, decoded: &Decoded, series: usize) -> Series {
         let Ok(labels) = decoded.labels(series) else { return Series { rack: None, member: None } };
-        let pairs: Vec<(&str, &str)> = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let pairs: Vec<(&str, &str)> =
+            labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
         let metric = SourceMetric {
             source: decoded.source,
             name: labels.name,
@@ -212,7 +234,8 @@ impl Watching {
             Resolution::Series(resolved) => {
                 let place = &resolved.identity.place;
                 let rack = place.rack.clone().or_else(of_label).or_else(|| place.cooling_loop.clone());
-                let position = self.group.signals.iter().position(|signal| *signal == resolved.identity.signal);
+                let position =
+                    self.group.signals.iter().position(|signal| *signal == resolved.identity.signal);
                 Series { rack, member: position.map(|position| (position, resolved)) }
             }
             Resolution::Unmapped(_) | Resolution::Refused(_) | Resolution::Ignored(_) => {
@@ -221,7 +244,14 @@ impl Watching {
         }
     }
 
-    fn told(&self, row: (usize, u64), time: Option<EventTime>, rack: Option<Name>, answer: Answer, is_news: bool) -> RowAnswer {
+    fn told(
+        &self,
+        row: (usize, u64),
+        time: Option<EventTime>,
+        rack: Option<Name>,
+        answer: Answer,
+        is_news: bool,
+    ) -> RowAnswer {
         let (file, number) = row;
         let row = self.first_rows.get(file).copied().unwrap_or_default() + number;
         RowAnswer { row, time, rack, group: self.group.name.clone(), answer, is_news }

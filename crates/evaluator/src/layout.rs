@@ -169,6 +169,8 @@ pub(crate) struct Layout {
     pub calibrations: Vec<Option<CalibrationRule>>,
     /// Of the loop's exchanger: coolant supply, return and flow, facility supply, return and flow.
     pub exchanger: [Vec<u32>; 6],
+    /// Of the loop's pump, where it has one: head and speed.
+    pub pump: [Vec<u32>; 2],
     /// What tells how much heat the loop can take.
     pub headroom: headroom::LoopSeries,
 }
@@ -197,6 +199,7 @@ impl Layout {
         layout.place_controls(&index);
         layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
+        layout.place_pump(&index);
         layout.place_calibrations(declarations, in_force);
         layout.headroom = headroom::LoopSeries::new(&index);
         layout
@@ -372,6 +375,16 @@ impl Layout {
                     series.with_loop.push(number);
                 }
             }
+        }
+    }
+
+    fn place_pump(&mut self, index: &SeriesIndex<'_>) {
+        let mut of_loop =
+            index.places("pump_differential_pressure").filter(|(place, _)| place.rack.is_none());
+        if let (Some((place, head)), None) = (of_loop.next(), of_loop.next())
+            && let Some(speed) = index.at_or_above("pump_speed", place)
+        {
+            self.pump = [head.clone(), speed.clone()];
         }
     }
 

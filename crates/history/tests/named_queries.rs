@@ -383,7 +383,11 @@ async fn headroom_names_the_limit_that_binds_and_those_that_nobody_knows() {
     assert_eq!(numbers(&answer, "upper"), [Some(126.0), Some(145.0)]);
     assert!((numbers(&answer, "headroom")[0].unwrap() - 0.1).abs() < 1e-9);
     assert_eq!(numbers(&answer, "chip"), [Some(130.0), Some(140.0)], "the latest, not the one before");
-    assert_eq!(texts(&answer, "unknown_limits"), [text("pump"), None], "a door that is not there is not unknown");
+    assert_eq!(
+        texts(&answer, "unknown_limits"),
+        [text("pump"), None],
+        "a door that is not there is not unknown"
+    );
     let design = recorded.ask("headroom_by_rack", &[("rack", "r1"), ("ambient", "design")]).await;
     assert_eq!(texts(&design, "binding"), [text("cdu")]);
     assert_eq!(texts(&design, "unknown_limits"), [text("chip")], "an unknown limit never binds, and is told");

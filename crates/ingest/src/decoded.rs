@@ -229,7 +229,9 @@ impl Decoded {
 
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
-        self.keys_bytes() + self.points.len() * size_of::<Point>() + self.series.len() * size_of::<SourceSeries>()
+        self.keys_bytes()
+            + self.points.len() * size_of::<Point>()
+            + self.series.len() * size_of::<SourceSeries>()
     }
 
     /// Bytes of all keys together, at most.

@@ -59,7 +59,9 @@ impl Access {
     /// # Errors
     /// [`AccessError`].
     pub fn open(settings: &AccessSettings, listen: &ListenSettings) -> Result<Self, AccessError> {
-        let protected = !settings.tls_certificate.is_empty() && !settings.tls_key.is_empty() && !settings.tokens.is_empty();
+        let protected = !settings.tls_certificate.is_empty()
+            && !settings.tls_key.is_empty()
+            && !settings.tokens.is_empty();
         let addresses = [
             ("listen.otlp_grpc", listen.otlp_grpc),
             ("listen.otlp_http", listen.otlp_http),
@@ -87,14 +89,19 @@ impl Access {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(|| (StatusCode::UNAUTHORIZED, "no bearer token: send `Authorization: Bearer TOKEN`".to_owned()))?;
+            .ok_or_else(|| {
+                (StatusCode::UNAUTHORIZED, "no bearer token: send `Authorization: Bearer TOKEN`".to_owned())
+            })?;
         match tokens.get(token.trim()) {
-            None => Err((StatusCode::UNAUTHORIZED, "the token is not in the file of access.tokens".to_owned())),
+            None => {
+                Err((StatusCode::UNAUTHORIZED, "the token is not in the file of access.tokens".to_owned()))
+            }
             Some(Role::Operate) => Ok(()),
             Some(role) if *role == needed => Ok(()),
-            Some(role) => {
-                Err((StatusCode::FORBIDDEN, format!("the token has the role {role:?}, this call needs {needed:?}").to_lowercase()))
-            }
+            Some(role) => Err((
+                StatusCode::FORBIDDEN,
+                format!("the token has the role {role:?}, this call needs {needed:?}").to_lowercase(),
+            )),
         }
     }
 }
@@ -136,14 +143,19 @@ fn read_tokens(path: &Path) -> Result<BTreeMap<String, Role>, AccessError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (role, token) = line
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| refused(format!("line {}: write a role and a token, such as `read 6f1c…`", index + 1)))?;
+        let (role, token) = line.split_once(char::is_whitespace).ok_or_else(|| {
+            refused(format!("line {}: write a role and a token, such as `read 6f1c…`", index + 1))
+        })?;
         let role = match role {
             "read" => Role::Read,
             "ingest" => Role::Ingest,
             "operate" => Role::Operate,
-            other => return Err(refused(format!("line {}: role {other:?}: write read, ingest or operate", index + 1))),
+            other => {
+                return Err(refused(format!(
+                    "line {}: role {other:?}: write read, ingest or operate",
+                    index + 1
+                )));
+            }
         };
         tokens.insert(token.trim().to_owned(), role);
     }
@@ -158,7 +170,9 @@ pub async fn authorise(State(access): State<Access>, request: Request, next: Nex
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     match access.check(&request) {
         Ok(()) => next.run(request).await,
-        Err((StatusCode::FORBIDDEN, message)) if grpc => tonic::Status::permission_denied(message).into_http::<axum::body::Body>(),
+        Err((StatusCode::FORBIDDEN, message)) if grpc => {
+            tonic::Status::permission_denied(message).into_http::<axum::body::Body>()
+        }
         Err((_, message)) if grpc => tonic::Status::unauthenticated(message).into_http::<axum::body::Body>(),
         Err((status, message)) => (status, message + "\n").into_response(),
     }
@@ -170,7 +184,12 @@ mod tests {
 
     #[test]
     fn an_address_that_others_reach_is_refused_without_protection() {
-        let settings = crate::settings::Settings::load(None, std::iter::empty(), &["listen.http=0.0.0.0:8080".to_owned()]).unwrap();
+        let settings = crate::settings::Settings::load(
+            None,
+            std::iter::empty(),
+            &["listen.http=0.0.0.0:8080".to_owned()],
+        )
+        .unwrap();
         let message = Access::open(&settings.access, &settings.listen).unwrap_err().to_string();
         assert!(message.starts_with("listen.http is 0.0.0.0:8080, which is not loopback"), "{message}");
         assert!(message.contains("--insecure"), "{message}");

@@ -2,10 +2,10 @@
 //!
 //! blocks of `history`, by SQL → `advisory` → **advice** → gRPC, command line
 
+pub mod desk;
 pub mod forecast; // how a series goes on
-pub mod peers; // who behaves unlike its peers
 pub mod message; // answers as they are sent
-pub mod desk; // one question at a time, on a thread of its own
+pub mod peers; // who behaves unlike its peers // one question at a time, on a thread of its own
 
 mod rows; // columns of an answer in SQL
 

@@ -197,7 +197,10 @@ mod tests {
     use super::*;
 
     fn verdict(number: usize, bytes: usize) -> Arc<VerdictRecord> {
-        let facts = format!(r#"{{"facts":["{}"],"question":{{"request_id":"request-{number}"}}}}"#, "x".repeat(bytes));
+        let facts = format!(
+            r#"{{"facts":["{}"],"question":{{"request_id":"request-{number}"}}}}"#,
+            "x".repeat(bytes)
+        );
         Arc::new(VerdictRecord {
             evaluation: format!("evaluation-{number}").into(),
             policy: "default".into(),
@@ -220,7 +223,8 @@ mod tests {
         for number in 0..5 {
             board.note_verdict(&verdict(number, Verdicts::BYTES_MAX / 3));
         }
-        let known: Vec<usize> = (0..5).filter(|number| board.verdict(&format!("evaluation-{number}")).is_some()).collect();
+        let known: Vec<usize> =
+            (0..5).filter(|number| board.verdict(&format!("evaluation-{number}")).is_some()).collect();
         assert_eq!(known, [3, 4]);
         for number in 0..5 {
             let evaluation = board.verdict_of_request(&format!("request-{number}"));

@@ -88,28 +88,38 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
         Unmapped::Keep => UnmappedPolicy::Keep,
         Unmapped::Count => UnmappedPolicy::Count,
     };
-    let mapping =
-        Mapping::with(&texts.mappings).map_err(ConfigurationError::Documents)?.or_unmapped(unmapped, &texts.mappings);
+    let mapping = Mapping::with(&texts.mappings)
+        .map_err(ConfigurationError::Documents)?
+        .or_unmapped(unmapped, &texts.mappings);
     // The compiled-in policies are about the compiled-in objectives: beside objectives of one's own they are an offer.
     let policies_offered = texts.policies.is_empty() && !texts.objectives.is_empty();
-    let objectives = if texts.objectives.is_empty() { evaluator::default_documents() } else { texts.objectives };
-    let mut policy_documents = if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
+    let objectives =
+        if texts.objectives.is_empty() { evaluator::default_documents() } else { texts.objectives };
+    let mut policy_documents =
+        if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
     let loaded = evaluator::objective_document::read(&objectives, &evaluator::known_signals(&mapping))
         .map_err(ConfigurationError::Documents)?;
-    let mut policies = gate::policy_document::read(&policy_documents).map_err(ConfigurationError::Documents)?;
+    let mut policies =
+        gate::policy_document::read(&policy_documents).map_err(ConfigurationError::Documents)?;
     let names: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.name).collect();
     let signals: Vec<&str> = mapping.signal_names().collect();
     let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
     let mut remarks = loaded.remarks;
     if policies_offered {
         policies.retain(|policy| {
-            let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next() else { return true };
+            let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next()
+            else {
+                return true;
+            };
             remarks.push(Remark {
                 level: RemarkLevel::Warning,
                 document: policy.document().into(),
                 line: error.line.unwrap_or(1),
                 subject: format!("gate policy {}", policy.name),
-                message: format!("is left out: {}; write one of your own and name it in documents.policies", error.message),
+                message: format!(
+                    "is left out: {}; write one of your own and name it in documents.policies",
+                    error.message
+                ),
             });
             policy_documents.retain(|document| document.name != policy.document());
             false
@@ -132,7 +142,14 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     };
     let hashes: Vec<&str> = loaded.objectives.iter().map(|objective| &*objective.hash).collect();
     let policy_hashes: Vec<&str> = policies.iter().map(|policy| &**policy.hash()).collect();
-    let identity = (&configuration.mappings, site.hash(), hashes, policy_hashes, configuration.allowed_lateness, env!("CARGO_PKG_VERSION"));
+    let identity = (
+        &configuration.mappings,
+        site.hash(),
+        hashes,
+        policy_hashes,
+        configuration.allowed_lateness,
+        env!("CARGO_PKG_VERSION"),
+    );
     configuration.hash = sha256_hex(&canonical_json(&identity));
     Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), remarks })
 }
@@ -144,7 +161,9 @@ fn cannot_pass(policies: &[Policy], objectives: &[Objective]) -> Vec<DocumentErr
         let Some(deadline) = policy.wait_for.deadline else { continue };
         for named in policy.objectives_named().filter(|named| !named.capped) {
             let objective = objectives.iter().find(|objective| objective.name == named.objective);
-            if let Some(reason) = objective.and_then(|objective| evaluator::objective_document::cannot_pass_within(objective, deadline)) {
+            if let Some(reason) = objective
+                .and_then(|objective| evaluator::objective_document::cannot_pass_within(objective, deadline))
+            {
                 let document = Document { name: policy.document().to_owned(), text: String::new() };
                 let message = format!("gate policy {}: objective {}: {reason}", policy.name, named.objective);
                 wrong.push(DocumentError::new(&document, Some(named.line), message));
@@ -165,10 +184,13 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Document>, ConfigurationError> {
     let mut documents = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let unreadable = |error| ConfigurationError::Unreadable { path: path.display().to_string(), error };
+            let unreadable =
+                |error| ConfigurationError::Unreadable { path: path.display().to_string(), error };
             let entries = std::fs::read_dir(path).map_err(unreadable)?;
-            let mut files: Vec<PathBuf> =
-                entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(unreadable)?;
+            let mut files: Vec<PathBuf> = entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<Result<_, _>>()
+                .map_err(unreadable)?;
             files.sort();
             for file in files {
                 let name = file.display().to_string();
@@ -205,16 +227,31 @@ spec:
 "#;
 
     fn own_objective(policies: Vec<Document>) -> Texts {
-        Texts { objectives: vec![Document { name: "own.yaml".to_owned(), text: OWN.to_owned() }], policies, ..Texts::default() }
+        Texts {
+            objectives: vec![Document { name: "own.yaml".to_owned(), text: OWN.to_owned() }],
+            policies,
+            ..Texts::default()
+        }
     }
 
     #[test]
     fn objectives_of_ones_own_are_enough() {
         let settings = Settings::load(None, std::iter::empty(), &[]).expect("the defaults");
-        let documents = parse(own_objective(Vec::new()), &settings).map_err(|error| error.to_string()).expect("they fit");
+        let documents =
+            parse(own_objective(Vec::new()), &settings).map_err(|error| error.to_string()).expect("they fit");
         assert!(documents.policies.is_empty(), "all compiled-in policies name objectives that are not there");
-        assert!(documents.configuration.policies.is_empty(), "what is not in force is not kept as if it were");
-        assert!(documents.remarks.iter().any(|remark| remark.to_string().contains("gate policy default: is left out")), "{:?}", documents.remarks);
+        assert!(
+            documents.configuration.policies.is_empty(),
+            "what is not in force is not kept as if it were"
+        );
+        assert!(
+            documents
+                .remarks
+                .iter()
+                .any(|remark| remark.to_string().contains("gate policy default: is left out")),
+            "{:?}",
+            documents.remarks
+        );
     }
 
     #[test]

@@ -46,10 +46,24 @@ pub struct Gates {
 
 impl Gates {
     /// With these policies in force.
-    pub fn new(threads: Handle, pipeline: Arc<Pipeline>, control: Arc<Control>, lookup: Lookup, policies: Vec<Policy>) -> Self {
+    pub fn new(
+        threads: Handle,
+        pipeline: Arc<Pipeline>,
+        control: Arc<Control>,
+        lookup: Lookup,
+        policies: Vec<Policy>,
+    ) -> Self {
         let metrics = pipeline.metrics.clone();
         let policies = policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-        Self { threads, pipeline, control, lookup, policies: RwLock::new(policies), first_asked: Mutex::default(), metrics }
+        Self {
+            threads,
+            pipeline,
+            control,
+            lookup,
+            policies: RwLock::new(policies),
+            first_asked: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Judges now, writes the verdict down, and gives it.
@@ -59,7 +73,9 @@ impl Gates {
     pub async fn evaluate(self: &Arc<Self>, asked: &Asked) -> Result<Verdict, ControlError> {
         let (gates, asked) = (self.clone(), asked.clone());
         let judged = self.threads.spawn(async move { gates.judge_and_record(&asked).await }).await;
-        judged.map_err(|error| ControlError::Internal { message: format!("the gate's thread ended: {error}") })?
+        judged.map_err(|error| ControlError::Internal {
+            message: format!("the gate's thread ended: {error}"),
+        })?
     }
 
     async fn judge_and_record(&self, asked: &Asked) -> Result<Verdict, ControlError> {
@@ -86,7 +102,12 @@ impl Gates {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn wait(self: &Arc<Self>, asked: &Asked, patience: Duration, mut told: impl FnMut(&Verdict)) -> Result<Verdict, ControlError> {
+    pub async fn wait(
+        self: &Arc<Self>,
+        asked: &Asked,
+        patience: Duration,
+        mut told: impl FnMut(&Verdict),
+    ) -> Result<Verdict, ControlError> {
         let mut verdict = self.evaluate(asked).await?;
         told(&verdict);
         let ends = tokio::time::Instant::now() + patience;
@@ -99,7 +120,8 @@ impl Gates {
             }
             let question = self.question(asked, &policy).await?;
             let facts = self.facts(&question);
-            let next = gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
+            let next =
+                gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
             if next.verdict == VerdictKind::Pending {
                 if next.wait_until != verdict.wait_until {
                     told(&next);
@@ -120,15 +142,19 @@ impl Gates {
     /// # Errors
     /// [`ControlError::NotFound`].
     pub async fn stored(&self, evaluation: &str) -> Result<StoredEvaluation, ControlError> {
-        self.lookup.evaluation(evaluation).await?.ok_or_else(|| not_found("evaluation", evaluation, std::iter::empty()))
+        self.lookup
+            .evaluation(evaluation)
+            .await?
+            .ok_or_else(|| not_found("evaluation", evaluation, std::iter::empty()))
     }
 
     fn policy(&self, asked: &Asked) -> Result<Policy, ControlError> {
         if !asked.policy_document.is_empty() {
             let document = Document { name: "policy".to_owned(), text: asked.policy_document.clone() };
             let refused = |message: String| ControlError::Field { field: "policy_document", message };
-            let mut policies = gate::policy_document::read(&[document])
-                .map_err(|errors| refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+            let mut policies = gate::policy_document::read(&[document]).map_err(|errors| {
+                refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            })?;
             return match policies.len() {
                 1 => Ok(policies.remove(0)),
                 count => Err(refused(format!("holds {count} policies: give one"))),
@@ -136,7 +162,10 @@ impl Gates {
         }
         let name = if asked.gate.is_empty() { "default" } else { asked.gate.as_str() };
         let policies = self.policies.read().expect("no panic under this lock");
-        policies.get(name).cloned().ok_or_else(|| not_found("gate", name, policies.keys().map(|name| &**name)))
+        policies
+            .get(name)
+            .cloned()
+            .ok_or_else(|| not_found("gate", name, policies.keys().map(|name| &**name)))
     }
 
     async fn question(&self, asked: &Asked, policy: &Policy) -> Result<Question, ControlError> {
@@ -144,12 +173,21 @@ impl Gates {
         if let Some(run) = &asked.run {
             let known = match self.pipeline.board.run(run) {
                 Some(known) => known.racks,
-                None => self.lookup.run(run).await?.ok_or_else(|| not_found("run", run, std::iter::empty()))?.racks,
+                None => {
+                    self.lookup
+                        .run(run)
+                        .await?
+                        .ok_or_else(|| not_found("run", run, std::iter::empty()))?
+                        .racks
+                }
             };
             if racks.is_empty() {
                 racks = known;
             } else if let Some(other) = racks.iter().find(|rack| !known.contains(rack)) {
-                return Err(ControlError::Field { field: "racks", message: format!("rack {other:?} is not in run {run:?}") });
+                return Err(ControlError::Field {
+                    field: "racks",
+                    message: format!("rack {other:?} is not in run {run:?}"),
+                });
             }
         }
         if racks.is_empty() {

@@ -36,7 +36,11 @@ pub const SERVICES: &[&str] = &[
 ///
 /// # Errors
 /// When the compiled-in descriptors cannot be served.
-pub fn routes(shared: Arc<Shared>, desk: Arc<Desk>, health: HealthServer<impl Health>) -> Result<axum::Router, tonic_reflection::server::Error> {
+pub fn routes(
+    shared: Arc<Shared>,
+    desk: Arc<Desk>,
+    health: HealthServer<impl Health>,
+) -> Result<axum::Router, tonic_reflection::server::Error> {
     /// A policy of one's own may come with a request.
     const REQUEST_BYTES_MAX: usize = 4 << 20;
     let reflection = || {
@@ -45,10 +49,12 @@ pub fn routes(shared: Arc<Shared>, desk: Arc<Desk>, health: HealthServer<impl He
             .register_encoded_file_descriptor_set(wire::ERROR_DETAILS_FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let gates = GateServiceServer::new(gate::GateApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let runs = RunServiceServer::new(run::RunApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let calibrations =
-        CalibrationServiceServer::new(calibration::CalibrationApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let gates =
+        GateServiceServer::new(gate::GateApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let runs =
+        RunServiceServer::new(run::RunApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let calibrations = CalibrationServiceServer::new(calibration::CalibrationApi(shared))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     Ok(Routes::new(gates)
         .add_service(runs)
         .add_service(calibrations)
@@ -62,7 +68,10 @@ pub fn routes(shared: Arc<Shared>, desk: Arc<Desk>, health: HealthServer<impl He
 /// What every error carries: its reason for programs, and what it is about.
 fn error_info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
     const DOMAIN: &str = "thermogate.dev";
-    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
+    let metadata = metadata
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect::<std::collections::HashMap<_, _>>();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
 }
 
@@ -91,6 +100,8 @@ fn status(error: &ControlError) -> Status {
             details.set_retry_info(Some(Duration::from_secs(1)));
             Status::with_error_details(Code::Unavailable, message, details)
         }
-        ControlError::Internal { .. } => Status::with_error_details(Code::Internal, message, info("INTERNAL", &[])),
+        ControlError::Internal { .. } => {
+            Status::with_error_details(Code::Internal, message, info("INTERNAL", &[]))
+        }
     }
 }

@@ -19,7 +19,16 @@ use crate::question::Question;
 use crate::shared::Shared;
 
 /// All paths of the HTTP port but those of `ingest`.
-pub const PATHS: &[&str] = &["/healthz", "/readyz", "/metrics", "/v1/status", "/v1/runs", "/v1/sql", "/v1/gates/{gate}:evaluate", "/v1/evaluations/{id}"];
+pub const PATHS: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/status",
+    "/v1/runs",
+    "/v1/sql",
+    "/v1/gates/{gate}:evaluate",
+    "/v1/evaluations/{id}",
+];
 
 /// Routes of the JSON API.
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -86,10 +95,18 @@ async fn runs(State(shared): State<Arc<Shared>>, Query(query): Query<RunsQuery>)
 async fn sql(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let question: Question = match serde_json::from_slice(&body) {
         Ok(question) => question,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("the body is no question: {error}; write {{\"sql\": \"select …\"}}\n")).into_response(),
+        Err(error) => {
+            return (
+                StatusCode::BAD_REQUEST,
+                format!("the body is no question: {error}; write {{\"sql\": \"select …\"}}\n"),
+            )
+                .into_response();
+        }
     };
     match shared.ask(&question).await {
-        Ok(stream) => ([(header::CONTENT_TYPE, "application/vnd.apache.arrow.stream")], stream).into_response(),
+        Ok(stream) => {
+            ([(header::CONTENT_TYPE, "application/vnd.apache.arrow.stream")], stream).into_response()
+        }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     }
 }
@@ -124,14 +141,18 @@ struct ScopeBody {
 async fn evaluate(State(shared): State<Arc<Shared>>, Path(segment): Path<String>, body: Bytes) -> Response {
     // axum takes no suffix after a parameter, so the verb is split off here.
     let Some((gate, "evaluate")) = segment.rsplit_once(':') else {
-        return (StatusCode::NOT_FOUND, format!("{segment:?}: POST /v1/gates/NAME:evaluate\n")).into_response();
+        return (StatusCode::NOT_FOUND, format!("{segment:?}: POST /v1/gates/NAME:evaluate\n"))
+            .into_response();
     };
     let body: EvaluateBody = if body.is_empty() {
         EvaluateBody::default()
     } else {
         match serde_json::from_slice(&body) {
             Ok(body) => body,
-            Err(error) => return (StatusCode::BAD_REQUEST, format!("the body is no question: {error}\n")).into_response(),
+            Err(error) => {
+                return (StatusCode::BAD_REQUEST, format!("the body is no question: {error}\n"))
+                    .into_response();
+            }
         }
     };
     match answer(&shared, gate, body).await {
@@ -143,9 +164,11 @@ async fn evaluate(State(shared): State<Arc<Shared>>, Path(segment): Path<String>
 async fn answer(shared: &Shared, gate: &str, body: EvaluateBody) -> Result<String, ControlError> {
     /// Beyond this a caller asks again: proxies give up on longer answers.
     const WAIT_MAX: Microseconds = Microseconds::from_minutes(10);
-    let racks: Vec<Name> = body.scope.rack.iter().chain(&body.scope.racks).map(|rack| rack.as_str().into()).collect();
+    let racks: Vec<Name> =
+        body.scope.rack.iter().chain(&body.scope.racks).map(|rack| rack.as_str().into()).collect();
     let field = |field: &'static str| move |message: String| ControlError::Field { field, message };
-    let not_before = body.not_before.as_deref().map(EventTime::from_rfc3339).transpose().map_err(field("not_before"))?;
+    let not_before =
+        body.not_before.as_deref().map(EventTime::from_rfc3339).transpose().map_err(field("not_before"))?;
     let wait = body.wait.as_deref().map(str::parse::<Microseconds>).transpose().map_err(field("wait"))?;
     let asked = Asked {
         gate: gate.to_owned(),
@@ -175,10 +198,14 @@ async fn evaluation(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -
 /// An error as JSON: `{"code": "not_found", "message": …, "details": {…}}`.
 fn refuse(error: &ControlError) -> Response {
     let (status, code, details) = match error {
-        ControlError::Field { field, .. } => (StatusCode::BAD_REQUEST, "invalid_argument", BTreeMap::from([("field", (*field).to_owned())])),
-        ControlError::NotFound { kind, name, .. } => {
-            (StatusCode::NOT_FOUND, "not_found", BTreeMap::from([("kind", (*kind).to_owned()), ("name", name.clone())]))
+        ControlError::Field { field, .. } => {
+            (StatusCode::BAD_REQUEST, "invalid_argument", BTreeMap::from([("field", (*field).to_owned())]))
         }
+        ControlError::NotFound { kind, name, .. } => (
+            StatusCode::NOT_FOUND,
+            "not_found",
+            BTreeMap::from([("kind", (*kind).to_owned()), ("name", name.clone())]),
+        ),
         ControlError::State { subject, .. } => {
             (StatusCode::CONFLICT, "failed_precondition", BTreeMap::from([("subject", subject.clone())]))
         }

@@ -3,19 +3,19 @@
 //! wire → ingest → evaluator → history / alerts / gate; `telemetry` is the language they share; **service** is
 //! the only place where they meet.
 
-pub mod settings; // what an operator can choose
-pub mod configuration; // documents: read, checked against each other, hashed
+pub mod configuration;
+pub mod settings; // what an operator can choose // documents: read, checked against each other, hashed
 
-pub mod running; // a running service, from start to end: read this first
-pub mod pipeline; // telemetry → log → evaluator → store
 pub mod board; // what everybody may look at
+pub mod pipeline; // telemetry → log → evaluator → store
+pub mod running; // a running service, from start to end: read this first
 pub mod tell; // alerts and findings for those who listen
 
+pub mod advice;
 pub mod gates; // gate questions
 pub mod lookup; // runs and evaluations in the history
-pub mod status; // every rack at a glance
 pub mod question; // a question in SQL
-pub mod advice; // forecasts and comparisons of peers over history: no gate sees them
+pub mod status; // every rack at a glance // forecasts and comparisons of peers over history: no gate sees them
 
 pub mod access; // who may do what
 pub mod grpc; // gates and runs over gRPC
@@ -52,7 +52,11 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
     HistorySettings {
         read_only,
         // 0 means for ever, which is what a table that is not named is.
-        retention_days: Table::ALL.iter().map(|table| (*table, days(*table))).filter(|(_, days)| *days > 0).collect(),
+        retention_days: Table::ALL
+            .iter()
+            .map(|table| (*table, days(*table)))
+            .filter(|(_, days)| *days > 0)
+            .collect(),
         limits: Limits {
             rows_max: settings.query.rows_max,
             seconds_max: settings.query.seconds_max,

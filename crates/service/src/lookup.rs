@@ -115,8 +115,9 @@ impl Lookup {
         );
         let mut runs: Vec<StoredRun> = Vec::new();
         for value in self.rows(&sql).await? {
-            let row: RunRow = serde_json::from_value(value)
-                .map_err(|error| ControlError::Internal { message: format!("a row of runs cannot be read: {error}") })?;
+            let row: RunRow = serde_json::from_value(value).map_err(|error| ControlError::Internal {
+                message: format!("a row of runs cannot be read: {error}"),
+            })?;
             if runs.last().is_none_or(|run| run.run != row.run) {
                 runs.push(StoredRun {
                     run: row.run.clone(),
@@ -161,14 +162,18 @@ impl Lookup {
         let (answer, facts) = match self.board.verdict(evaluation) {
             Some(record) => (record.answer.clone(), record.facts.clone()),
             None => {
-                let sql = format!("select answer, facts from verdicts where evaluation = {} limit 1", quoted(evaluation));
+                let sql = format!(
+                    "select answer, facts from verdicts where evaluation = {} limit 1",
+                    quoted(evaluation)
+                );
                 match self.rows(&sql).await?.first() {
                     None => return Ok(None),
                     Some(row) => (text(row, "answer"), text(row, "facts")),
                 }
             }
         };
-        let mut verdict = Verdict::from_json(&answer).map_err(|error| ControlError::Internal { message: error.to_string() })?;
+        let mut verdict = Verdict::from_json(&answer)
+            .map_err(|error| ControlError::Internal { message: error.to_string() })?;
         verdict.overrides = self.overrides(evaluation).await?.iter().map(Into::into).collect();
         Ok(Some(StoredEvaluation { verdict, answer, facts }))
     }
@@ -177,7 +182,14 @@ impl Lookup {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn list_evaluations(&self, gate: &str, run: &str, rack: &str, skip: usize, limit: usize) -> Result<Vec<String>, ControlError> {
+    pub async fn list_evaluations(
+        &self,
+        gate: &str,
+        run: &str,
+        rack: &str,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<String>, ControlError> {
         let mut filters = Vec::new();
         if !gate.is_empty() {
             filters.push(format!("policy = {}", quoted(gate)));
@@ -187,10 +199,14 @@ impl Lookup {
         }
         if !rack.is_empty() {
             // The scope is a JSON list of names, so a whole name stands between quotation marks.
-            filters.push(format!("strpos(scope, {}) > 0", quoted(&serde_json::Value::from(rack).to_string())));
+            filters
+                .push(format!("strpos(scope, {}) > 0", quoted(&serde_json::Value::from(rack).to_string())));
         }
-        let filter = if filters.is_empty() { String::new() } else { format!("where {}", filters.join(" and ")) };
-        let sql = format!("select evaluation, max(seq) as seq from verdicts {filter} group by evaluation order by seq desc limit {limit} offset {skip}");
+        let filter =
+            if filters.is_empty() { String::new() } else { format!("where {}", filters.join(" and ")) };
+        let sql = format!(
+            "select evaluation, max(seq) as seq from verdicts {filter} group by evaluation order by seq desc limit {limit} offset {skip}"
+        );
         Ok(self.rows(&sql).await?.iter().map(|row| text(row, "evaluation")).collect())
     }
 
@@ -227,8 +243,9 @@ impl Lookup {
             since.unix_micros()
         );
         for row in self.rows(&sql).await?.into_iter().rev() {
-            let row: VerdictRow = serde_json::from_value(row)
-                .map_err(|error| ControlError::Internal { message: format!("a row of verdicts cannot be read: {error}") })?;
+            let row: VerdictRow = serde_json::from_value(row).map_err(|error| ControlError::Internal {
+                message: format!("a row of verdicts cannot be read: {error}"),
+            })?;
             self.board.note_verdict(&Arc::new(VerdictRecord {
                 evaluation: row.evaluation,
                 policy: row.policy,
@@ -269,7 +286,8 @@ impl Lookup {
         calibrations.retain(|calibration| {
             let place = &calibration.identity.place;
             rack.is_none_or(|rack| place.rack.as_deref() == Some(rack))
-                && cooling_loop.is_none_or(|name| place.rack.is_none() && place.cooling_loop.as_deref() == Some(name))
+                && cooling_loop
+                    .is_none_or(|name| place.rack.is_none() && place.cooling_loop.as_deref() == Some(name))
                 && signal.is_none_or(|signal| *calibration.identity.signal == *signal)
         });
         Ok(calibrations)
@@ -301,9 +319,17 @@ impl Lookup {
         let rows = self.rows(&sql).await?;
         rows.into_iter()
             .map(|row| {
-                let row: CalibrationRow = serde_json::from_value(row)
-                    .map_err(|error| ControlError::Internal { message: format!("a row of calibrations cannot be read: {error}") })?;
-                let place = Place { site: row.site, cooling_loop: row.cooling_loop, rack: row.rack, node: row.node, device: row.device };
+                let row: CalibrationRow =
+                    serde_json::from_value(row).map_err(|error| ControlError::Internal {
+                        message: format!("a row of calibrations cannot be read: {error}"),
+                    })?;
+                let place = Place {
+                    site: row.site,
+                    cooling_loop: row.cooling_loop,
+                    rack: row.rack,
+                    node: row.node,
+                    device: row.device,
+                };
                 Ok(Calibration {
                     calibration: row.calibration.unwrap_or_default(),
                     identity: SeriesIdentity::new(place, row.signal.unwrap_or_default(), row.sensor),
@@ -335,8 +361,9 @@ impl Lookup {
         let rows = self.rows(&sql).await?;
         rows.into_iter()
             .map(|row| {
-                let row: OverrideRow = serde_json::from_value(row)
-                    .map_err(|error| ControlError::Internal { message: format!("a row of overrides cannot be read: {error}") })?;
+                let row: OverrideRow = serde_json::from_value(row).map_err(|error| {
+                    ControlError::Internal { message: format!("a row of overrides cannot be read: {error}") }
+                })?;
                 Ok(Override {
                     evaluation: evaluation.into(),
                     time: EventTime::from_unix_micros(row.time),
@@ -350,7 +377,9 @@ impl Lookup {
     }
 
     async fn rows(&self, sql: &str) -> Result<Vec<serde_json::Value>, ControlError> {
-        let failed = |error: &dyn std::fmt::Display| ControlError::Unavailable { message: format!("the history cannot be read: {error}") };
+        let failed = |error: &dyn std::fmt::Display| ControlError::Unavailable {
+            message: format!("the history cannot be read: {error}"),
+        };
         let result = self.engine.sql(sql, &[]).await.map_err(|error| failed(&error))?;
         let batches = result.collect().await.map_err(|error| failed(&error))?;
         let mut writer = arrow::json::ArrayWriter::new(Vec::new());
@@ -359,7 +388,11 @@ impl Lookup {
         }
         writer.finish().map_err(|error| failed(&error))?;
         let bytes = writer.into_inner();
-        if bytes.is_empty() { Ok(Vec::new()) } else { serde_json::from_slice(&bytes).map_err(|error| failed(&error)) }
+        if bytes.is_empty() {
+            Ok(Vec::new())
+        } else {
+            serde_json::from_slice(&bytes).map_err(|error| failed(&error))
+        }
     }
 }
 

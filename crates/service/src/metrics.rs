@@ -195,7 +195,8 @@ mod tests {
         let labels = ["r1", "now", "chip"];
         metrics.remove(Id::RackSustainablePower, &labels);
         metrics.set(Id::RackSustainablePower, &labels, 130_000);
-        let told = "thermogate_rack_sustainable_power_watts{ambient=\"now\",limit=\"chip\",rack=\"r1\"} 130000";
+        let told =
+            "thermogate_rack_sustainable_power_watts{ambient=\"now\",limit=\"chip\",rack=\"r1\"} 130000";
         assert!(metrics.text().contains(told), "{}", metrics.text());
         metrics.remove(Id::RackSustainablePower, &labels);
         assert!(!metrics.text().contains("thermogate_rack_sustainable_power_watts{"));

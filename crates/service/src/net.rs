@@ -30,9 +30,9 @@ impl Port {
     /// # Errors
     /// Names the setting and the address.
     pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, String> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("{setting} = {address}: {error}; choose another with --set {setting}=127.0.0.1:0"))?;
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            format!("{setting} = {address}: {error}; choose another with --set {setting}=127.0.0.1:0")
+        })?;
         let address = listener.local_addr().map_err(|error| format!("{setting} = {address}: {error}"))?;
         Ok(Self { listener, address })
     }
@@ -44,9 +44,13 @@ impl Port {
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let served = match tls {
-            None => axum::serve(self.listener.tap_io(send_at_once), router).with_graceful_shutdown(stopped).await,
+            None => {
+                axum::serve(self.listener.tap_io(send_at_once), router).with_graceful_shutdown(stopped).await
+            }
             Some(acceptor) => {
-                axum::serve(TlsListener::start(self.listener, acceptor), router).with_graceful_shutdown(stopped).await
+                axum::serve(TlsListener::start(self.listener, acceptor), router)
+                    .with_graceful_shutdown(stopped)
+                    .await
             }
         };
         if let Err(error) = served {

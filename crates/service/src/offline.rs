@@ -39,16 +39,20 @@ pub async fn answer(folder: &Path, question: &Question, settings: &Settings) -> 
         settings.data.folder = folder.to_owned();
         settings
     };
-    let history = History::open(&settings.store_url(), crate::history_settings(&settings, true)).await.map_err(StartError::from)?;
+    let history = History::open(&settings.store_url(), crate::history_settings(&settings, true))
+        .await
+        .map_err(StartError::from)?;
     let board = Arc::new(Board::default());
-    let outlets = Outlets { history: history.clone(), board: board.clone(), tell: Tell::new(None), metrics: Arc::new(Metrics::new()) };
+    let outlets = Outlets {
+        history: history.clone(),
+        board: board.clone(),
+        tell: Tell::new(None),
+        metrics: Arc::new(Metrics::new()),
+    };
     let looking = {
         let (folder, history) = (folder.to_owned(), history.clone());
         tokio::task::spawn_blocking(move || look(&folder, &history, outlets))
     };
-    looking
-        .await
-        .map_err(|error| StartError::System(error.to_string()))?
-        .map_err(StartError::from)?;
+    looking.await.map_err(|error| StartError::System(error.to_string()))?.map_err(StartError::from)?;
     Ok(ask(&history.query_engine(), question, board.progress().watermark).await?)
 }

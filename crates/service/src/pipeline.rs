@@ -1,7 +1,7 @@
 //! wire → ingest → log → evaluator → history / alerts / gate: where they meet, and how they start and end.
 
-pub mod committer; // frozen rows to the store, checkpoints, trimming
 pub mod calibrating; // calibrations as records
+pub mod committer; // frozen rows to the store, checkpoints, trimming
 pub mod control; // runs, maintenance, overrides, verdicts as records
 pub mod engine; // the evaluator's thread
 pub mod recovery; // from a data folder to a running engine
@@ -87,7 +87,18 @@ pub struct Start {
 impl Pipeline {
     /// Ready to take in.
     pub fn new(start: Start) -> Self {
-        let Start { front, entries, room_bytes, clock, allowed_lateness, last_tick, board, history, tell, metrics } = start;
+        let Start {
+            front,
+            entries,
+            room_bytes,
+            clock,
+            allowed_lateness,
+            last_tick,
+            board,
+            history,
+            tell,
+            metrics,
+        } = start;
         let room_bytes = room_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             declared_racks: front.resolver().site().racks.keys().cloned().collect(),
@@ -226,8 +237,11 @@ impl Pipeline {
     /// # Errors
     /// When the log refuses.
     pub async fn finish(&self, last: EventTime) -> Result<(), Refused> {
-        let tick = (last + self.allowed_lateness + Microseconds::from_seconds(1)).window_start(Microseconds::from_seconds(1));
-        self.append_and_apply(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }]).await.map(|_| ())
+        let tick = (last + self.allowed_lateness + Microseconds::from_seconds(1))
+            .window_start(Microseconds::from_seconds(1));
+        self.append_and_apply(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }])
+            .await
+            .map(|_| ())
     }
 
     /// Readings later than this plus a minute are in the future. On the telemetry's clock nothing is: the data

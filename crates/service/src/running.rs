@@ -12,8 +12,8 @@ use history::History;
 use history::lock::FolderLock;
 use ingest::otlp::grpc::MetricsServer;
 use ingest::{Front, RequestLimits};
-use telemetry::record::{Body, PartitionId, Record};
 use telemetry::EventTime;
+use telemetry::record::{Body, PartitionId, Record};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
@@ -116,7 +116,8 @@ impl Running {
             configuration::parse(Texts::read(&settings)?, &settings)?;
         let mut lock = FolderLock::take_or_make(&settings.data.folder)?;
         let listen = &settings.listen;
-        let port = |setting, address| async move { Port::bind(setting, address).await.map_err(StartError::Port) };
+        let port =
+            |setting, address| async move { Port::bind(setting, address).await.map_err(StartError::Port) };
         let ports = [
             port("listen.otlp_grpc", listen.otlp_grpc).await?,
             port("listen.otlp_http", listen.otlp_http).await?,
@@ -136,7 +137,12 @@ impl Running {
             alerts.hold_back();
         }
         let history = History::open(&settings.store_url(), crate::history_settings(&settings, false)).await?;
-        let outlets = Outlets { history: history.clone(), board: board.clone(), tell: tell.clone(), metrics: metrics.clone() };
+        let outlets = Outlets {
+            history: history.clone(),
+            board: board.clone(),
+            tell: tell.clone(),
+            metrics: metrics.clone(),
+        };
         let folder = settings.data.folder.clone();
         let durability = settings.log.durability;
         let recovering = {
@@ -150,7 +156,9 @@ impl Running {
         }
 
         let mut front = Front::new(resolver, crate::front_limits(&settings));
-        front.restore(engine.evaluator.declarations().map(|(partition, declaration)| (partition, declaration.clone())));
+        front.restore(
+            engine.evaluator.declarations().map(|(partition, declaration)| (partition, declaration.clone())),
+        );
         engine.evaluator.told().for_each(|event| front.restore_event(event));
         let in_force = engine.evaluator.configuration_hash() == configuration.hash;
         let last_tick = engine.evaluator.last_tick();
@@ -166,17 +174,26 @@ impl Running {
             group_bytes_max: settings.log.group_bytes_max,
             metrics: metrics.clone(),
         };
-        let evaluating = Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
-        let committer =
-            Committer { history: history.clone(), log, checkpoints, work: work_out, metrics: metrics.clone() };
+        let evaluating =
+            Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
+        let committer = Committer {
+            history: history.clone(),
+            log,
+            checkpoints,
+            work: work_out,
+            metrics: metrics.clone(),
+        };
         let start_threads = |kind, count| {
-            Threads::start(kind, count).map_err(|error| StartError::System(format!("no threads for {kind}: {error}")))
+            Threads::start(kind, count)
+                .map_err(|error| StartError::System(format!("no threads for {kind}: {error}")))
         };
         let gate_threads = start_threads("gate", GATE_THREADS)?;
-        let ingest_threads = start_threads("ingest", std::thread::available_parallelism().map_or(1, usize::from))?;
+        let ingest_threads =
+            start_threads("ingest", std::thread::available_parallelism().map_or(1, usize::from))?;
         let advisory_threads = start_threads("advisory", ADVISORY_THREADS)?;
         let committer = tokio::spawn(committer.run());
-        let threads = vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
+        let threads =
+            vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
             front,
             entries,
@@ -190,15 +207,25 @@ impl Running {
             metrics,
         }));
         if !in_force {
-            let record = Record { partition: PartitionId::STREAM, body: Body::Configuration(Box::new(configuration)) };
-            pipeline.append_and_apply(vec![record]).await.map_err(|refused| StartError::System(refused.message))?;
+            let record =
+                Record { partition: PartitionId::STREAM, body: Body::Configuration(Box::new(configuration)) };
+            pipeline
+                .append_and_apply(vec![record])
+                .await
+                .map_err(|refused| StartError::System(refused.message))?;
         }
 
         let queries = history.query_engine();
         let lookup = Lookup::new(queries.clone(), board);
         lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
-        let gates = Arc::new(Gates::new(gate_threads.handle().clone(), pipeline.clone(), control.clone(), lookup.clone(), policies));
+        let gates = Arc::new(Gates::new(
+            gate_threads.handle().clone(),
+            pipeline.clone(),
+            control.clone(),
+            lookup.clone(),
+            policies,
+        ));
         let desk = Desk::new(
             advisory_threads.handle().clone(),
             queries.clone(),
@@ -206,8 +233,14 @@ impl Running {
             pipeline.metrics.clone(),
         );
         let desk = Arc::new(desk);
-        let shared =
-            Arc::new(Shared { pipeline: pipeline.clone(), control, gates, lookup, queries, ready: AtomicBool::new(true) });
+        let shared = Arc::new(Shared {
+            pipeline: pipeline.clone(),
+            control,
+            gates,
+            lookup,
+            queries,
+            ready: AtomicBool::new(true),
+        });
         let (stop, stopping) = watch::channel(false);
         let (health, health_service) = tonic_health::server::health_reporter();
         for service in grpc::SERVICES.iter().copied().chain([""]) {
@@ -218,23 +251,32 @@ impl Running {
             decompressed_bytes: settings.ingest.decompressed_bytes_max,
         };
         let otlp_http_routes = ingest_threads.serve(ingest::otlp::http::router(pipeline.clone(), limits));
-        let remote_write_routes = ingest_threads.serve(ingest::remote_write::server::router(pipeline.clone(), limits));
+        let remote_write_routes =
+            ingest_threads.serve(ingest::remote_write::server::router(pipeline.clone(), limits));
         let routers: [Router; 4] = [
-            ingest_threads.serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
+            ingest_threads
+                .serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
             otlp_http_routes.clone(),
-            grpc::routes(shared.clone(), desk, health_service).map_err(|error| StartError::System(error.to_string()))?,
+            grpc::routes(shared.clone(), desk, health_service)
+                .map_err(|error| StartError::System(error.to_string()))?,
             http::router(shared.clone()).merge(remote_write_routes).merge(otlp_http_routes),
         ];
         let serving = ports
             .into_iter()
             .zip(routers)
             .map(|(port, router)| {
-                let router = router.layer(axum::middleware::from_fn_with_state(access.clone(), access::authorise));
+                let router =
+                    router.layer(axum::middleware::from_fn_with_state(access.clone(), access::authorise));
                 tokio::spawn(port.serve(router, tls.clone(), stopping.clone()))
             })
             .collect();
         let mut background = vec![
-            tokio::spawn(tend(history, shared.clone(), settings.history.maintenance_every.duration(), stopping.clone())),
+            tokio::spawn(tend(
+                history,
+                shared.clone(),
+                settings.history.maintenance_every.duration(),
+                stopping.clone(),
+            )),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
         if settings.clock.kind == Clock::Wall {
@@ -294,7 +336,10 @@ impl Running {
     }
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, StartError> {
+fn thread(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name(format!("thermogate-{name}"))
         .spawn(work)

@@ -206,7 +206,8 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
         flags: &[String],
     ) -> Result<Self, SettingsError> {
-        let mut table: toml::Table = DEFAULT.parse().expect("the compiled-in settings are valid; a test says so");
+        let mut table: toml::Table =
+            DEFAULT.parse().expect("the compiled-in settings are valid; a test says so");
         if let Some(path) = file {
             let origin = path.display().to_string();
             let text = std::fs::read_to_string(path)
@@ -218,10 +219,14 @@ impl Settings {
             for (section, keys) in given {
                 let at = |key: &str| format!("{origin}:{}", line_of_key(&text, &section, key));
                 let toml::Value::Table(keys) = keys else {
-                    return Err(SettingsError::new(at(""), format!("{section:?} is a section: write [{section}] and its keys below")));
+                    return Err(SettingsError::new(
+                        at(""),
+                        format!("{section:?} is a section: write [{section}] and its keys below"),
+                    ));
                 };
                 for (key, value) in keys {
-                    set(&mut table, &section, &key, value).map_err(|message| SettingsError::new(at(&key), message))?;
+                    set(&mut table, &section, &key, value)
+                        .map_err(|message| SettingsError::new(at(&key), message))?;
                 }
             }
         }
@@ -231,8 +236,10 @@ impl Settings {
         variables.sort();
         for (name, value) in variables {
             let (section, key) = key_of_variable(&table, &name).ok_or_else(|| {
-                let known: Vec<String> = leaves(&table).map(|(section, key)| variable(section, key)).collect();
-                let near = nearest(&name, known.iter().map(String::as_str)).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                let known: Vec<String> =
+                    leaves(&table).map(|(section, key)| variable(section, key)).collect();
+                let near = nearest(&name, known.iter().map(String::as_str))
+                    .map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 SettingsError::new(format!("environment variable {name}"), format!("is no setting{near}"))
             })?;
             set_text(&mut table, &section, &key, &value)
@@ -240,13 +247,16 @@ impl Settings {
         }
         for flag in flags {
             let origin = format!("--set {flag}");
-            let (path, value) = flag.split_once('=').ok_or_else(|| SettingsError::new(&origin, "write section.key=value"))?;
-            let (section, key) = path.split_once('.').ok_or_else(|| SettingsError::new(&origin, "write section.key=value"))?;
-            set_text(&mut table, section, key, value).map_err(|message| SettingsError::new(&origin, message))?;
+            let (path, value) =
+                flag.split_once('=').ok_or_else(|| SettingsError::new(&origin, "write section.key=value"))?;
+            let (section, key) =
+                path.split_once('.').ok_or_else(|| SettingsError::new(&origin, "write section.key=value"))?;
+            set_text(&mut table, section, key, value)
+                .map_err(|message| SettingsError::new(&origin, message))?;
         }
-        let settings: Self = toml::Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| SettingsError::new("settings", error.to_string().trim().replace('\n', " ")))?;
+        let settings: Self = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+            SettingsError::new("settings", error.to_string().trim().replace('\n', " "))
+        })?;
         Ok(settings)
     }
 
@@ -283,7 +293,9 @@ fn variable(section: &str, key: &str) -> String {
 }
 
 fn key_of_variable(table: &toml::Table, name: &str) -> Option<(String, String)> {
-    leaves(table).find(|(section, key)| variable(section, key) == name).map(|(section, key)| (section.to_owned(), key.to_owned()))
+    leaves(table)
+        .find(|(section, key)| variable(section, key) == name)
+        .map(|(section, key)| (section.to_owned(), key.to_owned()))
 }
 
 /// Sets a key that the default has, to a value of the same kind.
@@ -300,7 +312,11 @@ fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) ->
             format!("unknown key `{path}`{near}")
         })?;
     if !place.same_type(&value) {
-        return Err(format!("`{path}` is {} `{value}`: give {} such as `{place}`", article(&value), article(place)));
+        return Err(format!(
+            "`{path}` is {} `{value}`: give {} such as `{place}`",
+            article(&value),
+            article(place)
+        ));
     }
     let least = i64::from(!MAY_BE_ZERO.contains(&path.as_str()));
     if let Some(number) = value.as_integer().filter(|number| *number < least) {
@@ -316,10 +332,17 @@ fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) ->
 fn set_text(table: &mut toml::Table, section: &str, key: &str, text: &str) -> Result<(), String> {
     let value = match table.get(section).and_then(|keys| keys.get(key)) {
         Some(toml::Value::Array(_)) => toml::Value::Array(
-            text.split(',').filter(|item| !item.is_empty()).map(|item| toml::Value::String(item.trim().to_owned())).collect(),
+            text.split(',')
+                .filter(|item| !item.is_empty())
+                .map(|item| toml::Value::String(item.trim().to_owned()))
+                .collect(),
         ),
-        Some(toml::Value::Integer(_)) => text.parse().map(toml::Value::Integer).unwrap_or_else(|_| toml::Value::String(text.to_owned())),
-        Some(toml::Value::Boolean(_)) => text.parse().map(toml::Value::Boolean).unwrap_or_else(|_| toml::Value::String(text.to_owned())),
+        Some(toml::Value::Integer(_)) => {
+            text.parse().map(toml::Value::Integer).unwrap_or_else(|_| toml::Value::String(text.to_owned()))
+        }
+        Some(toml::Value::Boolean(_)) => {
+            text.parse().map(toml::Value::Boolean).unwrap_or_else(|_| toml::Value::String(text.to_owned()))
+        }
         _ => toml::Value::String(text.to_owned()),
     };
     set(table, section, key, value)
@@ -371,7 +394,10 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
-        assert_eq!(refused("[listen]\nhtpp = \"127.0.0.1:1\"\n"), ":2: unknown key `listen.htpp`; did you mean `listen.http`?");
+        assert_eq!(
+            refused("[listen]\nhtpp = \"127.0.0.1:1\"\n"),
+            ":2: unknown key `listen.htpp`; did you mean `listen.http`?"
+        );
     }
 
     #[test]
@@ -386,14 +412,29 @@ mod tests {
     fn a_value_that_cannot_be_is_refused_with_its_line() {
         for (text, expected) in [
             ("[query]\nrows_max = -1\n", ":2: `query.rows_max` is -1: give 1 or more, such as `1000000`"),
-            ("[ingest]\nqueue_bytes_max = 0\n", ":2: `ingest.queue_bytes_max` is 0: give 1 or more, such as `67108864`"),
-            ("[history]\nretention_log_days = -1\n", ":2: `history.retention_log_days` is -1: give 0 or more, such as `90`"),
-            ("[clock]\nkind = \"moon\"\n", ":2: `clock.kind`: unknown variant `moon`, expected `wall` or `telemetry`; such as `\"wall\"`"),
-            ("[listen]\nhttp = \"here\"\n", ":2: `listen.http`: invalid socket address syntax; such as `\"127.0.0.1:8080\"`"),
+            (
+                "[ingest]\nqueue_bytes_max = 0\n",
+                ":2: `ingest.queue_bytes_max` is 0: give 1 or more, such as `67108864`",
+            ),
+            (
+                "[history]\nretention_log_days = -1\n",
+                ":2: `history.retention_log_days` is -1: give 0 or more, such as `90`",
+            ),
+            (
+                "[clock]\nkind = \"moon\"\n",
+                ":2: `clock.kind`: unknown variant `moon`, expected `wall` or `telemetry`; such as `\"wall\"`",
+            ),
+            (
+                "[listen]\nhttp = \"here\"\n",
+                ":2: `listen.http`: invalid socket address syntax; such as `\"127.0.0.1:8080\"`",
+            ),
         ] {
             assert_eq!(refused(text), expected);
         }
-        assert!(refused("[clock]\n\nallowed_lateness = \"30x\"\n").starts_with(":3: `clock.allowed_lateness`: \"30x\" is not a length"));
+        assert!(
+            refused("[clock]\n\nallowed_lateness = \"30x\"\n")
+                .starts_with(":3: `clock.allowed_lateness`: \"30x\" is not a length")
+        );
     }
 
     #[test]
@@ -420,6 +461,9 @@ mod tests {
     fn an_unknown_variable_is_refused_with_the_nearest_one() {
         let environment = [("THERMOGATE_LISTEN_HTP".to_owned(), "x".to_owned())];
         let message = Settings::load(None, environment.into_iter(), &[]).unwrap_err().to_string();
-        assert_eq!(message, "environment variable THERMOGATE_LISTEN_HTP: is no setting; did you mean THERMOGATE_LISTEN_HTTP?");
+        assert_eq!(
+            message,
+            "environment variable THERMOGATE_LISTEN_HTP: is no setting; did you mean THERMOGATE_LISTEN_HTTP?"
+        );
     }
 }

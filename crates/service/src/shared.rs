@@ -60,7 +60,9 @@ impl Shared {
                 for limit in headroom.at(ambient) {
                     let labels = [&**rack, ambient.name(), limit.constraint.name()];
                     match &limit.power {
-                        SustainablePower::Known(power) => metrics.set(Id::RackSustainablePower, &labels, power.watts()),
+                        SustainablePower::Known(power) => {
+                            metrics.set(Id::RackSustainablePower, &labels, power.watts())
+                        }
                         SustainablePower::Unknown { .. } | SustainablePower::NotApplicable { .. } => {
                             metrics.remove(Id::RackSustainablePower, &labels);
                         }
@@ -68,7 +70,11 @@ impl Shared {
                 }
             }
         }
-        metrics.set(Id::HistoryMemory, &[], i64::try_from(self.pipeline.history.memory_bytes()).unwrap_or(i64::MAX));
+        metrics.set(
+            Id::HistoryMemory,
+            &[],
+            i64::try_from(self.pipeline.history.memory_bytes()).unwrap_or(i64::MAX),
+        );
         if let Some(alerts) = self.pipeline.tell.alerts() {
             for peer in alerts.metrics() {
                 metrics.set(Id::AlertQueue, &[&peer.peer], peer.queued as i64);
@@ -95,7 +101,8 @@ impl Answer {
     /// Never: a `Vec` takes every byte, and the batches have the schema.
     pub fn to_ipc(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut bytes, &self.schema).expect("a Vec takes every byte");
+        let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut bytes, &self.schema)
+            .expect("a Vec takes every byte");
         for batch in &self.batches {
             writer.write(batch).expect("the batches have the schema");
         }
@@ -109,15 +116,23 @@ impl Answer {
 ///
 /// # Errors
 /// The caller's: SQL that is refused or wrong, or a limit that is reached.
-pub async fn ask(queries: &QueryEngine, question: &Question, now: Option<telemetry::EventTime>) -> Result<Answer, QueryError> {
+pub async fn ask(
+    queries: &QueryEngine,
+    question: &Question,
+    now: Option<telemetry::EventTime>,
+) -> Result<Answer, QueryError> {
     let engine = match now {
         Some(now) => queries.clone().with_now(now),
         None => queries.clone(),
     };
     let sql = match (&question.sql, &question.query) {
         (Some(sql), None) => sql.clone(),
-        (None, Some(name)) => NamedQuery::find(name).and_then(|query| query.bind(&question.parameters)).map_err(|error| QueryError::Statement(error.to_string()))?,
-        (Some(_), Some(_)) | (None, None) => return Err(QueryError::Statement("give either `sql` or `query`".to_owned())),
+        (None, Some(name)) => NamedQuery::find(name)
+            .and_then(|query| query.bind(&question.parameters))
+            .map_err(|error| QueryError::Statement(error.to_string()))?,
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(QueryError::Statement("give either `sql` or `query`".to_owned()));
+        }
     };
     let result = engine.sql(&sql, &[]).await?;
     let schema = result.schema.clone();

@@ -57,7 +57,9 @@ pub fn status(board: &Board, unmapped_series: u64) -> Status {
         let rack = facts.place.rack.as_deref().unwrap_or_default();
         let firing = alerts
             .iter()
-            .filter(|alert| alert.to.is_active() && alert.labels.get("rack").map(|name| &**name) == Some(rack))
+            .filter(|alert| {
+                alert.to.is_active() && alert.labels.get("rack").map(|name| &**name) == Some(rack)
+            })
             .count();
         let age = progress.tick.map_or(0.0, |tick| (tick - facts.watermark).as_seconds());
         row(facts, age, firing)
@@ -72,10 +74,9 @@ pub fn status(board: &Board, unmapped_series: u64) -> Status {
 }
 
 fn row(facts: &RackFacts, watermark_age_seconds: f64, alerts_firing: usize) -> RackStatus {
-    let (known, asked) = facts
-        .coverage
-        .iter()
-        .fold((0_i64, 0_i64), |(known, asked), series| (known + series.known.get(), asked + series.asked.get()));
+    let (known, asked) = facts.coverage.iter().fold((0_i64, 0_i64), |(known, asked), series| {
+        (known + series.known.get(), asked + series.asked.get())
+    });
     let worst = facts.objectives.iter().min_by(|one, other| rank(one).total_cmp(&rank(other)));
     let burn_rate = facts
         .objectives

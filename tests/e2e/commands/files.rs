@@ -154,7 +154,8 @@ fn a_watch_answers_every_row_once_late_and_unreadable_ones_included() {
     write("one.csv", format!("{header}{}{unreadable}{late}{}", motor(0..300), motor(300..350)));
     write("other.csv", format!("{header}{}{unreadable}", motor(350..500)));
     let replay = |more: &[&str]| {
-        let arguments = ["replay", "one.csv", "other.csv", "--rack", "r1", "--watch", "group.yaml", "--output", "json"];
+        let arguments =
+            ["replay", "one.csv", "other.csv", "--rack", "r1", "--watch", "group.yaml", "--output", "json"];
         let text = run_in(folder.path(), &[&arguments, more].concat()).expect_success();
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         lines.filter(|line| line["type"] == "watch").collect::<Vec<_>>()
@@ -178,7 +179,8 @@ fn a_watch_answers_every_row_once_late_and_unreadable_ones_included() {
     unknown(502, serde_json::Value::Null);
     assert!(of_row(299)["score"].is_number() && of_row(299)["rack"] == "r1" && of_row(299)["group"] == "rig");
     // Row 400 of the current is row 402 of the files; its step ends with the tenth row from there.
-    let starts: Vec<&serde_json::Value> = answers.iter().filter(|answer| answer["episode_start"] == true).collect();
+    let starts: Vec<&serde_json::Value> =
+        answers.iter().filter(|answer| answer["episode_start"] == true).collect();
     assert_eq!(starts.len(), 1, "{starts:?}");
     assert_eq!((&starts[0]["row"], &starts[0]["time"]), (&411.into(), &"2026-01-05T08:06:49.000000Z".into()));
     assert_eq!(replay(&[]), [starts[0].clone()], "without --rows it tells where an alarm begins and ends");
@@ -187,14 +189,24 @@ fn a_watch_answers_every_row_once_late_and_unreadable_ones_included() {
 #[test]
 fn a_reader_that_has_seen_enough_ends_no_command_with_an_error() {
     let defaults = ["check", "--print-defaults"];
-    let commands: [&[&str]; 5] =
-        [&["sql", "--list"], &["completions", "bash"], &["serve", "--print-settings"], &defaults, &["check", "slo"]];
+    let commands: [&[&str]; 5] = [
+        &["sql", "--list"],
+        &["completions", "bash"],
+        &["serve", "--print-settings"],
+        &defaults,
+        &["check", "slo"],
+    ];
     for arguments in commands {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        let output = thermogate().args(arguments).current_dir(root).stdout(writer).output().expect("it starts");
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{arguments:?}");
+        let output =
+            thermogate().args(arguments).current_dir(root).stdout(writer).output().expect("it starts");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
 }
 

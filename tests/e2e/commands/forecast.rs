@@ -183,7 +183,9 @@ fn over_grpc_a_refusal_is_an_answer_and_an_error_has_details() {
         };
         let refused = advisory.forecast(request.clone()).await.expect("an answer").into_inner();
         assert_eq!(refused.label, LABEL);
-        let Some(pb::forecast_response::Outcome::Refusal(refusal)) = &refused.outcome else { panic!("{refused:?}") };
+        let Some(pb::forecast_response::Outcome::Refusal(refusal)) = &refused.outcome else {
+            panic!("{refused:?}")
+        };
         assert_eq!(refusal.reason, "TOO_LITTLE");
         let elsewhere = advisory
             .forecast(pb::ForecastRequest { rack: "r9".to_owned(), ..request.clone() })
@@ -300,7 +302,18 @@ fn peers_of_a_simulated_rack_are_compared_and_its_loops_water_is_found_by_the_ra
     // A service knows the rack's loop by itself, and says the same.
     let service = Service::start(&folder.path().join("data"), &TELEMETRY);
     let signal = "facility_supply_temperature";
-    let live =
-        ["forecast", "--rack", "r01", "--signal", signal, "--horizon", "1h", "--limit", "40", "--output", "json"];
+    let live = [
+        "forecast",
+        "--rack",
+        "r01",
+        "--signal",
+        signal,
+        "--horizon",
+        "1h",
+        "--limit",
+        "40",
+        "--output",
+        "json",
+    ];
     assert_eq!(service.run(&live).expect_success(), water.stdout);
 }

@@ -51,7 +51,11 @@ async fn answer(arguments: CalibrateArguments) -> Result<u8, Failure> {
     for calibration in &registered.calibrations {
         let (from, place) = (time(calibration.time.as_ref()), place(calibration));
         match calibration.offset {
-            Some(offset) => print_line!("{}: offset {offset} {} in force from {from}", sensor(calibration), calibration.unit),
+            Some(offset) => print_line!(
+                "{}: offset {offset} {} in force from {from}",
+                sensor(calibration),
+                calibration.unit
+            ),
             None => print_line!("{place}: baselines are taken anew from {from}"),
         }
     }
@@ -60,8 +64,13 @@ async fn answer(arguments: CalibrateArguments) -> Result<u8, Failure> {
 
 /// `-0.3 K`.
 fn number_and_unit(text: &str) -> Result<(f64, String), Failure> {
-    let read = text.trim().split_once(' ').and_then(|(number, unit)| Some((number.parse().ok()?, unit.trim().to_owned())));
-    read.ok_or_else(|| Failure::bad_input(format!("--offset {text:?}: write a number and a unit, such as '-0.3 K'")))
+    let read = text
+        .trim()
+        .split_once(' ')
+        .and_then(|(number, unit)| Some((number.parse().ok()?, unit.trim().to_owned())));
+    read.ok_or_else(|| {
+        Failure::bad_input(format!("--offset {text:?}: write a number and a unit, such as '-0.3 K'"))
+    })
 }
 
 fn place(calibration: &Calibration) -> String {
@@ -71,12 +80,17 @@ fn place(calibration: &Calibration) -> String {
         ("node", &calibration.node),
         ("device", &calibration.device),
     ];
-    let named = levels.iter().filter(|(_, name)| !name.is_empty()).map(|(level, name)| format!("{level} {name}"));
+    let named =
+        levels.iter().filter(|(_, name)| !name.is_empty()).map(|(level, name)| format!("{level} {name}"));
     named.collect::<Vec<_>>().join(", ")
 }
 
 fn sensor(calibration: &Calibration) -> String {
-    let name = if calibration.sensor.is_empty() { String::new() } else { format!(", sensor {}", calibration.sensor) };
+    let name = if calibration.sensor.is_empty() {
+        String::new()
+    } else {
+        format!(", sensor {}", calibration.sensor)
+    };
     format!("{} of {}{name}", calibration.signal, place(calibration))
 }
 
@@ -92,7 +106,8 @@ fn list(calibrations: &[Calibration], output: Output) -> Result<(), Failure> {
     match output {
         Output::Text => {
             let rows = calibrations.iter().map(|one| {
-                let offset = one.offset.map_or_else(|| "-".to_owned(), |offset| format!("{offset} {}", one.unit));
+                let offset =
+                    one.offset.map_or_else(|| "-".to_owned(), |offset| format!("{offset} {}", one.unit));
                 vec![
                     time(one.time.as_ref()),
                     kind(one).to_owned(),
@@ -118,7 +133,9 @@ fn list(calibrations: &[Calibration], output: Output) -> Result<(), Failure> {
                 print_line!("{value}");
             }
         }
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`calibrate list` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`calibrate list` prints --output text or json"));
+        }
     }
     Ok(())
 }

@@ -51,7 +51,9 @@ pub fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
     };
     match arguments.output {
         Output::Text => text(&checked),
-        Output::Json => checked.iter().for_each(|checked| print_line!("{}", serde_json::to_string(checked).unwrap_or_default())),
+        Output::Json => checked
+            .iter()
+            .for_each(|checked| print_line!("{}", serde_json::to_string(checked).unwrap_or_default())),
         Output::Junit => print_out!("{}", junit(&checked)),
         Output::Markdown => return Err(Failure::bad_input("`check` prints --output text, json or junit")),
     }
@@ -77,7 +79,12 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         let outcome = Settings::load(Some(path), std::iter::empty(), &[]);
         checked.push(match outcome {
             Ok(_) => ok(path.display().to_string(), "settings", "valid"),
-            Err(error) => Checked { at: error.origin, name: "settings".to_owned(), outcome: "refused", message: error.message },
+            Err(error) => Checked {
+                at: error.origin,
+                name: "settings".to_owned(),
+                outcome: "refused",
+                message: error.message,
+            },
         });
     }
     if !settings_files.is_empty() && others.is_empty() {
@@ -114,7 +121,8 @@ fn check(files: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
                 },
                 message: remark.message.clone(),
             }));
-            let documents = sorted.texts.objectives.iter().chain(&sorted.texts.policies).chain(&sorted.texts.mappings);
+            let documents =
+                sorted.texts.objectives.iter().chain(&sorted.texts.policies).chain(&sorted.texts.mappings);
             checked.extend(documents.map(|document| ok(document.name.clone(), "document", "valid")));
             run_tests(&sorted, &parsed, &mut checked);
         }
@@ -138,7 +146,8 @@ fn compiled_in() -> Vec<Document> {
 
 /// What a document is, told by its `kind`; a scenario has none.
 fn sort(document: Document, sorted: &mut Sorted) {
-    let kind = document.text.lines().find_map(|line| line.strip_prefix("kind:")).map(|kind| kind.trim().to_owned());
+    let kind =
+        document.text.lines().find_map(|line| line.strip_prefix("kind:")).map(|kind| kind.trim().to_owned());
     match kind.as_deref() {
         Some("GatePolicyTest") => sorted.policy_tests.push(document),
         Some("GatePolicy") => sorted.texts.policies.push(document),
@@ -148,7 +157,9 @@ fn sort(document: Document, sorted: &mut Sorted) {
         Some(_) if policy_test::is_test_document(&document.name) => sorted.objective_tests.push(document),
         // What is no kind of OpenSLO or ours is refused by the reader of objectives, which knows all kinds.
         Some(_) => sorted.texts.objectives.push(document),
-        None if document.text.lines().any(|line| line.starts_with("seed:")) => sorted.scenarios.push(document),
+        None if document.text.lines().any(|line| line.starts_with("seed:")) => {
+            sorted.scenarios.push(document)
+        }
         None => sorted.texts.objectives.push(document),
     }
 }
@@ -188,7 +199,11 @@ fn run_tests(sorted: &Sorted, parsed: &configuration::Documents, checked: &mut V
                 at: format!("{}:{}", outcome.document, outcome.line),
                 name: outcome.name.clone(),
                 outcome: if outcome.passed { "ok" } else { "failed" },
-                message: if outcome.passed { outcome.expected.clone() } else { format!("expected {}, observed {}", outcome.expected, outcome.observed) },
+                message: if outcome.passed {
+                    outcome.expected.clone()
+                } else {
+                    format!("expected {}, observed {}", outcome.expected, outcome.observed)
+                },
             })),
         }
     }
@@ -199,7 +214,11 @@ fn run_tests(sorted: &Sorted, parsed: &configuration::Documents, checked: &mut V
                 at: format!("{}:{}", outcome.document, outcome.line),
                 name: outcome.name.clone(),
                 outcome: if outcome.passed { "ok" } else { "failed" },
-                message: if outcome.passed { outcome.expected.clone() } else { format!("expected {}, observed {}", outcome.expected, outcome.observed) },
+                message: if outcome.passed {
+                    outcome.expected.clone()
+                } else {
+                    format!("expected {}, observed {}", outcome.expected, outcome.observed)
+                },
             })),
         }
     }
@@ -219,25 +238,43 @@ fn text(checked: &[Checked]) {
         let at = if checked.at.is_empty() { String::new() } else { format!("{}: ", checked.at) };
         match checked.outcome {
             "ok" | "note" | "warning" => {
-                print_line!("{} {at}{}: {}", terminal::judged(checked.outcome), checked.name, checked.message);
+                print_line!(
+                    "{} {at}{}: {}",
+                    terminal::judged(checked.outcome),
+                    checked.name,
+                    checked.message
+                );
             }
             // Refusals begin with file and line, so that editors find them.
             _ => eprintln!("{at}{} {}: {}", checked.outcome, checked.name, checked.message),
         }
     }
     let count = |outcome: &str| checked.iter().filter(|checked| checked.outcome == outcome).count();
-    print_line!("{} ok, {} warnings, {} failed, {} refused", count("ok"), count("warning"), count("failed"), count("refused"));
+    print_line!(
+        "{} ok, {} warnings, {} failed, {} refused",
+        count("ok"),
+        count("warning"),
+        count("failed"),
+        count("refused")
+    );
 }
 
 fn junit(checked: &[Checked]) -> String {
-    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let escape = |text: &str| {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
     let bad = checked.iter().filter(|checked| matches!(checked.outcome, "failed" | "refused")).count();
-    let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"thermogate check\" tests=\"{}\" failures=\"{bad}\">\n", checked.len());
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"thermogate check\" tests=\"{}\" failures=\"{bad}\">\n",
+        checked.len()
+    );
     for checked in checked {
         let (at, name, message) = (escape(&checked.at), escape(&checked.name), escape(&checked.message));
         xml += &match checked.outcome {
             "failed" | "refused" => {
-                format!("  <testcase classname=\"{at}\" name=\"{name}\"><failure message=\"{message}\"/></testcase>\n")
+                format!(
+                    "  <testcase classname=\"{at}\" name=\"{name}\"><failure message=\"{message}\"/></testcase>\n"
+                )
             }
             _ => format!("  <testcase classname=\"{at}\" name=\"{name}\"/>\n"),
         };

@@ -38,11 +38,20 @@ async fn demo(arguments: &DemoArguments) -> Result<u8, Failure> {
     let site = prepare(&arguments.data)?;
     let running = start(arguments, &site).await?;
     let addresses = running.addresses;
-    print_line!("thermogate demo: OTLP at {}, gates at {}, HTTP at {}, data in {}", addresses.otlp_grpc, addresses.grpc, addresses.http, arguments.data.display());
+    print_line!(
+        "thermogate demo: OTLP at {}, gates at {}, HTTP at {}, data in {}",
+        addresses.otlp_grpc,
+        addresses.grpc,
+        addresses.http,
+        arguments.data.display()
+    );
 
     let scenario = Scenario::demo(1);
-    let racks: Vec<telemetry::Name> =
-        scenario.loops.iter().flat_map(|cooling_loop| cooling_loop.racks.iter().map(|rack| rack.name.clone())).collect();
+    let racks: Vec<telemetry::Name> = scenario
+        .loops
+        .iter()
+        .flat_map(|cooling_loop| cooling_loop.racks.iter().map(|rack| rack.name.clone()))
+        .collect();
     let events = running.shared.pipeline.tell.listen();
     let printer = tokio::spawn(print_events(events));
     let sent = play(&scenario, &running).await?;
@@ -82,12 +91,17 @@ fn prepare(folder: &Path) -> Result<PathBuf, Failure> {
             )));
         }
         if let Ok(Some(holder)) = history::lock::holder(&folder.join("service")) {
-            return Err(Failure::bad_input(format!("{} is held by process {}: end that demo first", folder.display(), holder.pid)));
+            return Err(Failure::bad_input(format!(
+                "{} is held by process {}: end that demo first",
+                folder.display(),
+                holder.pid
+            )));
         }
         std::fs::remove_dir_all(folder).map_err(failed)?;
     }
     std::fs::create_dir_all(folder).map_err(failed)?;
-    std::fs::write(folder.join(MARKER), "made by `thermogate demo`; the next demo empties this folder\n").map_err(failed)?;
+    std::fs::write(folder.join(MARKER), "made by `thermogate demo`; the next demo empties this folder\n")
+        .map_err(failed)?;
     let site = folder.join("site.yaml");
     std::fs::write(&site, SITE).map_err(failed)?;
     Ok(site)
@@ -102,7 +116,9 @@ async fn start(arguments: &DemoArguments, site: &Path) -> Result<Running, Failur
             "clock.kind=telemetry".to_owned(),
         ];
         if free {
-            flags.extend(["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")));
+            flags.extend(
+                ["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")),
+            );
         }
         Settings::load(None, std::iter::empty(), &flags)
     };
@@ -121,8 +137,10 @@ async fn play(scenario: &Scenario, running: &Running) -> Result<u64, Failure> {
     let mut sender = sender::Sender::connect(&format!("http://{}", running.addresses.otlp_grpc)).await?;
     let progress = indicatif::ProgressBar::new(scenario.duration.get().unsigned_abs());
     progress.set_style(
-        indicatif::ProgressStyle::with_template("{bar:40} {percent:>3} % of simulated time, {elapsed} gone, {eta} to go")
-            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
+        indicatif::ProgressStyle::with_template(
+            "{bar:40} {percent:>3} % of simulated time, {elapsed} gone, {eta} to go",
+        )
+        .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
     );
     let mut simulation = Simulation::new(scenario);
     let (mut instant, mut readings) = (Vec::new(), Vec::new());
@@ -153,7 +171,9 @@ async fn print_events(mut events: broadcast::Receiver<Event>) {
     loop {
         match events.recv().await {
             Ok(event) => print_line!("{}", told(&event)),
-            Err(broadcast::error::RecvError::Lagged(missed)) => print_line!("… {missed} events were too fast to show"),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                print_line!("… {missed} events were too fast to show")
+            }
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }
@@ -162,9 +182,15 @@ async fn print_events(mut events: broadcast::Receiver<Event>) {
 fn told(event: &Event) -> String {
     match event {
         Event::Finding(finding) => {
-            let subject = finding.signal.as_deref().map_or_else(String::new, |signal| format!(" of {signal}"));
+            let subject =
+                finding.signal.as_deref().map_or_else(String::new, |signal| format!(" of {signal}"));
             match finding.ended {
-                Some(ended) => format!("{}  finding {}{subject} at {} ended", clock(ended), finding.detector, finding.place),
+                Some(ended) => format!(
+                    "{}  finding {}{subject} at {} ended",
+                    clock(ended),
+                    finding.detector,
+                    finding.place
+                ),
                 None => format!(
                     "{}  finding {} ({}){subject} at {}, since {}: {}",
                     clock(finding.detected),

@@ -39,7 +39,11 @@ fn drill(arguments: &DrillRunArguments) -> Result<u8, Failure> {
         let jobs: Vec<Job<'_>> = part
             .jobs()
             .into_iter()
-            .filter(|job| job.class.map_or(arguments.class.is_empty(), |class| classes.iter().any(|known| known.name == class.name)))
+            .filter(|job| {
+                job.class.map_or(arguments.class.is_empty(), |class| {
+                    classes.iter().any(|known| known.name == class.name)
+                })
+            })
             .collect();
         let outcomes = each(arguments.threads, &part.conditions.name, &jobs, |job| {
             let scenario = job.scenario();
@@ -49,13 +53,17 @@ fn drill(arguments: &DrillRunArguments) -> Result<u8, Failure> {
         cards.push(Scorecard::new(part.conditions.clone(), &outcomes));
     }
     if let Some((path, mut file)) = page {
-        let traces: Vec<Trace> = each(arguments.threads, "pictures", &shown, |(conditions, class, seed)| trace(class, &conditions.drill(class, *seed)));
+        let traces: Vec<Trace> = each(arguments.threads, "pictures", &shown, |(conditions, class, seed)| {
+            trace(class, &conditions.drill(class, *seed))
+        });
         file.write_all(report::html(&cards, &traces).as_bytes()).map_err(|error| unwritable(path, &error))?;
         eprintln!("thermogate: {} with {} pictures", path.display(), traces.len());
     }
     match arguments.output {
         Output::Json => print_line!("{}", report::json(&cards)),
-        Output::Text | Output::Markdown | Output::Junit => cards.iter().for_each(|card| print_out!("{}\n", report::markdown(card))),
+        Output::Text | Output::Markdown | Output::Junit => {
+            cards.iter().for_each(|card| print_out!("{}\n", report::markdown(card)))
+        }
     }
     Ok(0)
 }
@@ -72,8 +80,13 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
 /// The first drill of each class, and those that were missed.
 fn worth_a_picture(part: &Part, outcomes: &[Outcome]) -> Vec<(Conditions, &'static Class, u64)> {
     let of = |outcome: &Outcome| Some((part.conditions.clone(), class(&outcome.class)?, outcome.seed));
-    let examples = CLASSES.iter().filter_map(|class| outcomes.iter().find(|outcome| *outcome.class == *class.name && outcome.delay.is_some()));
-    let misses = outcomes.iter().filter(|outcome| outcome.onset.is_some() && outcome.delay.is_none()).take(MISSES_SHOWN);
+    let examples = CLASSES.iter().filter_map(|class| {
+        outcomes.iter().find(|outcome| *outcome.class == *class.name && outcome.delay.is_some())
+    });
+    let misses = outcomes
+        .iter()
+        .filter(|outcome| outcome.onset.is_some() && outcome.delay.is_none())
+        .take(MISSES_SHOWN);
     examples.chain(misses).filter_map(of).collect()
 }
 
@@ -83,8 +96,12 @@ fn classes(names: &[String]) -> Result<Vec<&'static Class>, Failure> {
     }
     let known = || CLASSES.iter().map(|class| class.name);
     let unknown = |name: &String| {
-        let near = nearest(name, known()).map_or_else(String::new, |near| format!(", did you mean {near:?}?"));
-        Failure::bad_input(format!("there is no class of faults {name:?}{near}: known are {}", known().collect::<Vec<_>>().join(", ")))
+        let near =
+            nearest(name, known()).map_or_else(String::new, |near| format!(", did you mean {near:?}?"));
+        Failure::bad_input(format!(
+            "there is no class of faults {name:?}{near}: known are {}",
+            known().collect::<Vec<_>>().join(", ")
+        ))
     };
     names.iter().map(|name| class(name).ok_or_else(|| unknown(name))).collect()
 }
@@ -94,7 +111,10 @@ fn suite(arguments: &DrillRunArguments) -> Result<Suite, Failure> {
     for name in &arguments.conditions {
         if !all.iter().any(|known| *known.name == **name) {
             let known: Vec<&str> = all.iter().map(|known| &*known.name).collect();
-            return Err(Failure::bad_input(format!("there are no conditions {name:?}: known are {}", known.join(", "))));
+            return Err(Failure::bad_input(format!(
+                "there are no conditions {name:?}: known are {}",
+                known.join(", ")
+            )));
         }
     }
     let named = |known: &Conditions| arguments.conditions.iter().any(|name| **name == *known.name);
@@ -113,11 +133,24 @@ fn suite(arguments: &DrillRunArguments) -> Result<Suite, Failure> {
 
 /// Does something with each of many, on several threads, and gives the answers in their order. Shows its progress on
 /// a terminal.
-fn each<T: Sync, R: Send>(threads: Option<usize>, what: &str, all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let progress = if std::io::stderr().is_terminal() { ProgressBar::new(all.len() as u64) } else { ProgressBar::hidden() };
-    progress.set_style(ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len}, {elapsed} gone, {eta} to go").unwrap_or_else(|_| ProgressStyle::default_bar()));
+fn each<T: Sync, R: Send>(
+    threads: Option<usize>,
+    what: &str,
+    all: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let progress = if std::io::stderr().is_terminal() {
+        ProgressBar::new(all.len() as u64)
+    } else {
+        ProgressBar::hidden()
+    };
+    progress.set_style(
+        ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len}, {elapsed} gone, {eta} to go")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     progress.set_message(what.to_owned());
-    let threads = threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).max(1);
+    let threads =
+        threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).max(1);
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..threads {

@@ -19,8 +19,8 @@ use wire::advisory::v1::forecast_response::Outcome as Expected;
 
 use super::{run, sql};
 use crate::arguments::{
-    ForecastArguments, ForecastCommand, ForecastMethod, ForecastSeriesArguments, HttpArguments, OutliersArguments,
-    Output, PeersBy, ServiceArguments,
+    ForecastArguments, ForecastCommand, ForecastMethod, ForecastSeriesArguments, HttpArguments,
+    OutliersArguments, Output, PeersBy, ServiceArguments,
 };
 use crate::client;
 use crate::failure::Failure;
@@ -71,7 +71,8 @@ impl Folder {
 
 impl AskSql for Folder {
     async fn ask(&self, sql: String) -> Result<Answer, AdviceError> {
-        let question = Question { sql: Some(sql), query: None, parameters: std::collections::BTreeMap::new() };
+        let question =
+            Question { sql: Some(sql), query: None, parameters: std::collections::BTreeMap::new() };
         sql::ask(Some(&self.data), &self.service, &question).await.map_err(|failure| {
             let message = failure.to_string();
             if let Ok(mut kept) = self.failure.lock() {
@@ -83,7 +84,8 @@ impl AskSql for Folder {
 }
 
 fn length(flag: &str, text: Option<&str>) -> Result<Option<Microseconds>, Failure> {
-    text.map(|text| text.parse().map_err(|message| Failure::bad_input(format!("{flag}: {message}")))).transpose()
+    text.map(|text| text.parse().map_err(|message| Failure::bad_input(format!("{flag}: {message}"))))
+        .transpose()
 }
 
 async fn series(arguments: &ForecastSeriesArguments) -> Result<u8, Failure> {
@@ -122,7 +124,11 @@ async fn series(arguments: &ForecastSeriesArguments) -> Result<u8, Failure> {
                 signal: given(&arguments.signal),
                 sensor: given(&arguments.sensor),
                 horizon: Some(run::duration("--horizon", &arguments.horizon)?),
-                window: arguments.window.as_deref().map(|text| run::duration("--window", text)).transpose()?,
+                window: arguments
+                    .window
+                    .as_deref()
+                    .map(|text| run::duration("--window", text))
+                    .transpose()?,
                 level: Some(arguments.level),
                 limit: arguments.limit,
                 method: match arguments.method {
@@ -138,7 +144,9 @@ async fn series(arguments: &ForecastSeriesArguments) -> Result<u8, Failure> {
     match arguments.output {
         Output::Json => print_line!("{}", forecast_json(&answer)),
         Output::Text => print_out!("{}", forecast_text(&answer)),
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`forecast` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`forecast` prints --output text or json"));
+        }
     }
     Ok(match answer.outcome {
         Some(Expected::Forecast(_)) => 0,
@@ -167,7 +175,8 @@ async fn outliers(arguments: &OutliersArguments) -> Result<u8, Failure> {
                 PeersBy::Tray => pb::PeerLevel::Tray,
             };
             let window = Some(run::duration("--window", &arguments.window)?);
-            let request = pb::ComparePeersRequest { rack: arguments.rack.clone(), level: level.into(), window };
+            let request =
+                pb::ComparePeersRequest { rack: arguments.rack.clone(), level: level.into(), window };
             client::advisory(&arguments.service).await?.compare_peers(request).await?.into_inner()
         }
     };
@@ -205,8 +214,11 @@ fn place(series: &pb::Series) -> String {
         ("device", &series.device),
         ("sensor", &series.sensor),
     ];
-    let told: Vec<String> =
-        parts.iter().filter(|(_, name)| !name.is_empty()).map(|(level, name)| format!("{level} {name}")).collect();
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(level, name)| format!("{level} {name}"))
+        .collect();
     told.join(", ")
 }
 
@@ -325,10 +337,17 @@ fn crossing_text(crossing: &pb::Crossing, unit: &str, level: f64) -> String {
     }
     // To the minute: the forecast knows no better.
     let told = |time: Option<Duration>| {
-        time.map_or_else(|| "not within the horizon".to_owned(), |time| {
-            let minutes = (micros(time).as_seconds() / 60.0).round();
-            if minutes < 120.0 { format!("in {minutes} min") } else { format!("in {:.1} h", minutes / 60.0) }
-        })
+        time.map_or_else(
+            || "not within the horizon".to_owned(),
+            |time| {
+                let minutes = (micros(time).as_seconds() / 60.0).round();
+                if minutes < 120.0 {
+                    format!("in {minutes} min")
+                } else {
+                    format!("in {:.1} h", minutes / 60.0)
+                }
+            },
+        )
     };
     format!(
         "{limit} is reached {} (by the interval's ends of {:.0} %: earliest {}, latest {})\n",

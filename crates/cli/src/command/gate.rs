@@ -4,10 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use gate::{Verdict, VerdictKind, exit_code, report};
-use wire::gate::v1::{EvaluateRequest, Evaluation, ExplainRequest, ListEvaluationsRequest, OverrideVerdictRequest};
+use wire::gate::v1::{
+    EvaluateRequest, Evaluation, ExplainRequest, ListEvaluationsRequest, OverrideVerdictRequest,
+};
 
 use super::run::{duration, timestamp};
-use crate::arguments::{EvaluateArguments, ExplainArguments, GateCommand, InconclusiveAs, ListArguments, Output, OverrideArguments};
+use crate::arguments::{
+    EvaluateArguments, ExplainArguments, GateCommand, InconclusiveAs, ListArguments, Output,
+    OverrideArguments,
+};
 use crate::failure::Failure;
 use crate::output::{print_line, print_out};
 use crate::{client, documents, terminal};
@@ -40,7 +45,11 @@ async fn evaluate(arguments: &EvaluateArguments) -> Result<u8, Failure> {
         racks: arguments.rack.clone(),
         run_id: arguments.run.clone().unwrap_or_default(),
         request_id: arguments.request_id.clone().unwrap_or_default(),
-        not_before: arguments.not_before.as_deref().map(|text| timestamp("--not-before", text)).transpose()?,
+        not_before: arguments
+            .not_before
+            .as_deref()
+            .map(|text| timestamp("--not-before", text))
+            .transpose()?,
         wait: arguments.wait.as_deref().map(|text| duration("--wait", text)).transpose()?,
     };
     let mut gates = client::gates(&arguments.service).await?;
@@ -75,14 +84,20 @@ async fn said_while<T>(wait: Option<&str>, answer: impl Future<Output = T>) -> T
 
 /// The stored answer, whose bytes are the same everywhere.
 fn verdict(evaluation: Option<Evaluation>) -> Result<Verdict, Failure> {
-    let evaluation = evaluation.ok_or_else(|| Failure::unreachable("the service answered without an evaluation"))?;
-    Verdict::from_json(&evaluation.canonical_json)
-        .map_err(|error| Failure::unreachable(format!("the service's answer cannot be read: {error}; is it of another version?")))
+    let evaluation =
+        evaluation.ok_or_else(|| Failure::unreachable("the service answered without an evaluation"))?;
+    Verdict::from_json(&evaluation.canonical_json).map_err(|error| {
+        Failure::unreachable(format!(
+            "the service's answer cannot be read: {error}; is it of another version?"
+        ))
+    })
 }
 
 /// Colours the words of verdicts.
 fn coloured(text: &str) -> String {
-    VerdictKind::ALL.iter().fold(text.to_owned(), |text, kind| text.replace(kind.name(), &terminal::judged(kind.name())))
+    VerdictKind::ALL
+        .iter()
+        .fold(text.to_owned(), |text, kind| text.replace(kind.name(), &terminal::judged(kind.name())))
 }
 
 async fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
@@ -97,16 +112,27 @@ async fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
         Output::Text => {
             let verdict = verdict(explained.evaluation)?;
             print_out!("{}", coloured(&report::text(&verdict)));
-            for (name, text) in verdict.checks.iter().flat_map(|check| check.evidence.iter().map(move |evidence| (&check.check, evidence))) {
+            for (name, text) in verdict
+                .checks
+                .iter()
+                .flat_map(|check| check.evidence.iter().map(move |evidence| (&check.check, evidence)))
+            {
                 print_line!("  {name}: {} {}\n    {}", text.name, text.text, text.query);
             }
             match explained.identical {
-                None => print_line!("facts: {} bytes (--output json shows them, --again judges them again)", explained.facts_json.len()),
+                None => print_line!(
+                    "facts: {} bytes (--output json shows them, --again judges them again)",
+                    explained.facts_json.len()
+                ),
                 Some(true) => print_line!("judged again from the stored facts: identical, to the byte"),
-                Some(false) => print_line!("judged again from the stored facts: DIFFERENT; was it given by another version?"),
+                Some(false) => print_line!(
+                    "judged again from the stored facts: DIFFERENT; was it given by another version?"
+                ),
             }
         }
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`gate explain` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`gate explain` prints --output text or json"));
+        }
     }
     Ok(if explained.identical == Some(false) { 1 } else { 0 })
 }
@@ -119,7 +145,11 @@ async fn list(arguments: &ListArguments) -> Result<u8, Failure> {
         ..ListEvaluationsRequest::default()
     };
     let answered = client::gates(&arguments.service).await?.list_evaluations(request).await?.into_inner();
-    let verdicts = answered.evaluations.into_iter().map(|evaluation| verdict(Some(evaluation))).collect::<Result<Vec<_>, _>>()?;
+    let verdicts = answered
+        .evaluations
+        .into_iter()
+        .map(|evaluation| verdict(Some(evaluation)))
+        .collect::<Result<Vec<_>, _>>()?;
     match arguments.output {
         Output::Json => verdicts.iter().for_each(|verdict| print_line!("{}", verdict.to_json())),
         Output::Text => terminal::table(
@@ -136,7 +166,9 @@ async fn list(arguments: &ListArguments) -> Result<u8, Failure> {
                 ]
             }),
         ),
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`gate list` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`gate list` prints --output text or json"));
+        }
     }
     Ok(0)
 }

@@ -21,14 +21,18 @@ pub fn run(arguments: &ImportArguments) -> Result<u8, Failure> {
 }
 
 async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
-    let mut flags = vec![format!("data.folder={}", arguments.data.display()), "clock.kind=telemetry".to_owned()];
+    let mut flags =
+        vec![format!("data.folder={}", arguments.data.display()), "clock.kind=telemetry".to_owned()];
     flags.extend(["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")));
     flags.extend(arguments.files.site.iter().map(|site| format!("documents.site={}", site.display())));
-    let mappings: Vec<String> = arguments.files.mapping.iter().map(|path| path.display().to_string()).collect();
+    let mappings: Vec<String> =
+        arguments.files.mapping.iter().map(|path| path.display().to_string()).collect();
     flags.push(format!("documents.mappings={}", mappings.join(",")));
     let settings = Settings::load(None, std::iter::empty(), &flags)?;
-    let texts = service::configuration::Texts::read(&settings).map_err(|error| Failure::bad_input(error.to_string()))?;
-    let parsed = service::configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let texts = service::configuration::Texts::read(&settings)
+        .map_err(|error| Failure::bad_input(error.to_string()))?;
+    let parsed = service::configuration::parse(texts, &settings)
+        .map_err(|error| Failure::bad_input(error.to_string()))?;
     let source = files::open(&arguments.files, &Arc::new(parsed.resolver))?;
     let running = Running::start(settings).await.map_err(|error| Failure::bad_input(error.to_string()))?;
     let imported = take_in(source, &running).await;
@@ -85,7 +89,10 @@ async fn take_in(mut source: ingest::files::FileSource, running: &Running) -> Re
     for row in source.unreadable() {
         eprintln!("thermogate: file {} line {} passed over: {}", row.file + 1, row.line, row.message);
     }
-    pipeline.finish(last.unwrap_or(EventTime::MINIMUM)).await.map_err(|refused| Failure::unreachable(refused.message))?;
+    pipeline
+        .finish(last.unwrap_or(EventTime::MINIMUM))
+        .await
+        .map_err(|refused| Failure::unreachable(refused.message))?;
     imported.unreadable = source.unreadable_rows();
     Ok(imported)
 }

@@ -14,8 +14,8 @@ use telemetry::facts::{Finding, RackFacts, RecoveryTimeStatus};
 use telemetry::{EventTime, Name};
 
 use crate::arguments::{Output, ReplayArguments};
-use crate::failure::Failure;
 use crate::driver::Told;
+use crate::failure::Failure;
 use crate::terminal::{drawn, judged};
 use crate::watching::{RowAnswer, Watching};
 use crate::{documents, driver, output};
@@ -34,14 +34,18 @@ pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
         Some(path) => Some(crate::watching::read(path, &mut texts.mappings, &mut files)?),
         None => None,
     };
-    let parsed = configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let parsed =
+        configuration::parse(texts, &settings).map_err(|error| Failure::bad_input(error.to_string()))?;
     let policies = if arguments.policy.is_empty() { Vec::new() } else { parsed.policies.clone() };
     let mut printer = match arguments.output {
         Output::Json => Printer::Json(std::io::BufWriter::new(std::io::stdout().lock())),
         Output::Text => Printer::Text(Vec::new()),
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`replay` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`replay` prints --output text or json"));
+        }
     };
-    let mut watching = group.map(|group| Watching::new(group, parsed.resolver.clone(), arguments.files.rack.as_deref()));
+    let mut watching =
+        group.map(|group| Watching::new(group, parsed.resolver.clone(), arguments.files.rack.as_deref()));
     let mut broken = None;
     let counts = driver::replay(&files, parsed, |told| {
         if broken.is_some() {
@@ -169,7 +173,11 @@ impl From<EventTime> for EventTimeText {
 
 /// Whole seconds as whole numbers.
 fn seconds(length: telemetry::Microseconds) -> Value {
-    if length.get() % 1_000_000 == 0 { Value::from(length.get() / 1_000_000) } else { Value::from(length.as_seconds()) }
+    if length.get() % 1_000_000 == 0 {
+        Value::from(length.get() / 1_000_000)
+    } else {
+        Value::from(length.as_seconds())
+    }
 }
 
 fn line(effect: &Effect) -> Option<Line<'_>> {
@@ -202,7 +210,11 @@ fn status_line(row: &StatusRow) -> Line<'_> {
         state: state_name(status.outcome),
         is_final: status.is_final,
         slope_per_hour: status.trend.as_ref().map(|trend| trend.slope_per_hour),
-        time_to_threshold_seconds: status.trend.as_ref().and_then(|trend| trend.time_to_threshold).map(seconds),
+        time_to_threshold_seconds: status
+            .trend
+            .as_ref()
+            .and_then(|trend| trend.time_to_threshold)
+            .map(seconds),
         recoveries: status.recoveries.as_ref().map(recoveries),
     }
 }
@@ -308,10 +320,20 @@ impl Printer {
                     (Effect::Status(row), _) if row.status.is_final => finals.push(final_row(row)),
                     (_, Line::Finding { detector, place, severity, onset, ended, .. }) => {
                         let ended = ended.map_or_else(String::new, |ended| format!(", ended {}", ended.0));
-                        writeln!(std::io::stdout(), "finding {detector} ({}) {place} since {}{ended}", judged(severity), onset.0)?;
+                        writeln!(
+                            std::io::stdout(),
+                            "finding {detector} ({}) {place} since {}{ended}",
+                            judged(severity),
+                            onset.0
+                        )?;
                     }
                     (_, Line::Alert { alertname, to, time, reason, .. }) => {
-                        writeln!(std::io::stdout(), "alert {alertname} {} at {}: {reason}", judged(to), time.0)?;
+                        writeln!(
+                            std::io::stdout(),
+                            "alert {alertname} {} at {}: {reason}",
+                            judged(to),
+                            time.0
+                        )?;
                     }
                     (_, Line::SloStatus { .. } | Line::Verdict { .. } | Line::Watch { .. }) => {}
                 }
@@ -341,9 +363,24 @@ impl Printer {
             }
             Self::Text(finals) => {
                 let mut out = std::io::stdout().lock();
-                let late = if counts.late == 0 { String::new() } else { format!(", {} readings late: stored, not judged", counts.late) };
+                let late = if counts.late == 0 {
+                    String::new()
+                } else {
+                    format!(", {} readings late: stored, not judged", counts.late)
+                };
                 writeln!(out, "{} rows read, {} unreadable{late}", counts.rows, counts.unreadable_rows)?;
-                let header = ["objective", "group", "state", "good", "bad", "unknown", "episodes", "longest", "coverage", "budget left"];
+                let header = [
+                    "objective",
+                    "group",
+                    "state",
+                    "good",
+                    "bad",
+                    "unknown",
+                    "episodes",
+                    "longest",
+                    "coverage",
+                    "budget left",
+                ];
                 writeln!(out, "{}", drawn(&header, finals.into_iter()))?;
                 for verdict in verdicts {
                     write!(out, "{}", gate::report::text(verdict))?;
@@ -356,7 +393,9 @@ impl Printer {
 
 fn final_row(row: &StatusRow) -> Vec<String> {
     let status = &row.status;
-    let share = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.2} %", share * 100.0));
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.2} %", share * 100.0))
+    };
     vec![
         status.objective.to_string(),
         group_json(status),

@@ -17,9 +17,13 @@ pub fn run(command: RunCommand) -> Result<u8, Failure> {
 async fn answer(command: RunCommand) -> Result<u8, Failure> {
     match command {
         RunCommand::Start { service, run, rack, stage, versions, planned, replace } => {
-            let versions = versions.iter().map(|version| name_and_value("--version", version)).collect::<Result<_, _>>()?;
+            let versions = versions
+                .iter()
+                .map(|version| name_and_value("--version", version))
+                .collect::<Result<_, _>>()?;
             let planned = planned.as_deref().map(|text| duration("--planned", text)).transpose()?;
-            let request = StartRunRequest { run_id: run, racks: rack, stage, versions, planned, time: None, replace };
+            let request =
+                StartRunRequest { run_id: run, racks: rack, stage, versions, planned, time: None, replace };
             let started = client::runs(&service).await?.start_run(request).await?.into_inner();
             print("started", started.run);
         }
@@ -34,7 +38,11 @@ async fn answer(command: RunCommand) -> Result<u8, Failure> {
             print("marked", marked.run);
         }
         RunCommand::List { service, rack, output } => {
-            let request = ListRunsRequest { page_size: 1000, rack: rack.unwrap_or_default(), ..ListRunsRequest::default() };
+            let request = ListRunsRequest {
+                page_size: 1000,
+                rack: rack.unwrap_or_default(),
+                ..ListRunsRequest::default()
+            };
             let runs = client::runs(&service).await?.list_runs(request).await?.into_inner().runs;
             list(&runs, output)?;
         }
@@ -44,7 +52,13 @@ async fn answer(command: RunCommand) -> Result<u8, Failure> {
 
 fn print(what: &str, run: Option<Run>) {
     if let Some(run) = run {
-        print_line!("run {} {what}: {} on {}, from {}", run.run_id, run.stage, run.racks.join(", "), time(run.start.as_ref()));
+        print_line!(
+            "run {} {what}: {} on {}, from {}",
+            run.run_id,
+            run.stage,
+            run.racks.join(", "),
+            time(run.start.as_ref())
+        );
     }
 }
 
@@ -73,7 +87,9 @@ fn list(runs: &[Run], output: Output) -> Result<(), Failure> {
                 print_line!("{value}");
             }
         }
-        Output::Junit | Output::Markdown => return Err(Failure::bad_input("`run list` prints --output text or json")),
+        Output::Junit | Output::Markdown => {
+            return Err(Failure::bad_input("`run list` prints --output text or json"));
+        }
     }
     Ok(())
 }
@@ -90,27 +106,40 @@ fn state(run: &Run) -> &'static str {
 
 /// `name=value`.
 pub fn name_and_value(flag: &str, text: &str) -> Result<(String, String), Failure> {
-    let (name, value) = text.split_once('=').ok_or_else(|| Failure::bad_input(format!("{flag} {text:?}: write NAME=VALUE")))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::bad_input(format!("{flag} {text:?}: write NAME=VALUE")))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 /// A length of time such as `30m`.
 pub fn duration(flag: &str, text: &str) -> Result<prost_types::Duration, Failure> {
-    let length: telemetry::Microseconds = text.parse().map_err(|message| Failure::bad_input(format!("{flag}: {message}")))?;
-    Ok(prost_types::Duration { seconds: length.get() / 1_000_000, nanos: (length.get() % 1_000_000 * 1_000) as i32 })
+    let length: telemetry::Microseconds =
+        text.parse().map_err(|message| Failure::bad_input(format!("{flag}: {message}")))?;
+    Ok(prost_types::Duration {
+        seconds: length.get() / 1_000_000,
+        nanos: (length.get() % 1_000_000 * 1_000) as i32,
+    })
 }
 
 /// A time in RFC 3339.
 pub fn timestamp(flag: &str, text: &str) -> Result<Timestamp, Failure> {
-    let time = telemetry::EventTime::from_rfc3339(text).map_err(|message| Failure::bad_input(format!("{flag}: {message}")))?;
+    let time = telemetry::EventTime::from_rfc3339(text)
+        .map_err(|message| Failure::bad_input(format!("{flag}: {message}")))?;
     let micros = time.unix_micros();
-    Ok(Timestamp { seconds: micros.div_euclid(1_000_000), nanos: (micros.rem_euclid(1_000_000) * 1_000) as i32 })
+    Ok(Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: (micros.rem_euclid(1_000_000) * 1_000) as i32,
+    })
 }
 
 /// RFC 3339, or `-` for none.
 pub fn time(timestamp: Option<&Timestamp>) -> String {
     timestamp.map_or_else(
         || "-".to_owned(),
-        |time| telemetry::EventTime::from_unix_micros(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000).to_string(),
+        |time| {
+            telemetry::EventTime::from_unix_micros(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000)
+                .to_string()
+        },
     )
 }

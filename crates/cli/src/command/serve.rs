@@ -28,8 +28,9 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
 
 /// Logs to stderr; `RUST_LOG` chooses, by default what an operator should see.
 pub fn log_to_stderr(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,service=info,history=info,ingest=info,alerts=info"));
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new("warn,service=info,history=info,ingest=info,alerts=info")
+    });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
         builder.json().init();
@@ -54,7 +55,9 @@ async fn serve(settings: Settings) -> Result<u8, Failure> {
         tracing::warn!("{warning}");
     }
     if insecure {
-        tracing::warn!("insecure: anybody who reaches the ports may read, write and decide (access.insecure)");
+        tracing::warn!(
+            "insecure: anybody who reaches the ports may read, write and decide (access.insecure)"
+        );
     }
     let addresses = running.addresses;
     let scheme = if running.tls { "https" } else { "http" };
@@ -75,7 +78,8 @@ async fn serve(settings: Settings) -> Result<u8, Failure> {
 
 /// Returns on Ctrl-C or SIGTERM.
 pub async fn asked_to_end() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("SIGTERM can be waited for");
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .expect("SIGTERM can be waited for");
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

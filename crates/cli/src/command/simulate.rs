@@ -17,7 +17,8 @@ use crate::{documents, output};
 /// Runs the command.
 pub fn run(arguments: &SimulateArguments) -> Result<u8, Failure> {
     let mut scenario = match &arguments.scenario {
-        Some(path) => Scenario::read(&documents::read_one(path)?).map_err(|error| Failure::bad_input(error.to_string()))?,
+        Some(path) => Scenario::read(&documents::read_one(path)?)
+            .map_err(|error| Failure::bad_input(error.to_string()))?,
         None => Scenario::demo(1),
     };
     scenario.seed = arguments.seed.unwrap_or(scenario.seed);
@@ -25,7 +26,8 @@ pub fn run(arguments: &SimulateArguments) -> Result<u8, Failure> {
         (Some(_), Some(_)) => Err(Failure::bad_input("give --out or --scrape, not both")),
         (Some(path), None) if documents::has_extension(path, &["parquet"]) => parquet(&scenario, path),
         (Some(path), None) => {
-            let file = std::fs::File::create(path).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))?;
+            let file = std::fs::File::create(path)
+                .map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))?;
             csv(&scenario, std::io::BufWriter::new(file))
         }
         (None, Some(address)) => scrape::serve(scenario, address),
@@ -92,7 +94,8 @@ fn batch(readings: &[Reading]) -> RecordBatch {
     let names = |name: fn(&Reading) -> Option<&telemetry::Name>| -> ArrayRef {
         Arc::new(readings.iter().map(|reading| name(reading).map(|name| &**name)).collect::<StringArray>())
     };
-    let times: TimestampMicrosecondArray = readings.iter().map(|reading| Some(reading.time.unix_micros())).collect();
+    let times: TimestampMicrosecondArray =
+        readings.iter().map(|reading| Some(reading.time.unix_micros())).collect();
     let columns: [(&str, ArrayRef); 9] = [
         ("time", Arc::new(times.with_timezone("UTC"))),
         ("site", names(|reading| Some(&reading.place.site))),

@@ -26,7 +26,8 @@ pub fn run(arguments: &SqlArguments) -> Result<u8, Failure> {
         return Ok(0);
     }
     let question = question(arguments)?;
-    let answer = client::runtime()?.block_on(ask(arguments.data.as_deref(), &arguments.service, &question))?;
+    let answer =
+        client::runtime()?.block_on(ask(arguments.data.as_deref(), &arguments.service, &question))?;
     print(arguments, &answer)?;
     Ok(0)
 }
@@ -35,7 +36,12 @@ fn list() {
     for query in NamedQuery::all() {
         print_line!("{}\n  {}", query.name, query.purpose);
         for parameter in &query.parameters {
-            print_line!("  --parameter {}={}  {}", parameter.name, parameter.default.as_deref().unwrap_or("…"), parameter.meaning);
+            print_line!(
+                "  --parameter {}={}  {}",
+                parameter.name,
+                parameter.default.as_deref().unwrap_or("…"),
+                parameter.meaning
+            );
         }
         for column in &query.columns {
             print_line!("  {:<28} {}", column.name, column.meaning);
@@ -46,21 +52,34 @@ fn list() {
 
 /// The question as the service takes it.
 fn question(arguments: &SqlArguments) -> Result<Question, Failure> {
-    let parameters: BTreeMap<String, String> =
-        arguments.parameters.iter().map(|text| name_and_value("--parameter", text)).collect::<Result<_, _>>()?;
+    let parameters: BTreeMap<String, String> = arguments
+        .parameters
+        .iter()
+        .map(|text| name_and_value("--parameter", text))
+        .collect::<Result<_, _>>()?;
     let sql = match (&arguments.sql, &arguments.query) {
-        (Some(_), Some(_)) => return Err(Failure::bad_input("give a query as text or by name with --query, not both")),
-        (None, None) => return Err(Failure::bad_input("give a query, such as `select * from rack_now`, or --query NAME; --list shows the named ones")),
+        (Some(_), Some(_)) => {
+            return Err(Failure::bad_input("give a query as text or by name with --query, not both"));
+        }
+        (None, None) => {
+            return Err(Failure::bad_input(
+                "give a query, such as `select * from rack_now`, or --query NAME; --list shows the named ones",
+            ));
+        }
         (Some(text), None) if text == "-" => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::bad_input(format!("standard input: {error}")))?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::bad_input(format!("standard input: {error}")))?;
             Some(text)
         }
         (Some(text), None) => Some(text.clone()),
         (None, Some(_)) => None,
     };
     if sql.is_some() && !parameters.is_empty() {
-        return Err(Failure::bad_input("--parameter goes with --query: a query of your own holds its values itself"));
+        return Err(Failure::bad_input(
+            "--parameter goes with --query: a query of your own holds its values itself",
+        ));
     }
     Ok(Question { sql, query: arguments.query.clone(), parameters })
 }
@@ -69,29 +88,38 @@ fn question(arguments: &SqlArguments) -> Result<Question, Failure> {
 ///
 /// # Errors
 /// Exit code 2 for a question or folder that is refused, 5 when nobody answers.
-pub async fn ask(folder: Option<&Path>, service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
+pub async fn ask(
+    folder: Option<&Path>,
+    service: &HttpArguments,
+    question: &Question,
+) -> Result<Answer, Failure> {
     let Some(folder) = folder else { return ask_service(service, question).await };
     let holder = lock::holder(folder).map_err(|error| Failure::bad_input(error.to_string()))?;
     match holder {
         None => {
             let settings = Settings::load(None, std::iter::empty(), &[])?;
-            offline::answer(folder, question, &settings).await.map_err(|error| Failure::bad_input(error.to_string()))
+            offline::answer(folder, question, &settings)
+                .await
+                .map_err(|error| Failure::bad_input(error.to_string()))
         }
         Some(Holder { address: Some(http), .. }) => {
             // All addresses of this machine are no address to go to; the folder is here, and so is the service.
             let http = http.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
             ask_service(&HttpArguments { http, token: service.token.clone() }, question).await
         }
-        Some(Holder { pid, address: None }) => {
-            Err(Failure::unreachable(format!("{} is held by process {pid}, which does not serve yet or reads it as well: try again", folder.display())))
-        }
+        Some(Holder { pid, address: None }) => Err(Failure::unreachable(format!(
+            "{} is held by process {pid}, which does not serve yet or reads it as well: try again",
+            folder.display()
+        ))),
     }
 }
 
 async fn ask_service(service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
     let body = serde_json::to_string(question).map_err(|error| Failure::bad_input(error.to_string()))?;
     let bytes = client::http(service, "/v1/sql", Some(body)).await?;
-    let broken = |error: arrow::error::ArrowError| Failure::unreachable(format!("{}: the answer is no Arrow stream: {error}", service.http));
+    let broken = |error: arrow::error::ArrowError| {
+        Failure::unreachable(format!("{}: the answer is no Arrow stream: {error}", service.http))
+    };
     let reader = StreamReader::try_new(bytes.as_slice(), None).map_err(broken)?;
     let schema = reader.schema();
     Ok(Answer { schema, batches: reader.collect::<Result<_, _>>().map_err(broken)? })
@@ -108,9 +136,11 @@ fn print(arguments: &SqlArguments, answer: &Answer) -> Result<(), Failure> {
         RowOutput::Parquet => Format::Parquet,
     };
     let mut bytes = Vec::new();
-    format::write_batches(&answer.schema, &answer.batches, format, &mut bytes).map_err(|error| Failure::unreachable(error.to_string()))?;
+    format::write_batches(&answer.schema, &answer.batches, format, &mut bytes)
+        .map_err(|error| Failure::unreachable(error.to_string()))?;
     match &arguments.file {
-        Some(path) => std::fs::write(path, bytes).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display()))),
+        Some(path) => std::fs::write(path, bytes)
+            .map_err(|error| Failure::bad_input(format!("{}: {error}", path.display()))),
         None => output::settled(std::io::stdout().write_all(&bytes)),
     }
 }

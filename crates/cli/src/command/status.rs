@@ -21,11 +21,17 @@ async fn answer(arguments: &StatusArguments) -> Result<u8, Failure> {
         let text = match arguments.output {
             Output::Json => String::from_utf8_lossy(&body).trim_end().to_owned(),
             Output::Text => {
-                let status: Status = serde_json::from_slice(&body)
-                    .map_err(|error| Failure::unreachable(format!("{}: the answer is no status: {error}", arguments.service.http)))?;
+                let status: Status = serde_json::from_slice(&body).map_err(|error| {
+                    Failure::unreachable(format!(
+                        "{}: the answer is no status: {error}",
+                        arguments.service.http
+                    ))
+                })?;
                 rendered(&status)
             }
-            Output::Junit | Output::Markdown => return Err(Failure::bad_input("`status` prints --output text or json")),
+            Output::Junit | Output::Markdown => {
+                return Err(Failure::bad_input("`status` prints --output text or json"));
+            }
         };
         if !arguments.watch {
             print_line!("{text}");
@@ -46,7 +52,19 @@ async fn answer(arguments: &StatusArguments) -> Result<u8, Failure> {
 
 /// The status as people read it.
 pub fn rendered(status: &Status) -> String {
-    let header = ["rack", "loop", "declared", "watermark", "coverage", "worst objective", "budget left", "burn", "findings", "alerts", "state"];
+    let header = [
+        "rack",
+        "loop",
+        "declared",
+        "watermark",
+        "coverage",
+        "worst objective",
+        "budget left",
+        "burn",
+        "findings",
+        "alerts",
+        "state",
+    ];
     let rows = status.racks.iter().map(row);
     let mut text = format!(
         "tick {}  watermark {}  racks {}  unmapped metrics {}\n",
@@ -60,7 +78,9 @@ pub fn rendered(status: &Status) -> String {
 }
 
 fn row(rack: &RackStatus) -> Vec<String> {
-    let share = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.1} %", share * 100.0));
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "unknown".to_owned(), |share| format!("{:.1} %", share * 100.0))
+    };
     vec![
         rack.rack.clone(),
         rack.cooling_loop.clone().unwrap_or_else(|| "-".to_owned()),

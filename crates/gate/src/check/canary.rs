@@ -23,9 +23,12 @@ use crate::words;
 /// Steady minutes since the run's start before it is said that nothing got worse. Worse is said sooner: bad evidence
 /// does not wait.
 const STEADY_MINUTES_MINIMUM: u32 = 20;
-/// By how much the exchanger's conductance may fall and the hydraulic resistance rise, as shares.
+/// By how much the exchanger's conductance and the pump's head may fall and the hydraulic resistance and the settling
+/// time rise, as shares.
 const CONDUCTANCE_FALL_MAXIMUM: f64 = 0.05;
+const HEAD_FALL_MAXIMUM: f64 = 0.05;
 const HYDRAULIC_RISE_MAXIMUM: f64 = 0.05;
+const SETTLING_RISE_MAXIMUM: f64 = 0.10;
 
 /// What a run is compared with.
 enum Basis<'a> {
@@ -134,6 +137,9 @@ impl Basis<'_> {
 
     fn estimate(&self, window: &Window, metric: Metric) -> Option<Estimate> {
         match self {
+            // What a loop settles from is the load, which the other metrics are made independent of.
+            Self::Beside(_) if metric == Metric::SettlingTime && !window.has_load_as_before() => None,
+            Self::Beside(beside) if metric == Metric::SettlingTime => beside::settling(window, beside),
             Self::Beside(beside) => {
                 let (before, since) = beside::differences(window, beside, metric)?;
                 Estimate::of_change(&before, &since)
@@ -166,6 +172,17 @@ fn without_basis(draft: Draft, canary: &Canary, NoBasis(none): &NoBasis, head: &
     }
 }
 
+/// Whether a metric got worse where it rose.
+const fn is_worse_higher(metric: Metric) -> bool {
+    match metric {
+        Metric::ThermalResistance
+        | Metric::HydraulicResistance
+        | Metric::HeatBalance
+        | Metric::SettlingTime => true,
+        Metric::ExchangerConductance | Metric::PumpHead => false,
+    }
+}
+
 /// A metric that is judged.
 struct Judged {
     metric: Metric,
@@ -177,31 +194,19 @@ struct Judged {
 impl Judged {
     /// How much worse it got, as a logarithm.
     fn worse(&self) -> f64 {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                self.estimate.mean
-            }
-            Metric::ExchangerConductance => -self.estimate.mean,
-        }
+        if is_worse_higher(self.metric) { self.estimate.mean } else { -self.estimate.mean }
     }
 
     /// The margin as a logarithm, positive.
     fn margin(&self) -> f64 {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                libm::log1p(self.share)
-            }
-            Metric::ExchangerConductance => -libm::log1p(-self.share),
-        }
+        if is_worse_higher(self.metric) { libm::log1p(self.share) } else { -libm::log1p(-self.share) }
     }
 
     /// How the change is compared for it to be kept, and with what.
     fn limit(&self) -> (Comparison, f64) {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                (Comparison::Lte, self.share)
-            }
-            Metric::ExchangerConductance => (Comparison::Gte, -self.share),
+        match is_worse_higher(self.metric) {
+            true => (Comparison::Lte, self.share),
+            false => (Comparison::Gte, -self.share),
         }
     }
 
@@ -234,6 +239,8 @@ fn rows(
                 Metric::ThermalResistance => canary.maximum_effect,
                 Metric::ExchangerConductance => CONDUCTANCE_FALL_MAXIMUM,
                 Metric::HydraulicResistance => HYDRAULIC_RISE_MAXIMUM,
+                Metric::PumpHead => HEAD_FALL_MAXIMUM,
+                Metric::SettlingTime => SETTLING_RISE_MAXIMUM,
                 // Shown only: a meter that drifts is no release's doing.
                 Metric::HeatBalance => return None,
             };
@@ -366,6 +373,10 @@ const fn signals(metric: Metric) -> &'static [&'static str] {
             "facility_flow",
         ],
         Metric::HydraulicResistance => &["coolant_differential_pressure", "coolant_flow"],
+        Metric::PumpHead => &["pump_differential_pressure", "pump_speed"],
+        Metric::SettlingTime => {
+            &["coolant_supply_temperature", "coolant_return_temperature", "gpu_temperature", "rack_power"]
+        }
         Metric::HeatBalance => {
             &["rack_power", "coolant_flow", "coolant_supply_temperature", "coolant_return_temperature"]
         }

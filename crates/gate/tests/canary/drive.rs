@@ -172,7 +172,11 @@ pub fn play(drill: &Drill, run: Microseconds) -> Played {
         hash: "c1".to_owned(),
         site: Some(drill.site()),
         mappings: Vec::new(),
-        objectives: Vec::new(),
+        // Settling times are those of a recovery-time objective.
+        objectives: vec![Document {
+            name: "recovery.yaml".into(),
+            text: include_str!("../../../../slo/recovery.yaml").into(),
+        }],
         policies: Vec::new(),
         needs: Vec::new(),
         allowed_lateness: LATENESS,

@@ -115,7 +115,9 @@ pub enum NamedQueryError {
         known: Vec<String>,
     },
     /// A parameter without default was not given.
-    #[error("query {query} needs parameter {name:?} ({meaning}): give it a value, on the command line with --parameter {name}=…")]
+    #[error(
+        "query {query} needs parameter {name:?} ({meaning}): give it a value, on the command line with --parameter {name}=…"
+    )]
     MissingParameter {
         /// The query.
         query: &'static str,

@@ -14,44 +14,38 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 
 /// Every kind of record, with the least likely numbers in it.
 pub fn records() -> impl Strategy<Value = Record> {
-    let body = prop_oneof![
-        series().prop_map(Body::Series),
-        samples().prop_map(Body::Samples),
-        time().prop_map(Body::Tick),
-        configuration().prop_map(|configuration| Body::Configuration(Box::new(configuration))),
-        run().prop_map(Body::Run),
-        (name(), identity(), time(), name(), option::of(any::<f64>()), text(), text(), text()).prop_map(
-            |(calibration, identity, time, kind, value, reference, by, why)| Body::Calibration(Calibration {
-                calibration,
-                identity,
-                time,
-                kind,
-                value,
-                reference,
-                by,
-                why
-            })
-        ),
-        (name(), time(), option::of(time()), text(), text()).prop_map(|(rack, time, until, by, why)| {
-            Body::Maintenance(MaintenanceEvent { rack, time, until, by, why })
-        }),
-        (name(), time(), vec(name(), 0..3), text(), text(), time()).prop_map(
-            |(evaluation, time, checks, by, why, until)| Body::Override(Override {
-                evaluation,
-                time,
-                checks,
-                by,
-                why,
-                until
-            })
-        ),
-        verdict().prop_map(Body::Verdict),
-        (place(), time(), name(), name(), name(), name()).prop_map(
-            |(place, time, name, old, new, source_name)| {
-                Body::Event(PlaceEvent { place, time, name, old, new, source_name })
-            }
-        ),
-    ];
+    let body =
+        prop_oneof![
+            series().prop_map(Body::Series),
+            samples().prop_map(Body::Samples),
+            time().prop_map(Body::Tick),
+            configuration().prop_map(|configuration| Body::Configuration(Box::new(configuration))),
+            run().prop_map(Body::Run),
+            (name(), identity(), time(), name(), option::of(any::<f64>()), text(), text(), text()).prop_map(
+                |(calibration, identity, time, kind, value, reference, by, why)| Body::Calibration(
+                    Calibration { calibration, identity, time, kind, value, reference, by, why }
+                )
+            ),
+            (name(), time(), option::of(time()), text(), text()).prop_map(|(rack, time, until, by, why)| {
+                Body::Maintenance(MaintenanceEvent { rack, time, until, by, why })
+            }),
+            (name(), time(), vec(name(), 0..3), text(), text(), time()).prop_map(
+                |(evaluation, time, checks, by, why, until)| Body::Override(Override {
+                    evaluation,
+                    time,
+                    checks,
+                    by,
+                    why,
+                    until
+                })
+            ),
+            verdict().prop_map(Body::Verdict),
+            (place(), time(), name(), name(), name(), name()).prop_map(
+                |(place, time, name, old, new, source_name)| {
+                    Body::Event(PlaceEvent { place, time, name, old, new, source_name })
+                }
+            ),
+        ];
     (any::<u32>(), body).prop_map(|(partition, body)| Record { partition: PartitionId(partition), body })
 }
 

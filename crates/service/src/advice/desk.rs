@@ -116,7 +116,9 @@ impl Desk {
         let _end = EndWithWaiter(working.abort_handle());
         match tokio::time::timeout(Duration::from_secs(SECONDS_MAX), working).await {
             Err(_) => Err(AdviceError::TooSlow { seconds_max: SECONDS_MAX }),
-            Ok(Err(error)) => Err(AdviceError::Internal { message: format!("the answer was not finished: {error}") }),
+            Ok(Err(error)) => {
+                Err(AdviceError::Internal { message: format!("the answer was not finished: {error}") })
+            }
             Ok(Ok(answer)) => answer,
         }
     }
@@ -146,7 +148,8 @@ mod tests {
         let desk = desk(folder.path(), &threads);
         let at_work = Arc::new(AtomicUsize::new(0));
         let together = Arc::new(AtomicUsize::new(0));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let answers = runtime.block_on(async {
             let asked = (0..QUESTIONS_MAX + 3).map(|_| {
                 let (desk, at_work, together) = (desk.clone(), at_work.clone(), together.clone());

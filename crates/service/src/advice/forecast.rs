@@ -111,7 +111,8 @@ impl ForecastQuestion {
         }
         match signal::find(&self.signal).map(|signal| signal.kind) {
             Some(SignalKind::StateCode | SignalKind::BitMask | SignalKind::Feed) => {
-                let message = format!("{} is a code or a sign of life, no quantity that goes on", self.signal);
+                let message =
+                    format!("{} is a code or a sign of life, no quantity that goes on", self.signal);
                 return Err(field("signal", message));
             }
             Some(SignalKind::Gauge | SignalKind::SetPoint | SignalKind::Counter) | None => {}
@@ -133,7 +134,8 @@ impl ForecastQuestion {
             Method::Smoothing => false,
             Method::Daily => true,
         };
-        let usual = if is_daily { FARTHEST } else { WINDOW.max(Microseconds(2 * horizon.get())).min(FARTHEST) };
+        let usual =
+            if is_daily { FARTHEST } else { WINDOW.max(Microseconds(2 * horizon.get())).min(FARTHEST) };
         let window = within("window", self.window.unwrap_or(usual))?;
         Ok(Plan { horizon, window, level, is_daily })
     }
@@ -149,11 +151,14 @@ impl ForecastQuestion {
             format!("(rack = {rack} OR (rack IS NULL AND \"loop\" IN ({loops})))")
         };
         let parts = [("node", &self.node), ("device", &self.device), ("sensor", &self.sensor)];
-        let parts = parts.iter().filter(|(_, value)| !value.is_empty()).fold(String::new(), |mut sql, (name, value)| {
-            // Writing to a String cannot fail.
-            let _ = write!(sql, " AND {name} = {}", quoted(value));
-            sql
-        });
+        let parts = parts.iter().filter(|(_, value)| !value.is_empty()).fold(
+            String::new(),
+            |mut sql, (name, value)| {
+                // Writing to a String cannot fail.
+                let _ = write!(sql, " AND {name} = {}", quoted(value));
+                sql
+            },
+        );
         format!(
             "SELECT site, \"loop\", rack, node, device, sensor, cast(now() AS bigint) AS now FROM blocks \
              WHERE signal = {} AND {recent} AND {place}{parts} \
@@ -164,12 +169,12 @@ impl ForecastQuestion {
     }
 
     fn not_found(&self, window: Microseconds) -> AdviceError {
-        let (place, name) = if self.rack.is_empty() { ("loop", &self.cooling_loop) } else { ("rack", &self.rack) };
+        let (place, name) =
+            if self.rack.is_empty() { ("loop", &self.cooling_loop) } else { ("rack", &self.rack) };
         let hint = match signal::find(&self.signal) {
             Some(_) => String::new(),
-            None => {
-                signal::nearest(&self.signal).map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"))
-            }
+            None => signal::nearest(&self.signal)
+                .map_or_else(String::new, |nearest| format!("; did you mean {nearest}?")),
         };
         AdviceError::NotFound {
             kind: "series",
@@ -201,9 +206,11 @@ impl SeriesName {
             ("device", &self.device),
             ("sensor", &self.sensor),
         ];
-        parts.iter().fold(format!("signal = {}", quoted(&self.signal)), |sql, (name, value)| match value.is_empty() {
-            true => format!("{sql} AND {name} IS NULL"),
-            false => format!("{sql} AND {name} = {}", quoted(value)),
+        parts.iter().fold(format!("signal = {}", quoted(&self.signal)), |sql, (name, value)| {
+            match value.is_empty() {
+                true => format!("{sql} AND {name} IS NULL"),
+                false => format!("{sql} AND {name} = {}", quoted(value)),
+            }
         })
     }
 
@@ -216,8 +223,11 @@ impl SeriesName {
             ("device", &self.device),
             ("sensor", &self.sensor),
         ];
-        let told: Vec<String> =
-            parts.iter().filter(|(_, name)| !name.is_empty()).map(|(level, name)| format!("{level} {name}")).collect();
+        let told: Vec<String> = parts
+            .iter()
+            .filter(|(_, name)| !name.is_empty())
+            .map(|(level, name)| format!("{level} {name}"))
+            .collect();
         told.join(", ")
     }
 }
@@ -226,16 +236,21 @@ impl SeriesName {
 ///
 /// # Errors
 /// [`AdviceError`]; too little data is an answer.
-pub async fn forecast(question: &ForecastQuestion, history: &impl AskSql) -> Result<ForecastAnswer, AdviceError> {
+pub async fn forecast(
+    question: &ForecastQuestion,
+    history: &impl AskSql,
+) -> Result<ForecastAnswer, AdviceError> {
     let plan = question.plan()?;
-    let found = history.ask(question.series_sql(plan.window, history.loop_of(&question.rack).as_deref())).await?;
+    let found =
+        history.ask(question.series_sql(plan.window, history.loop_of(&question.rack).as_deref())).await?;
     let mut now = None;
     let mut all = Vec::new();
     for batch in &found.batches {
         now = now.or(rows::integers(batch, "now")?.into_iter().flatten().next());
         let [site, cooling_loop, rack, node, device, sensor] =
             ["site", "loop", "rack", "node", "device", "sensor"].map(|name| rows::texts(batch, name));
-        let (site, cooling_loop, rack, node, device, sensor) = (site?, cooling_loop?, rack?, node?, device?, sensor?);
+        let (site, cooling_loop, rack, node, device, sensor) =
+            (site?, cooling_loop?, rack?, node?, device?, sensor?);
         all.extend((0..batch.num_rows()).map(|row| SeriesName {
             site: site[row].clone(),
             cooling_loop: cooling_loop[row].clone(),
@@ -248,7 +263,9 @@ pub async fn forecast(question: &ForecastQuestion, history: &impl AskSql) -> Res
         }));
     }
     let now = now.map(EventTime::from_unix_micros);
-    let (Some(series), Some(now)) = (the_one(all, question)?, now) else { return Err(question.not_found(plan.window)) };
+    let (Some(series), Some(now)) = (the_one(all, question)?, now) else {
+        return Err(question.not_found(plan.window));
+    };
     let rows_sql = format!(
         "SELECT cast(time AS bigint) AS time, mean, known_seconds FROM blocks \
          WHERE {} AND time >= now() - INTERVAL '{} seconds' ORDER BY time, seq",
@@ -331,14 +348,23 @@ mod tests {
     fn what_cannot_be_asked_is_refused_with_what_can() {
         let unnamed = refused(|question| question.signal.clear());
         assert_eq!(unnamed, "signal: is required, such as facility_supply_temperature");
-        assert!(refused(|question| question.signal = "leak_state".to_owned()).contains("no quantity that goes on"));
+        assert!(
+            refused(|question| question.signal = "leak_state".to_owned())
+                .contains("no quantity that goes on")
+        );
         assert_eq!(refused(|question| question.rack.clear()), "rack: give either a rack or a loop");
-        assert_eq!(refused(|question| question.cooling_loop = "a".to_owned()), "rack: give either a rack or a loop");
+        assert_eq!(
+            refused(|question| question.cooling_loop = "a".to_owned()),
+            "rack: give either a rack or a loop"
+        );
         assert!(refused(|question| question.level = Some(1.0)).contains("from 0.5 to 0.99"));
         assert!(refused(|question| question.level = Some(f64::NAN)).contains("from 0.5 to 0.99"));
         assert_eq!(refused(|question| question.limit = Some(f64::INFINITY)), "limit: is no number");
         let far = Some(Microseconds::from_hours(15 * 24));
-        assert_eq!(refused(|question| question.horizon = far), "horizon: is 15d: give a length from 1m to 14d");
+        assert_eq!(
+            refused(|question| question.horizon = far),
+            "horizon: is 15d: give a length from 1m to 14d"
+        );
         let none = refused(|question| question.window = Some(Microseconds::ZERO));
         assert_eq!(none, "window: is 0s: give a length from 1m to 14d");
     }
@@ -349,7 +375,10 @@ mod tests {
             let horizon = Some(Microseconds::from_hours(hours));
             ForecastQuestion { horizon, signal: signal.to_owned(), ..question() }.plan().unwrap()
         };
-        assert!(plan(24, "facility_supply_temperature").is_daily && !plan(2, "facility_supply_temperature").is_daily);
+        assert!(
+            plan(24, "facility_supply_temperature").is_daily
+                && !plan(2, "facility_supply_temperature").is_daily
+        );
         let other = plan(24, "rack_power");
         assert!(!other.is_daily && other.window == Microseconds::from_hours(48), "twice the horizon");
     }
@@ -387,16 +416,25 @@ mod tests {
             unit: "Cel",
         };
         let question = question();
-        let one = the_one(vec![series("r07", ""), series("", ""), series("r07", "gpu0")], &question).unwrap().unwrap();
+        let one = the_one(vec![series("r07", ""), series("", ""), series("r07", "gpu0")], &question)
+            .unwrap()
+            .unwrap();
         assert_eq!(one, series("r07", ""));
         assert!(the_one(Vec::new(), &question).unwrap().is_none());
-        let refused = the_one(vec![series("r07", "gpu0"), series("r07", "gpu1")], &question).unwrap_err().to_string();
-        assert!(refused.ends_with("loop a, rack r07, device gpu0; loop a, rack r07, device gpu1"), "{refused}");
+        let refused =
+            the_one(vec![series("r07", "gpu0"), series("r07", "gpu1")], &question).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("loop a, rack r07, device gpu0; loop a, rack r07, device gpu1"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn a_name_with_a_quote_stays_a_name() {
         let sql = ForecastQuestion { rack: "r'07".to_owned(), ..question() }.series_sql(HORIZON, Some("l'1"));
-        assert!(sql.contains("rack = 'r''07'") && sql.contains("IN ('l''1')") && !sql.contains("'r'07'"), "{sql}");
+        assert!(
+            sql.contains("rack = 'r''07'") && sql.contains("IN ('l''1')") && !sql.contains("'r'07'"),
+            "{sql}"
+        );
     }
 }

@@ -24,10 +24,16 @@ fn count(steps: usize) -> u32 {
 /// How a series goes on.
 pub fn forecast(answer: &ForecastAnswer) -> pb::ForecastResponse {
     let outcome = match &answer.outcome {
-        Ok((forecast, crossing)) => pb::forecast_response::Outcome::Forecast(expected(forecast, crossing.as_ref())),
+        Ok((forecast, crossing)) => {
+            pb::forecast_response::Outcome::Forecast(expected(forecast, crossing.as_ref()))
+        }
         Err(refused) => pb::forecast_response::Outcome::Refusal(refusal(refused)),
     };
-    pb::ForecastResponse { label: LABEL.to_owned(), series: Some(series(&answer.series)), outcome: Some(outcome) }
+    pb::ForecastResponse {
+        label: LABEL.to_owned(),
+        series: Some(series(&answer.series)),
+        outcome: Some(outcome),
+    }
 }
 
 /// How peers compare.
@@ -81,7 +87,8 @@ fn expected(forecast: &Forecast, crossing: Option<&Crossing>) -> pb::Forecast {
 
 fn basis(basis: &Basis) -> pb::Basis {
     let bridges = basis.bridges.iter();
-    let bridges = bridges.map(|bridge| pb::Bridge { from: timestamp(bridge.from), until: timestamp(bridge.until) });
+    let bridges =
+        bridges.map(|bridge| pb::Bridge { from: timestamp(bridge.from), until: timestamp(bridge.until) });
     pb::Basis {
         from: timestamp(basis.from),
         until: timestamp(basis.until),

@@ -121,7 +121,11 @@ fn measured(batches: &[arrow::array::RecordBatch]) -> Result<Measured, AdviceErr
             match signals[row].as_str() {
                 "gpu_temperature" => measured.temperatures.entry(gpu()).or_default().push(mean),
                 "gpu_power" => measured.powers.entry(gpu()).or_default().push(mean),
-                _ => measured.supplies.entry((of_loop[row] == "true", sensors[row].clone())).or_default().push(mean),
+                _ => measured
+                    .supplies
+                    .entry((of_loop[row] == "true", sensors[row].clone()))
+                    .or_default()
+                    .push(mean),
             }
         }
     }
@@ -141,7 +145,8 @@ impl Grid {
         let until = self.start + Microseconds(self.step.get() * self.count as i64);
         match Series::from_blocks(blocks, self.step, self.start, until) {
             Ok(series) => {
-                let first = usize::try_from((series.start() - self.start).get() / self.step.get()).unwrap_or(0);
+                let first =
+                    usize::try_from((series.start() - self.start).get() / self.step.get()).unwrap_or(0);
                 let mut values = vec![None; first];
                 values.extend(series.values());
                 values.resize(self.count, None);
@@ -153,7 +158,12 @@ impl Grid {
     }
 }
 
-fn judge(measured: &Measured, level: PeerLevel, window: Microseconds, now: EventTime) -> Result<Comparison, Refusal> {
+fn judge(
+    measured: &Measured,
+    level: PeerLevel,
+    window: Microseconds,
+    now: EventTime,
+) -> Result<Comparison, Refusal> {
     let step = advisory::distance_of_blocks(measured.temperatures.values().map(Vec::as_slice));
     let until = now.window_start(step);
     let count = usize::try_from(window.get() / step.get()).unwrap_or(1).max(1);
@@ -230,7 +240,8 @@ mod tests {
     }
 
     fn measured(powers: bool) -> Measured {
-        let mut measured = Measured { now: Some(EventTime::from_unix_micros(3_600_000_000)), ..Measured::default() };
+        let mut measured =
+            Measured { now: Some(EventTime::from_unix_micros(3_600_000_000)), ..Measured::default() };
         measured.supplies.insert((false, String::new()), minutes(35.0));
         for tray in 0..9 {
             for gpu in 0..2 {
@@ -241,7 +252,9 @@ mod tests {
                     5 => (500.0, 0.06),
                     other => (500.0 + f64::from(other), 0.04),
                 };
-                measured.temperatures.insert(name.clone(), minutes(35.0 + power * resistance + f64::from(gpu) / 10.0));
+                measured
+                    .temperatures
+                    .insert(name.clone(), minutes(35.0 + power * resistance + f64::from(gpu) / 10.0));
                 if powers {
                     measured.powers.insert(name, minutes(power));
                 }
@@ -265,7 +278,10 @@ mod tests {
         assert_eq!((outliers(&by_tray), by_tray.peers.len()), (vec!["tray5"], 9));
         let without = judge(&measured(false), PeerLevel::Tray, WINDOW, now).unwrap();
         assert_eq!(without.measure, Measure::Temperature);
-        assert!(outliers(&without).contains(&"tray3"), "without powers hard work looks like bad cooling: {without:?}");
+        assert!(
+            outliers(&without).contains(&"tray3"),
+            "without powers hard work looks like bad cooling: {without:?}"
+        );
     }
 
     #[test]

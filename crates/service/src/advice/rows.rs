@@ -8,7 +8,8 @@ use super::AdviceError;
 /// A column as one type.
 fn column(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef, AdviceError> {
     let broken = |message: String| AdviceError::Internal { message };
-    let found = batch.column_by_name(name).ok_or_else(|| broken(format!("the answer lacks the column {name}")))?;
+    let found =
+        batch.column_by_name(name).ok_or_else(|| broken(format!("the answer lacks the column {name}")))?;
     arrow::compute::cast(found, kind).map_err(|error| broken(format!("column {name}: {error}")))
 }
 

@@ -20,7 +20,10 @@ use crate::pipeline::control::ControlError;
 pub struct AdvisoryApi(pub Arc<Desk>);
 
 /// A length of time that was given.
-fn length(field: &'static str, duration: Option<prost_types::Duration>) -> Result<Option<Microseconds>, AdviceError> {
+fn length(
+    field: &'static str,
+    duration: Option<prost_types::Duration>,
+) -> Result<Option<Microseconds>, AdviceError> {
     convert::length(field, duration).map_err(|error| match error {
         ControlError::Field { field, message } => AdviceError::Field { field, message },
         other => AdviceError::Internal { message: other.to_string() },
@@ -32,7 +35,9 @@ fn forecast_question(request: pb::ForecastRequest) -> Result<ForecastQuestion, A
         Ok(pb::Method::Unspecified) => Method::Chosen,
         Ok(pb::Method::Smoothing) => Method::Smoothing,
         Ok(pb::Method::Daily) => Method::Daily,
-        Err(_) => return Err(AdviceError::Field { field: "method", message: "is none that is known".to_owned() }),
+        Err(_) => {
+            return Err(AdviceError::Field { field: "method", message: "is none that is known".to_owned() });
+        }
     };
     Ok(ForecastQuestion {
         rack: request.rack,
@@ -53,14 +58,19 @@ fn peers_question(request: pb::ComparePeersRequest) -> Result<PeersQuestion, Adv
     let level = match pb::PeerLevel::try_from(request.level) {
         Ok(pb::PeerLevel::Unspecified | pb::PeerLevel::Gpu) => PeerLevel::Gpu,
         Ok(pb::PeerLevel::Tray) => PeerLevel::Tray,
-        Err(_) => return Err(AdviceError::Field { field: "level", message: "is none that is known".to_owned() }),
+        Err(_) => {
+            return Err(AdviceError::Field { field: "level", message: "is none that is known".to_owned() });
+        }
     };
     Ok(PeersQuestion { rack: request.rack, level, window: length("window", request.window)? })
 }
 
 #[tonic::async_trait]
 impl AdvisoryService for AdvisoryApi {
-    async fn forecast(&self, request: Request<pb::ForecastRequest>) -> Result<Response<pb::ForecastResponse>, Status> {
+    async fn forecast(
+        &self,
+        request: Request<pb::ForecastRequest>,
+    ) -> Result<Response<pb::ForecastResponse>, Status> {
         let question = forecast_question(request.into_inner()).map_err(|error| status(&error))?;
         let answer = self.0.forecast(question).await.map_err(|error| status(&error))?;
         Ok(Response::new(message::forecast(&answer)))

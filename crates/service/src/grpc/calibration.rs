@@ -50,7 +50,10 @@ fn calibration(known: &Calibration) -> pb::Calibration {
 
 #[tonic::async_trait]
 impl CalibrationService for CalibrationApi {
-    async fn calibrate(&self, request: Request<pb::CalibrateRequest>) -> Result<Response<pb::CalibrateResponse>, Status> {
+    async fn calibrate(
+        &self,
+        request: Request<pb::CalibrateRequest>,
+    ) -> Result<Response<pb::CalibrateResponse>, Status> {
         let request = request.into_inner();
         let registered = async {
             let new = NewCalibration {
@@ -71,7 +74,9 @@ impl CalibrationService for CalibrationApi {
             self.0.control.calibrate(new).await
         };
         let calibrations = registered.await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::CalibrateResponse { calibrations: calibrations.iter().map(calibration).collect() }))
+        Ok(Response::new(pb::CalibrateResponse {
+            calibrations: calibrations.iter().map(calibration).collect(),
+        }))
     }
 
     async fn list_calibrations(
@@ -79,12 +84,20 @@ impl CalibrationService for CalibrationApi {
         request: Request<pb::ListCalibrationsRequest>,
     ) -> Result<Response<pb::ListCalibrationsResponse>, Status> {
         let request = request.into_inner();
-        let (skip, limit) = gate::page(request.page_size, &request.page_token).map_err(|error| status(&error))?;
-        let (rack, cooling_loop, signal) = (given(&request.rack), given(&request.r#loop), given(&request.signal));
-        let listed = self.0.lookup.list_calibrations(rack.as_deref(), cooling_loop.as_deref(), signal.as_deref()).await;
+        let (skip, limit) =
+            gate::page(request.page_size, &request.page_token).map_err(|error| status(&error))?;
+        let (rack, cooling_loop, signal) =
+            (given(&request.rack), given(&request.r#loop), given(&request.signal));
+        let listed = self
+            .0
+            .lookup
+            .list_calibrations(rack.as_deref(), cooling_loop.as_deref(), signal.as_deref())
+            .await;
         let listed = listed.map_err(|error| status(&error))?;
-        let mut calibrations: Vec<pb::Calibration> = listed.iter().map(calibration).skip(skip).take(limit + 1).collect();
-        let next_page_token = if calibrations.len() > limit { (skip + limit).to_string() } else { String::new() };
+        let mut calibrations: Vec<pb::Calibration> =
+            listed.iter().map(calibration).skip(skip).take(limit + 1).collect();
+        let next_page_token =
+            if calibrations.len() > limit { (skip + limit).to_string() } else { String::new() };
         calibrations.truncate(limit);
         Ok(Response::new(pb::ListCalibrationsResponse { calibrations, next_page_token }))
     }

@@ -21,12 +21,18 @@ pub fn event_time(field: &'static str, time: Option<Timestamp>) -> Result<Option
             .checked_mul(1_000_000)
             .and_then(|micros| micros.checked_add(i64::from(time.nanos).div_euclid(1_000)))
             .map(EventTime::from_unix_micros)
-            .ok_or_else(|| ControlError::Field { field, message: "is outside the years that can be written".to_owned() })
+            .ok_or_else(|| ControlError::Field {
+                field,
+                message: "is outside the years that can be written".to_owned(),
+            })
     })
     .transpose()
 }
 
-pub fn length(field: &'static str, duration: Option<prost_types::Duration>) -> Result<Option<Microseconds>, ControlError> {
+pub fn length(
+    field: &'static str,
+    duration: Option<prost_types::Duration>,
+) -> Result<Option<Microseconds>, ControlError> {
     duration
         .map(|duration| {
             duration
@@ -90,7 +96,13 @@ fn operator(comparison: Option<Comparison>) -> pb::Operator {
 
 fn place(place: &Labels) -> pb::Place {
     let level = |name: &str| place.get(name).map_or_else(String::new, ToString::to_string);
-    pb::Place { site: level("site"), r#loop: level("loop"), rack: level("rack"), node: level("node"), device: level("device") }
+    pb::Place {
+        site: level("site"),
+        r#loop: level("loop"),
+        rack: level("rack"),
+        node: level("node"),
+        device: level("device"),
+    }
 }
 
 fn check(check: &CheckResult) -> pb::CheckResult {
@@ -105,7 +117,11 @@ fn check(check: &CheckResult) -> pb::CheckResult {
         asked_units: check.asked_units,
         budget_left: check.budget_left,
         burn_rate: check.burn_rate,
-        comparison: Some(pb::Comparison { operator: operator(check.comparison).into(), baseline: None, baseline_run_id: String::new() }),
+        comparison: Some(pb::Comparison {
+            operator: operator(check.comparison).into(),
+            baseline: None,
+            baseline_run_id: String::new(),
+        }),
         evidence: check
             .evidence
             .iter()
@@ -195,6 +211,10 @@ pub fn run(run: &StoredRun) -> pb_run::Run {
         planned_end: Some(timestamp(run.planned_end)),
         end: run.end.map(timestamp),
         state: state.into(),
-        markers: run.markers.iter().map(|(time, text)| pb_run::Marker { time: Some(timestamp(*time)), text: text.clone() }).collect(),
+        markers: run
+            .markers
+            .iter()
+            .map(|(time, text)| pb_run::Marker { time: Some(timestamp(*time)), text: text.clone() })
+            .collect(),
     }
 }

@@ -27,7 +27,8 @@ const WATCH_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a call may wait: what it asks for, less than its deadline, so that it gets PENDING and not an error.
 fn patience<T>(request: &Request<T>, wanted: Duration) -> Duration {
-    let deadline = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(grpc_timeout);
+    let deadline =
+        request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(grpc_timeout);
     match deadline {
         None => wanted,
         Some(deadline) => wanted.min(deadline.saturating_sub(ANSWER_TIME)),
@@ -62,9 +63,13 @@ fn asked(request: pb::EvaluateRequest) -> Result<Asked, ControlError> {
 
 #[tonic::async_trait]
 impl GateService for GateApi {
-    type WatchEvaluationStream = Pin<Box<dyn Stream<Item = Result<pb::WatchEvaluationResponse, Status>> + Send>>;
+    type WatchEvaluationStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchEvaluationResponse, Status>> + Send>>;
 
-    async fn evaluate(&self, request: Request<pb::EvaluateRequest>) -> Result<Response<pb::EvaluateResponse>, Status> {
+    async fn evaluate(
+        &self,
+        request: Request<pb::EvaluateRequest>,
+    ) -> Result<Response<pb::EvaluateResponse>, Status> {
         let wanted = convert::length("wait", request.get_ref().wait).map_err(|error| status(&error))?;
         let wanted = Duration::from_micros(wanted.map_or(0, |wait| wait.get().max(0).unsigned_abs()));
         let patience = patience(&request, wanted);
@@ -78,12 +83,21 @@ impl GateService for GateApi {
         Ok(Response::new(pb::EvaluateResponse { evaluation: Some(convert::evaluation(&verdict)) }))
     }
 
-    async fn get_evaluation(&self, request: Request<pb::GetEvaluationRequest>) -> Result<Response<pb::GetEvaluationResponse>, Status> {
-        let stored = self.0.gates.stored(&request.into_inner().evaluation_id).await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::GetEvaluationResponse { evaluation: Some(convert::evaluation(&stored.verdict)) }))
+    async fn get_evaluation(
+        &self,
+        request: Request<pb::GetEvaluationRequest>,
+    ) -> Result<Response<pb::GetEvaluationResponse>, Status> {
+        let stored =
+            self.0.gates.stored(&request.into_inner().evaluation_id).await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::GetEvaluationResponse {
+            evaluation: Some(convert::evaluation(&stored.verdict)),
+        }))
     }
 
-    async fn list_evaluations(&self, request: Request<pb::ListEvaluationsRequest>) -> Result<Response<pb::ListEvaluationsResponse>, Status> {
+    async fn list_evaluations(
+        &self,
+        request: Request<pb::ListEvaluationsRequest>,
+    ) -> Result<Response<pb::ListEvaluationsResponse>, Status> {
         let request = request.into_inner();
         let (skip, limit) = page(request.page_size, &request.page_token).map_err(|error| status(&error))?;
         let ids = self
@@ -101,9 +115,15 @@ impl GateService for GateApi {
         Ok(Response::new(pb::ListEvaluationsResponse { evaluations, next_page_token }))
     }
 
-    async fn watch_evaluation(&self, request: Request<pb::WatchEvaluationRequest>) -> Result<Response<Self::WatchEvaluationStream>, Status> {
+    async fn watch_evaluation(
+        &self,
+        request: Request<pb::WatchEvaluationRequest>,
+    ) -> Result<Response<Self::WatchEvaluationStream>, Status> {
         let patience = patience(&request, WATCH_MAX);
-        let missing = || ControlError::Field { field: "question", message: "give evaluation_id or evaluate".to_owned() };
+        let missing = || ControlError::Field {
+            field: "question",
+            message: "give evaluation_id or evaluate".to_owned(),
+        };
         let question = request.into_inner().question.ok_or_else(|| status(&missing()))?;
         let asked = match question {
             Question::Evaluate(request) => asked(request).map_err(|error| status(&error))?,
@@ -136,10 +156,15 @@ impl GateService for GateApi {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn override_verdict(&self, request: Request<pb::OverrideVerdictRequest>) -> Result<Response<pb::OverrideVerdictResponse>, Status> {
+    async fn override_verdict(
+        &self,
+        request: Request<pb::OverrideVerdictRequest>,
+    ) -> Result<Response<pb::OverrideVerdictResponse>, Status> {
         let request = request.into_inner();
         let until = convert::event_time("until", request.until)
-            .and_then(|until| until.ok_or(ControlError::Field { field: "until", message: "is required".to_owned() }))
+            .and_then(|until| {
+                until.ok_or(ControlError::Field { field: "until", message: "is required".to_owned() })
+            })
             .map_err(|error| status(&error))?;
         let checks = request.checks.iter().map(|check| check.as_str().into()).collect();
         self.0
@@ -148,15 +173,23 @@ impl GateService for GateApi {
             .await
             .map_err(|error| status(&error))?;
         let stored = self.0.gates.stored(&request.evaluation_id).await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::OverrideVerdictResponse { evaluation: Some(convert::evaluation(&stored.verdict)) }))
+        Ok(Response::new(pb::OverrideVerdictResponse {
+            evaluation: Some(convert::evaluation(&stored.verdict)),
+        }))
     }
 
-    async fn explain(&self, request: Request<pb::ExplainRequest>) -> Result<Response<pb::ExplainResponse>, Status> {
+    async fn explain(
+        &self,
+        request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
         let request = request.into_inner();
         let stored = self.0.gates.stored(&request.evaluation_id).await.map_err(|error| status(&error))?;
         let again = if request.again {
-            let judged = gate::judge_again(&stored.facts)
-                .map_err(|error| status(&ControlError::Internal { message: format!("the stored facts cannot be judged again: {error}") }))?;
+            let judged = gate::judge_again(&stored.facts).map_err(|error| {
+                status(&ControlError::Internal {
+                    message: format!("the stored facts cannot be judged again: {error}"),
+                })
+            })?;
             Some(judged)
         } else {
             None
@@ -177,7 +210,10 @@ pub(super) fn page(size: u32, token: &str) -> Result<(usize, usize), ControlErro
     const SIZE_MAX: usize = 1000;
     let skip = match token {
         "" => 0,
-        token => token.parse().map_err(|_| ControlError::Field { field: "page_token", message: "is none that was given".to_owned() })?,
+        token => token.parse().map_err(|_| ControlError::Field {
+            field: "page_token",
+            message: "is none that was given".to_owned(),
+        })?,
     };
     Ok((skip, if size == 0 { SIZE } else { (size as usize).min(SIZE_MAX) }))
 }

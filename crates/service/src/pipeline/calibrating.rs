@@ -67,7 +67,9 @@ impl Control {
         if let Some(time) = new.time.filter(|time| now < *time) {
             return Err(ControlError::Field {
                 field: "time",
-                message: format!("{time} lies ahead of the last tick, {now}: register the calibration once it was made"),
+                message: format!(
+                    "{time} lies ahead of the last tick, {now}: register the calibration once it was made"
+                ),
             });
         }
         let time = new.time.unwrap_or(now).max(progress.watermark.unwrap_or(EventTime::MINIMUM));
@@ -76,8 +78,11 @@ impl Control {
             (SeriesIdentity::new(place, "".into(), None), None)
         });
         let offset = offset.map(|(identity, value)| (identity, Some(value)));
-        let calibrations: Vec<Calibration> =
-            offset.into_iter().chain(reset).map(|(identity, value)| record(&new, identity, value, time)).collect();
+        let calibrations: Vec<Calibration> = offset
+            .into_iter()
+            .chain(reset)
+            .map(|(identity, value)| record(&new, identity, value, time))
+            .collect();
         let mut answered = Vec::with_capacity(calibrations.len());
         let mut records = Vec::new();
         for calibration in calibrations {
@@ -125,7 +130,10 @@ impl Control {
 /// The one series that is meant.
 fn sensor_of<'a>(facts: &'a RackFacts, new: &NewCalibration) -> Result<&'a Coverage, ControlError> {
     let Some(signal) = &new.signal else {
-        return Err(ControlError::Field { field: "signal", message: "is required with an offset".to_owned() });
+        return Err(ControlError::Field {
+            field: "signal",
+            message: "is required with an offset".to_owned(),
+        });
     };
     let here = || {
         facts.coverage.iter().filter(|series| {
@@ -147,9 +155,14 @@ fn sensor_of<'a>(facts: &'a RackFacts, new: &NewCalibration) -> Result<&'a Cover
         None => match of_signal[..] {
             [only] => Ok(only),
             // One of several may have no name; it is meant when none is given.
-            _ => of_signal.iter().copied().find(|series| series.sensor.is_none()).ok_or_else(|| ControlError::Field {
-                field: "sensor",
-                message: format!("{signal} has several sensors there: name one of {}", names().collect::<Vec<_>>().join(", ")),
+            _ => of_signal.iter().copied().find(|series| series.sensor.is_none()).ok_or_else(|| {
+                ControlError::Field {
+                    field: "sensor",
+                    message: format!(
+                        "{signal} has several sensors there: name one of {}",
+                        names().collect::<Vec<_>>().join(", ")
+                    ),
+                }
             }),
         },
     }
@@ -165,17 +178,27 @@ fn offset_in_unit_of(series: &Coverage, value: f64, unit: &str) -> Result<f64, C
     let known = signal::find(&series.signal);
     let has_offset = known.is_none_or(|known| match known.kind {
         SignalKind::Gauge => true,
-        SignalKind::SetPoint | SignalKind::Counter | SignalKind::StateCode | SignalKind::BitMask | SignalKind::Feed => false,
+        SignalKind::SetPoint
+        | SignalKind::Counter
+        | SignalKind::StateCode
+        | SignalKind::BitMask
+        | SignalKind::Feed => false,
     });
     if !has_offset {
         return refused("signal", format!("{} is no measured quantity: it has no offset", series.signal));
     }
     let Some(canonical) = Unit::parse(&series.unit).map(Unit::as_difference) else {
-        return refused("unit", format!("{} is in {:?}, in which no offset can be told", series.signal, &*series.unit));
+        return refused(
+            "unit",
+            format!("{} is in {:?}, in which no offset can be told", series.signal, &*series.unit),
+        );
     };
     let given = Unit::parse(unit).map(Unit::as_difference);
     let Some(Ok(conversion)) = given.map(|given| conversion(given, canonical)) else {
-        return refused("unit", format!("{unit:?} does not fit {}: give the offset in {canonical}", series.signal));
+        return refused(
+            "unit",
+            format!("{unit:?} does not fit {}: give the offset in {canonical}", series.signal),
+        );
     };
     let offset = conversion.apply(value);
     let widest = known.map_or(f64::MAX, |known| known.span.highest - known.span.lowest);
@@ -185,12 +208,19 @@ fn offset_in_unit_of(series: &Coverage, value: f64, unit: &str) -> Result<f64, C
     Ok(offset)
 }
 
-fn record(new: &NewCalibration, identity: SeriesIdentity, value: Option<f64>, time: EventTime) -> Calibration {
+fn record(
+    new: &NewCalibration,
+    identity: SeriesIdentity,
+    value: Option<f64>,
+    time: EventTime,
+) -> Calibration {
     let kind = if value.is_some() { "offset" } else { "reset" };
     let reference = if value.is_some() { new.reference.as_str() } else { "" };
     let id = match new.request_id.as_str() {
         // A repeat that gives its time is the same calibration, whatever the watermark is by then.
-        "" => canonical_json(&(&identity, new.time.unwrap_or(time), kind, value, &new.by, &new.why, reference)),
+        "" => {
+            canonical_json(&(&identity, new.time.unwrap_or(time), kind, value, &new.by, &new.why, reference))
+        }
         request => canonical_json(&(request, kind)),
     };
     Calibration {

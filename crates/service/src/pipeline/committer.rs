@@ -57,7 +57,9 @@ impl Committer {
             self.metrics.add(Id::FlushErrors, &[], 1);
             tracing::error!(%error, "the store refused a flush; the rows stay in memory and in the log, and it is tried again");
             if self.work.is_closed() {
-                tracing::warn!("ending with rows that are in the log and not yet in the store: the next start brings them there");
+                tracing::warn!(
+                    "ending with rows that are in the log and not yet in the store: the next start brings them there"
+                );
                 return;
             }
             tokio::time::sleep(wait).await;
@@ -76,7 +78,9 @@ impl Committer {
                     self.metrics.add(Id::Checkpoints, &[], 1);
                     self.trim(oldest_kept.map_or(work.sequence, |oldest| oldest.min(work.sequence))).await;
                 }
-                Ok(Err(error)) => tracing::error!(%error, "no checkpoint was written; a start takes longer until one is"),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "no checkpoint was written; a start takes longer until one is")
+                }
                 Err(error) => tracing::error!(%error, "the checkpoint's thread ended"),
             }
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use telemetry::facts::RunFacts;
-use telemetry::record::{Body, MaintenanceEvent, Override, PartitionId, Record, RunChange, RunEvent, RunState, VerdictRecord};
+use telemetry::record::{
+    Body, MaintenanceEvent, Override, PartitionId, Record, RunChange, RunEvent, RunState, VerdictRecord,
+};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use super::Pipeline;
@@ -100,14 +102,20 @@ impl Control {
     /// [`ControlError`].
     pub async fn start_run(&self, new: NewRun) -> Result<StoredRun, ControlError> {
         if new.run.is_empty() || new.run.len() > 128 {
-            return Err(ControlError::Field { field: "run_id", message: "give an id of 1 to 128 characters".to_owned() });
+            return Err(ControlError::Field {
+                field: "run_id",
+                message: "give an id of 1 to 128 characters".to_owned(),
+            });
         }
         if new.racks.is_empty() {
             return Err(ControlError::Field { field: "racks", message: "name at least one rack".to_owned() });
         }
         let planned = new.planned.unwrap_or_else(|| self.settings.planned(&new.stage));
         if planned <= Microseconds::ZERO {
-            return Err(ControlError::Field { field: "planned", message: "give a length above 0".to_owned() });
+            return Err(ControlError::Field {
+                field: "planned",
+                message: "give a length above 0".to_owned(),
+            });
         }
         self.check_seen(&new.racks)?;
         let _turn = self.turn.lock().await;
@@ -115,13 +123,19 @@ impl Control {
         racks.sort();
         racks.dedup();
         if let Some(known) = self.lookup.run(&new.run).await? {
-            let same = known.racks == racks && known.stage == *new.stage && known.versions == new.versions && known.planned() == planned;
+            let same = known.racks == racks
+                && known.stage == *new.stage
+                && known.versions == new.versions
+                && known.planned() == planned;
             return if same {
                 Ok(known)
             } else {
                 Err(ControlError::State {
                     subject: new.run.to_string(),
-                    message: format!("run {:?} is there already with other content: ids are unique for ever, choose another", &*new.run),
+                    message: format!(
+                        "run {:?} is there already with other content: ids are unique for ever, choose another",
+                        &*new.run
+                    ),
                 })
             };
         }
@@ -153,7 +167,12 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn end_run(&self, run: &str, aborted: bool, time: Option<EventTime>) -> Result<StoredRun, ControlError> {
+    pub async fn end_run(
+        &self,
+        run: &str,
+        aborted: bool,
+        time: Option<EventTime>,
+    ) -> Result<StoredRun, ControlError> {
         let _turn = self.turn.lock().await;
         let known = self.known_run(run).await?;
         let state = if aborted { RunState::Aborted } else { RunState::Ended };
@@ -162,11 +181,15 @@ impl Control {
             return if known.state == state.name() {
                 Ok(known)
             } else {
-                Err(ControlError::State { subject: run.to_owned(), message: format!("run {run:?} is {} already", known.state) })
+                Err(ControlError::State {
+                    subject: run.to_owned(),
+                    message: format!("run {run:?} is {} already", known.state),
+                })
             };
         }
         let watermark = self.pipeline.board.progress().watermark.unwrap_or(EventTime::MINIMUM);
-        let time = time.unwrap_or_else(|| self.pipeline.board.progress().tick.unwrap_or(watermark)).max(watermark);
+        let time =
+            time.unwrap_or_else(|| self.pipeline.board.progress().tick.unwrap_or(watermark)).max(watermark);
         self.pipeline.append_and_apply(vec![run_record(run, time, RunChange::End { state })]).await?;
         self.known_run(run).await
     }
@@ -175,7 +198,12 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn mark_run(&self, run: &str, text: String, time: Option<EventTime>) -> Result<StoredRun, ControlError> {
+    pub async fn mark_run(
+        &self,
+        run: &str,
+        text: String,
+        time: Option<EventTime>,
+    ) -> Result<StoredRun, ControlError> {
         if text.trim().is_empty() {
             return Err(ControlError::Field { field: "text", message: "say what happened".to_owned() });
         }
@@ -208,13 +236,25 @@ impl Control {
         self.check_seen(racks)?;
         let _turn = self.turn.lock().await;
         let progress = self.pipeline.board.progress();
-        let time = time.or(progress.tick).unwrap_or(EventTime::MINIMUM).max(progress.watermark.unwrap_or(EventTime::MINIMUM));
+        let time = time
+            .or(progress.tick)
+            .unwrap_or(EventTime::MINIMUM)
+            .max(progress.watermark.unwrap_or(EventTime::MINIMUM));
         if until.is_some_and(|until| until <= time) {
-            return Err(ControlError::Field { field: "until", message: format!("give a time after its start, {time}") });
+            return Err(ControlError::Field {
+                field: "until",
+                message: format!("give a time after its start, {time}"),
+            });
         }
         let events: Vec<MaintenanceEvent> = racks
             .iter()
-            .map(|rack| MaintenanceEvent { rack: rack.clone(), time, until, by: by.to_owned(), why: why.to_owned() })
+            .map(|rack| MaintenanceEvent {
+                rack: rack.clone(),
+                time,
+                until,
+                by: by.to_owned(),
+                why: why.to_owned(),
+            })
             .collect();
         let records = events.iter().map(|event| stream_record(Body::Maintenance(event.clone()))).collect();
         self.pipeline.append_and_apply(records).await?;
@@ -225,20 +265,42 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn override_verdict(&self, evaluation: &str, checks: Vec<Name>, by: &str, why: &str, until: EventTime) -> Result<Override, ControlError> {
+    pub async fn override_verdict(
+        &self,
+        evaluation: &str,
+        checks: Vec<Name>,
+        by: &str,
+        why: &str,
+        until: EventTime,
+    ) -> Result<Override, ControlError> {
         said("by", by)?;
         said("why", why)?;
-        let stored = self.lookup.evaluation(evaluation).await?.ok_or_else(|| not_found("evaluation", evaluation, std::iter::empty()))?;
+        let stored = self
+            .lookup
+            .evaluation(evaluation)
+            .await?
+            .ok_or_else(|| not_found("evaluation", evaluation, std::iter::empty()))?;
         let time = self.pipeline.board.progress().tick.unwrap_or(EventTime::MINIMUM);
         if until <= time {
             return Err(ControlError::Field { field: "until", message: format!("give a time after {time}") });
         }
         for check in &checks {
             if !stored.verdict.checks.iter().any(|known| known.check == *check) {
-                return Err(not_found("check", check, stored.verdict.checks.iter().map(|known| &*known.check)));
+                return Err(not_found(
+                    "check",
+                    check,
+                    stored.verdict.checks.iter().map(|known| &*known.check),
+                ));
             }
         }
-        let given = Override { evaluation: evaluation.into(), time, checks, by: by.to_owned(), why: why.to_owned(), until };
+        let given = Override {
+            evaluation: evaluation.into(),
+            time,
+            checks,
+            by: by.to_owned(),
+            why: why.to_owned(),
+            until,
+        };
         self.pipeline.append_and_apply(vec![stream_record(Body::Override(given.clone()))]).await?;
         Ok(given)
     }
@@ -271,7 +333,8 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`] with the nearest known rack.
     pub fn check_racks(&self, racks: &[Name]) -> Result<(), ControlError> {
-        let unseen: Vec<&Name> = racks.iter().filter(|rack| self.pipeline.board.rack(rack).is_none()).collect();
+        let unseen: Vec<&Name> =
+            racks.iter().filter(|rack| self.pipeline.board.rack(rack).is_none()).collect();
         if unseen.is_empty() {
             return Ok(());
         }
@@ -300,12 +363,17 @@ impl Control {
 
 /// A refusal that names the nearest known name.
 pub fn not_found<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> ControlError {
-    let hint = telemetry::document::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+    let hint = telemetry::document::nearest(name, known)
+        .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
     ControlError::NotFound { kind, name: name.to_owned(), hint }
 }
 
 pub(super) fn said(field: &'static str, text: &str) -> Result<(), ControlError> {
-    if text.trim().is_empty() { Err(ControlError::Field { field, message: "is required".to_owned() }) } else { Ok(()) }
+    if text.trim().is_empty() {
+        Err(ControlError::Field { field, message: "is required".to_owned() })
+    } else {
+        Ok(())
+    }
 }
 
 fn run_record(run: &str, time: EventTime, change: RunChange) -> Record {

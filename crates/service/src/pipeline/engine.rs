@@ -94,7 +94,10 @@ impl Engine {
             Effect::Block(block) => history.append_block(sequence, block),
             Effect::Publish(facts) => board.publish(facts.clone()),
             // What became of readings is counted from their fates, in metrics of their own.
-            Effect::Count { counter: Counter::Judged | Counter::Late | Counter::Duplicate | Counter::Conflict, by: _ } => {}
+            Effect::Count {
+                counter: Counter::Judged | Counter::Late | Counter::Duplicate | Counter::Conflict,
+                by: _,
+            } => {}
             Effect::Count { counter, by } => metrics.add(Id::Counts, &[counter.name()], *by),
             Effect::Alert(transition) => {
                 board.note_alert(transition);
@@ -134,7 +137,9 @@ fn count(metrics: &Metrics, fates: &[Fate]) {
         match fate {
             Fate::Stored(Flag::Ok | Flag::Unusual) => judged += 1,
             Fate::Stored(Flag::Late) => late += 1,
-            Fate::Stored(Flag::Implausible | Flag::Sentinel | Flag::Future | Flag::Distrusted | Flag::Stale) => {}
+            Fate::Stored(
+                Flag::Implausible | Flag::Sentinel | Flag::Future | Flag::Distrusted | Flag::Stale,
+            ) => {}
             Fate::Duplicate => duplicates += 1,
             Fate::Conflict => conflicts += 1,
         }
@@ -181,7 +186,8 @@ impl Loop {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let memory = self.engine.outlets.history.memory_bytes();
-            let due = flushed.elapsed() >= self.settings.flush_every.duration() || memory >= self.settings.flush_bytes_max;
+            let due = flushed.elapsed() >= self.settings.flush_every.duration()
+                || memory >= self.settings.flush_bytes_max;
             // Beyond this the store is far behind: waiting here fills the queues, and senders are told to wait.
             let must = memory >= 3 * self.settings.flush_bytes_max;
             if due && (must || self.work.capacity() > 0) {
@@ -211,4 +217,3 @@ impl Loop {
         }
     }
 }
-

@@ -48,7 +48,9 @@ pub enum RecoveryError {
         first: Sequence,
     },
     /// A folder that is only looked at cannot be copied.
-    #[error("{folder}: its log and checkpoints cannot be copied to look at them: {source}; see that there is room in {copy} (TMPDIR)")]
+    #[error(
+        "{folder}: its log and checkpoints cannot be copied to look at them: {source}; see that there is room in {copy} (TMPDIR)"
+    )]
     Copy {
         /// The data folder.
         folder: String,
@@ -71,12 +73,19 @@ pub enum RecoveryError {
 ///
 /// # Errors
 /// [`RecoveryError`].
-pub fn recover(folder: &Path, history: &History, durability: Durability, outlets: Outlets) -> Result<Recovered, RecoveryError> {
+pub fn recover(
+    folder: &Path,
+    history: &History,
+    durability: Durability,
+    outlets: Outlets,
+) -> Result<Recovered, RecoveryError> {
     let checkpoints = Arc::new(Checkpoints::open(&folder.join("checkpoints"))?);
     let (evaluator, start) = newest(&checkpoints)?;
     let floor = start.max(history.last_stored());
     let log: Arc<dyn Log> = match durability {
-        Durability::Synced => Arc::new(RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?),
+        Durability::Synced => {
+            Arc::new(RaftLog::open(&folder.join("log"), &LogSettings::default(), [(SHARD, floor)].into())?)
+        }
         Durability::Memory => Arc::new(MemoryLog::new([(SHARD, floor)].into())),
     };
     let (engine, replayed) = replay(folder, log.as_ref(), evaluator, start, outlets)?;
@@ -90,8 +99,13 @@ pub fn recover(folder: &Path, history: &History, durability: Durability, outlets
 /// [`RecoveryError`].
 pub fn look(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, RecoveryError> {
     let shown = || folder.display().to_string();
-    let copy = copied(folder).map_err(|source| RecoveryError::Copy { folder: shown(), copy: std::env::temp_dir().display().to_string(), source })?;
-    looked(copy.path(), history, outlets).map_err(|source| RecoveryError::Looked { folder: shown(), source: Box::new(source) })
+    let copy = copied(folder).map_err(|source| RecoveryError::Copy {
+        folder: shown(),
+        copy: std::env::temp_dir().display().to_string(),
+        source,
+    })?;
+    looked(copy.path(), history, outlets)
+        .map_err(|source| RecoveryError::Looked { folder: shown(), source: Box::new(source) })
 }
 
 /// Log and checkpoints in a folder that goes away with the value.
@@ -120,14 +134,24 @@ fn looked(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, 
 }
 
 /// Applies the log's records after `start`.
-fn replay(folder: &Path, log: &dyn Log, evaluator: Evaluator, start: Sequence, outlets: Outlets) -> Result<(Engine, u64), RecoveryError> {
+fn replay(
+    folder: &Path,
+    log: &dyn Log,
+    evaluator: Evaluator,
+    start: Sequence,
+    outlets: Outlets,
+) -> Result<(Engine, u64), RecoveryError> {
     /// Bytes of records in memory at once.
     const BATCH_BYTES: usize = 16 << 20;
     let mut engine = Engine::new(evaluator, outlets, start);
     let mut replayed = 0;
     if let Some((first, last)) = log.bounds(SHARD) {
         if first > start + 1 {
-            return Err(RecoveryError::Hole { folder: folder.display().to_string(), checkpoint: start, first });
+            return Err(RecoveryError::Hole {
+                folder: folder.display().to_string(),
+                checkpoint: start,
+                first,
+            });
         }
         while engine.position() < last {
             for (sequence, record) in log.read(SHARD, engine.position() + 1, BATCH_BYTES)? {

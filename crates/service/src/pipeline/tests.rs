@@ -15,9 +15,13 @@ use super::*;
 /// A pipeline whose log is the other end of the queue.
 async fn pipeline(room_bytes: usize) -> (Arc<Pipeline>, mpsc::UnboundedReceiver<Entry>) {
     let (entries, waiting) = mpsc::unbounded_channel();
-    let history = History::open("memory://", history::HistorySettings::default()).await.expect("memory has room");
+    let history =
+        History::open("memory://", history::HistorySettings::default()).await.expect("memory has room");
     let pipeline = Pipeline::new(Start {
-        front: Front::new(Resolver::new(Mapping::built_in(), Site::empty("default")), ingest::Limits::default()),
+        front: Front::new(
+            Resolver::new(Mapping::built_in(), Site::empty("default")),
+            ingest::Limits::default(),
+        ),
         entries,
         room_bytes,
         clock: Clock::Telemetry,
@@ -73,7 +77,9 @@ async fn telemetry_waits_for_what_is_not_yet_judged_and_acts_do_not() {
     let act = tokio::spawn({
         let pipeline = pipeline.clone();
         let tick = EventTime::from_unix_micros(0);
-        async move { pipeline.append(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }]).await }
+        async move {
+            pipeline.append(vec![Record { partition: PartitionId::STREAM, body: Body::Tick(tick) }]).await
+        }
     });
     let acted = waiting.recv().await.expect("an act finds room");
     acted.done.send(Ok(2)).expect("the caller waits");
@@ -90,7 +96,9 @@ async fn acts_that_nobody_applies_are_refused_in_the_end() {
     let act = || {
         let pipeline = pipeline.clone();
         let tick = Body::Tick(EventTime::from_unix_micros(0));
-        tokio::spawn(async move { pipeline.append(vec![Record { partition: PartitionId::STREAM, body: tick }]).await })
+        tokio::spawn(async move {
+            pipeline.append(vec![Record { partition: PartitionId::STREAM, body: tick }]).await
+        })
     };
     let mut synced = Vec::new();
     for sequence in 0..ACTS_WAITING_MAX as u64 {

@@ -84,7 +84,8 @@ impl Writer {
 
     /// Writes a group in one synced write. False when the evaluator is gone.
     fn write(&mut self, group: Vec<Entry>) -> bool {
-        let mut records = Vec::with_capacity(group.iter().map(|entry| entry.records.len()).sum::<usize>() + 1);
+        let mut records =
+            Vec::with_capacity(group.iter().map(|entry| entry.records.len()).sum::<usize>() + 1);
         let mut waiting = Vec::with_capacity(group.len());
         let mut room = Vec::with_capacity(group.len());
         let mut last_tick = self.last_tick;
@@ -99,7 +100,11 @@ impl Writer {
             }
         }
         let started = Instant::now();
-        let written = if records.is_empty() { self.log.bounds(SHARD).map_or(Ok(0), |(_, last)| Ok(last)) } else { self.log.append(SHARD, &records) };
+        let written = if records.is_empty() {
+            self.log.bounds(SHARD).map_or(Ok(0), |(_, last)| Ok(last))
+        } else {
+            self.log.append(SHARD, &records)
+        };
         match written {
             Ok(last) => {
                 self.metrics.observe(Id::LogSyncSeconds, started.elapsed());
@@ -116,7 +121,8 @@ impl Writer {
             Err(error) => {
                 self.metrics.add(Id::LogErrors, &[], 1);
                 tracing::error!(%error, "the log refused a write; its senders are told");
-                let refused = Refused { message: error.to_string(), retryable: matches!(error, LogError::Full { .. }) };
+                let refused =
+                    Refused { message: error.to_string(), retryable: matches!(error, LogError::Full { .. }) };
                 for (_, done) in waiting {
                     let _ = done.send(Err(refused.clone()));
                 }

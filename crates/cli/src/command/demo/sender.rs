@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+};
 use simulator::Reading;
 use tonic::transport::Channel;
 
@@ -50,18 +52,23 @@ fn request(readings: &[Reading]) -> ExportMetricsServiceRequest {
         .into_iter()
         .map(|(signal, data_points)| Metric {
             name: signal.to_owned(),
-            unit: telemetry::signal::find(signal).map_or_else(String::new, |signal| signal.unit.symbol().to_owned()),
+            unit: telemetry::signal::find(signal)
+                .map_or_else(String::new, |signal| signal.unit.symbol().to_owned()),
             data: Some(metric::Data::Gauge(Gauge { data_points })),
             ..Metric::default()
         })
         .collect();
     ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }], ..ResourceMetrics::default() }],
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+            ..ResourceMetrics::default()
+        }],
     }
 }
 
 fn point(reading: &Reading) -> NumberDataPoint {
-    let mut attributes: Vec<KeyValue> = reading.place.levels().map(|(level, name)| attribute(level, name)).collect();
+    let mut attributes: Vec<KeyValue> =
+        reading.place.levels().map(|(level, name)| attribute(level, name)).collect();
     attributes.extend(reading.sensor.as_ref().map(|sensor| attribute("sensor", sensor)));
     NumberDataPoint {
         attributes,

@@ -84,17 +84,24 @@ fn show(latest: &mut Shown, now: Microseconds, readings: &mut Vec<Reading>) {
 
 /// Metric name and labels.
 fn series(reading: &Reading) -> (String, String) {
-    let name = NAMES.iter().find(|(signal, _)| *signal == &*reading.signal).map_or(&*reading.signal, |(_, name)| name);
+    let name = NAMES
+        .iter()
+        .find(|(signal, _)| *signal == &*reading.signal)
+        .map_or(&*reading.signal, |(_, name)| name);
     let place = &reading.place;
     let mut labels: Vec<(&str, &Name)> = Vec::new();
     labels.extend(place.cooling_loop.as_ref().map(|name| ("loop", name)));
     labels.extend(place.rack.as_ref().map(|name| ("rack", name)));
     labels.extend(place.node.as_ref().map(|name| ("Hostname", name)));
-    labels.extend(place.device.as_ref().map(|name| (if name.starts_with("gpu") { "gpu" } else { "device" }, name)));
+    labels.extend(
+        place.device.as_ref().map(|name| (if name.starts_with("gpu") { "gpu" } else { "device" }, name)),
+    );
     labels.extend(reading.sensor.as_ref().map(|name| ("sensor", name)));
     let labels: Vec<String> = labels
         .into_iter()
-        .map(|(label, value)| format!("{label}=\"{}\"", if label == "gpu" { value.trim_start_matches("gpu") } else { value }))
+        .map(|(label, value)| {
+            format!("{label}=\"{}\"", if label == "gpu" { value.trim_start_matches("gpu") } else { value })
+        })
         .collect();
     (name.to_owned(), format!("{{{}}}", labels.join(",")))
 }
@@ -113,7 +120,10 @@ async fn text(State(latest): State<Latest>) -> String {
     let mut metric = "";
     for ((name, labels), (_, value)) in latest.iter() {
         if name != metric {
-            text += &format!("# TYPE {name} {}\n", if name.ends_with("_VIOLATION") { "counter" } else { "gauge" });
+            text += &format!(
+                "# TYPE {name} {}\n",
+                if name.ends_with("_VIOLATION") { "counter" } else { "gauge" }
+            );
             metric = name;
         }
         text += &format!("{name}{labels} {value}\n");
@@ -130,7 +140,13 @@ mod tests {
 
     fn reading(signal: &str, second: i64) -> Reading {
         let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
-        Reading { time: EventTime::from_unix_micros(second * 1_000_000), place, signal: signal.into(), sensor: None, value: 1.0 }
+        Reading {
+            time: EventTime::from_unix_micros(second * 1_000_000),
+            place,
+            signal: signal.into(),
+            sensor: None,
+            value: 1.0,
+        }
     }
 
     #[test]

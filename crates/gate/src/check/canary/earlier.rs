@@ -13,7 +13,7 @@ use crate::words;
 /// How far set points, ambient temperatures (K) and mean loads (share) of comparable runs may be apart.
 const SETPOINT_APART_MAXIMUM: f64 = 1.0;
 const AMBIENT_APART_MAXIMUM: f64 = 2.0;
-const LOAD_APART_MAXIMUM: f64 = 0.15;
+pub const LOAD_APART_MAXIMUM: f64 = 0.15;
 
 /// The earlier runs that the baseline means, whatever they ran under, the oldest first.
 ///
@@ -202,7 +202,9 @@ pub fn estimate(window: &Window, runs: &[&EndedRun], metric: Metric) -> Option<E
     let known: Vec<(f64, f64, u32)> = runs
         .iter()
         .filter_map(|run| run.metric(metric))
-        .map(|metric| (metric.mean, metric.deviation, metric.batches))
+        // A run of a few bursts says little about its settling time.
+        .filter(|known| metric != Metric::SettlingTime || BATCHES_MINIMUM <= known.batches as usize)
+        .map(|known| (known.mean, known.deviation, known.batches))
         .collect();
     Estimate::of_runs(&known, &window.values(metric, true))
 }
