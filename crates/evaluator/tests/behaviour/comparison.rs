@@ -81,9 +81,39 @@ fn an_ended_run_is_remembered_with_what_gates_said_and_a_dry_run_says_nothing() 
     records.push(told("PASS", "{\"dry_run\":true,\"verdict\":\"PASS\",\"would_be\":\"FAIL\"}"));
     assert!(!facts_of(&records).batches.as_ref().unwrap().runs[0].passed, "a policy that is only tried");
     records.push(told("PASS", "{\"dry_run\":false,\"verdict\":\"PASS\"}"));
+    records.push(told("WARN", "{\"dry_run\":false,\"verdict\":\"WARN\",\"without_baseline\":true}"));
+    assert!(!facts_of(&records).batches.as_ref().unwrap().runs[0].warned, "a first run can be a baseline");
     records.push(told("WARN", "{\"dry_run\":false,\"verdict\":\"WARN\"}"));
     let run = facts_of(&records).batches.as_ref().unwrap().runs[0].clone();
     assert_eq!((run.passed, run.warned, run.failed), (true, true, false));
+}
+
+#[test]
+fn a_burst_that_settles_tells_its_time_in_the_batch_of_its_end() {
+    let objective = telemetry::record::Document {
+        name: "recovery.yaml".into(),
+        text: include_str!("../../../../slo/recovery.yaml").replace("shareOfNominal: 0.1", "step: 12"),
+    };
+    let text = "
+        feed 10s
+        r1 rack_power 0m..20m 40
+        r1 rack_power 20m..60m 90
+        r1 coolant_supply_temperature_setpoint 0m..60m 35
+        r1 coolant_supply_temperature 0m..20m 35
+        r1 coolant_supply_temperature 20m..24m 37
+        r1 coolant_supply_temperature 24m..60m 35
+        until 60m
+    ";
+    let settled = |objectives: &[telemetry::record::Document]| -> Vec<(telemetry::EventTime, f64)> {
+        let facts = facts_of(&story(objectives, text).records);
+        let batches = facts.batches.iter().flat_map(|facts| &facts.batches);
+        batches.filter_map(|batch| Some((batch.end(), batch.logarithm(Metric::SettlingTime)?))).collect()
+    };
+    let found = settled(&[objective]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, at(25 * 60), "back after four minutes, and sure of it a minute later");
+    assert!((found[0].1 - libm::log(240.0)).abs() < 1e-6, "{found:?}");
+    assert_eq!(settled(&[]), [], "without an objective nobody says what is settled");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use telemetry::Name;
 use telemetry::facts::{BATCH, Cause, Comparison, EndedRun, Metric, Trust, UnknownReason};
 
 use self::beside::Beside;
+use self::earlier::NotAlike;
 use self::evidence::evidence;
 use self::window::Window;
 use super::{Draft, Found, wait};
@@ -48,8 +49,10 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
         let said = format!("{}: a run is compared, and none is asked about on {place}: name one", check.name);
         return vec![draft.says(Found::Unknown(UnknownReason::NotComparable), said)];
     };
-    let is_seen = subject.facts.coverage.iter().any(|coverage| &*coverage.signal == "gpu_temperature");
-    if !is_seen && check.undeclared == Undeclared::WhenSeen && !subject.facts.declared {
+    let unseen = ["gpu_temperature", "coolant_supply_temperature"]
+        .into_iter()
+        .find(|signal| !subject.facts.coverage.iter().any(|coverage| &*coverage.signal == *signal));
+    if unseen.is_some() && check.undeclared == Undeclared::WhenSeen && !subject.facts.declared {
         return Vec::new();
     }
     let window = Window::new(subject.facts, run);
@@ -67,8 +70,8 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
         words::percent(canary.maximum_effect),
         gated(window.gated_share(subject.facts.watermark))
     );
-    if !is_seen {
-        let said = format!("{head} is not measured: no gpu_temperature was ever seen, {tail}");
+    if let Some(signal) = unseen {
+        let said = format!("{head} is not measured: no {signal} was ever seen, {tail}");
         return vec![draft.says(Found::Unknown(UnknownReason::NeverSeen), said)];
     }
     let basis = match basis(subject, canary, &window) {
@@ -84,7 +87,10 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
     }
     match basis.narrowed(subject, canary, &window) {
         Ok(basis) => rows(check, subject, canary, &window, &basis, draft),
-        Err(said) => {
+        Err(NotAlike { said, is_unknown: true }) => {
+            vec![without_basis(draft, canary, &NoBasis(said), &head, &tail)]
+        }
+        Err(NotAlike { said, is_unknown: false }) => {
             let said = format!("{head}: comparison invalid: {said}; {tail}");
             vec![draft.says(Found::Unknown(UnknownReason::NotComparable), said)]
         }
@@ -125,10 +131,10 @@ impl Basis<'_> {
     ///
     /// # Errors
     /// Says in what it differs, when a comparison would say nothing.
-    fn narrowed(self, subject: &Subject, canary: &Canary, window: &Window) -> Result<Self, String> {
+    fn narrowed(self, subject: &Subject, canary: &Canary, window: &Window) -> Result<Self, NotAlike> {
         match self {
             Self::Beside(beside) => match beside::moved(window, &beside) {
-                Some(said) => Err(said),
+                Some(said) => Err(NotAlike { said, is_unknown: false }),
                 None => Ok(Self::Beside(beside)),
             },
             Self::Earlier(runs) => earlier::alike(subject, canary, window, &runs).map(Self::Earlier),
@@ -162,13 +168,22 @@ impl Basis<'_> {
     }
 }
 
-fn without_basis(draft: Draft, canary: &Canary, NoBasis(none): &NoBasis, head: &str, tail: &str) -> Draft {
+fn without_basis(
+    mut draft: Draft,
+    canary: &Canary,
+    NoBasis(none): &NoBasis,
+    head: &str,
+    tail: &str,
+) -> Draft {
     let said = format!(
         "{head} is without a number: there is nothing to compare with, and so no confidence: {none}; {tail}"
     );
     match canary.no_baseline {
         NoBaseline::Inconclusive => draft.says(Found::Unknown(UnknownReason::NotComparable), said),
-        NoBaseline::Warn => draft.says(Found::Doubtful, said),
+        NoBaseline::Warn => {
+            draft.row.unknown_reason = Some(UnknownReason::NotComparable);
+            draft.says(Found::Doubtful, said)
+        }
     }
 }
 
