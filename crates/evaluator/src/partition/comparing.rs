@@ -9,9 +9,11 @@ use super::residuals::heat_capacity;
 use super::{Environment, Partition};
 use crate::block::BLOCK;
 use crate::comparison::{ExchangerMeans, RackBlock, logarithm};
+use crate::effect::Effects;
 use crate::layout::ComparedSeries;
 use crate::objective::{Level, Objective, Promise};
 use crate::rack::RackState;
+use crate::rows;
 use crate::run::Run;
 use crate::series::Series;
 use crate::settling::BurstOutcome;
@@ -52,9 +54,20 @@ impl Partition {
         }
     }
 
-    /// A burst of load of a rack has settled. One objective tells of them: the first that promises it of racks.
-    pub(super) fn note_settled(&mut self, group: usize, objective: &Objective, environment: Environment<'_>) {
+    /// Tells what has become of bursts of load, and notes those of a rack that have settled. One objective is compared by:
+    /// the first that promises it of racks.
+    pub(super) fn tell_bursts(
+        &mut self,
+        group: usize,
+        objective: &Objective,
+        end: EventTime,
+        environment: Environment<'_>,
+        effects: &mut Effects,
+    ) {
         let news = std::mem::take(&mut self.groups[group].news);
+        for burst in &news {
+            effects.push(rows::recovery(&objective.name, &self.groups[group].place, end, burst));
+        }
         let Some(rack) = self.groups[group].place.rack.clone().filter(|_| !news.is_empty()) else { return };
         let is_of_racks = |objective: &&Objective| {
             matches!(objective.promise, Promise::RecoveryTime(_)) && objective.group_by == Level::Rack

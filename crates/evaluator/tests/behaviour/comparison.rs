@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use evaluator::{Effects, Evaluator};
+use evaluator::{Effect, Effects, Evaluator};
 use telemetry::facts::{Metric, RackFacts};
 use telemetry::record::{Body, Record, VerdictRecord};
+use telemetry::table::{Cell, Table};
 
-use crate::script::{at, story};
+use crate::script::{at, effects_of, story};
 
 /// A rack at rest but for a higher temperature from the 20th minute on, with a run from the 20th to the 41st.
 const STORY: &str = "
@@ -109,11 +110,28 @@ fn a_burst_that_settles_tells_its_time_in_the_batch_of_its_end() {
         let batches = facts.batches.iter().flat_map(|facts| &facts.batches);
         batches.filter_map(|batch| Some((batch.end(), batch.logarithm(Metric::SettlingTime)?))).collect()
     };
-    let found = settled(&[objective]);
+    let found = settled(std::slice::from_ref(&objective));
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].0, at(25 * 60), "back after four minutes, and sure of it a minute later");
     assert!((found[0].1 - libm::log(240.0)).abs() < 1e-6, "{found:?}");
     assert_eq!(settled(&[]), [], "without an objective nobody says what is settled");
+    let rows: Vec<Vec<Cell>> = effects_of(&story(&[objective], text).records)
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Row(row) if row.table == Table::Recoveries => Some(row.cells),
+            _ => None,
+        })
+        .collect();
+    let expected = vec![
+        Cell::from("coolant-supply-recovery"),
+        Cell::Null,
+        Cell::from("r1"),
+        Cell::Time(at(25 * 60)),
+        Cell::Time(at(20 * 60)),
+        Cell::from("within"),
+        Cell::Number(240.0),
+    ];
+    assert_eq!(rows, [expected], "told once, when it is known");
 }
 
 #[test]
