@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use evaluator::objective::Objective;
-use evaluator::objective_document::{Remark, RemarkLevel};
+use evaluator::objective_document::{Remark, RemarkLevel, windows_beyond};
 use evaluator::watch::{self, WatchGroup};
 use gate::Policy;
 use gate::references::{Known, check_references, never_known};
@@ -11,7 +11,7 @@ use telemetry::document::DocumentError;
 use telemetry::mapping::{Mapping, Resolver, UnmappedPolicy};
 use telemetry::record::{Configuration, Document};
 use telemetry::site::Site;
-use telemetry::{canonical_json, sha256_hex};
+use telemetry::{Microseconds, canonical_json, sha256_hex};
 
 use crate::settings::{Settings, Unmapped};
 
@@ -111,6 +111,11 @@ pub fn parse(mut texts: Texts, settings: &Settings) -> Result<Documents, Configu
     let signals: Vec<&str> = mapping.signal_names().collect();
     let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
     let mut remarks = loaded.remarks;
+    // 0 days mean for ever.
+    if let days @ 1.. = settings.history.retention_samples_days {
+        let kept = Microseconds::from_hours(24 * i64::from(days));
+        remarks.extend(windows_beyond(&loaded.objectives, kept));
+    }
     if policies_offered {
         policies.retain(|policy| {
             let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next()
@@ -306,6 +311,19 @@ spec:
         let error = parse(Texts { watches: vec![slo], ..Texts::default() }, &settings);
         let error = error.err().expect("refused").to_string();
         assert!(error.contains("own.yaml") && error.contains("kind: WatchGroup"), "{error}");
+    }
+
+    #[test]
+    fn a_window_that_is_longer_than_samples_are_kept_is_remarked() {
+        let said = |days: &str| {
+            let set = [format!("history.retention_samples_days={days}")];
+            let settings = Settings::load(None, std::iter::empty(), &set).expect("they fit");
+            let documents = parse(own_objective(Vec::new()), &settings);
+            let remarks = documents.map_err(|error| error.to_string()).expect("they fit").remarks;
+            remarks.iter().any(|remark| remark.message.contains("is longer than samples are kept"))
+        };
+        assert!(said("27"), "28 days are asked for");
+        assert!(!said("28") && !said("0"), "0 means for ever");
     }
 
     #[test]
