@@ -10,7 +10,7 @@ use telemetry::facts::{
     BATCHES_MAX, Batch, Conditions, ENDED_RUNS_MAX, EndedRun, Metric, MetricSummary, RackBatches, RunFacts,
 };
 use telemetry::formula::{film_conductance, heat_kw, log_mean_difference};
-use telemetry::{EventTime, Name};
+use telemetry::{EventTime, Microseconds, Name};
 
 use crate::block::BLOCK;
 
@@ -94,7 +94,7 @@ impl Sum {
     fn add(&mut self, value: Option<f64>) {
         if let Some(value) = value {
             self.sum += value;
-            self.count += 1;
+            self.count = self.count.saturating_add(1);
         }
     }
 
@@ -114,6 +114,8 @@ struct OpenBatch {
     power: Sum,
     setpoint: Sum,
     ambient: Sum,
+    /// Logarithms of settling times, s.
+    settling: Sum,
     throttled: f64,
 }
 
@@ -127,7 +129,11 @@ impl OpenBatch {
         {
             let is_valid = match metric {
                 Metric::ExchangerConductance => CONDUCTANCE_LOAD_MINIMUM < load,
-                Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => true,
+                Metric::ThermalResistance
+                | Metric::HydraulicResistance
+                | Metric::HeatBalance
+                | Metric::PumpHead
+                | Metric::SettlingTime => true,
             };
             sum.add(value.filter(|_| is_valid));
         }
@@ -136,14 +142,23 @@ impl OpenBatch {
         self.ambient.add(block.ambient);
     }
 
-    /// The batch, if it says anything: steady load, or a GPU that was too hot.
+    /// The batch, if it says anything: steady load, a burst that settled, or a GPU that was too hot.
     fn close(&self) -> Option<Batch> {
         let of = self.steady_blocks;
         let temperature = Batch::TEMPERATURE_STEPS;
-        (of > 0 || self.throttled > 0.0).then(|| Batch {
+        // A burst ends where no load is steady.
+        let settling = self.settling.steps(0, Batch::LOGARITHM_STEPS);
+        (of > 0 || self.throttled > 0.0 || settling.is_some()).then(|| Batch {
             number: self.number,
             steady_blocks: of,
-            logarithms: self.logarithms.map(|sum| sum.steps(of, Batch::LOGARITHM_STEPS)),
+            logarithms: Metric::ALL.map(|metric| match metric {
+                Metric::SettlingTime => settling,
+                Metric::ThermalResistance
+                | Metric::ExchangerConductance
+                | Metric::HydraulicResistance
+                | Metric::HeatBalance
+                | Metric::PumpHead => self.logarithms[metric as usize].steps(of, Batch::LOGARITHM_STEPS),
+            }),
             power: self.power.steps(of, Batch::POWER_STEPS),
             setpoint: self.setpoint.steps(of, temperature),
             ambient: self.ambient.steps(of, temperature),
@@ -159,6 +174,10 @@ pub(crate) struct ComparisonState {
     /// When the last run took effect: no batch has blocks from before and from after it.
     run_start: Option<EventTime>,
     batches: VecDeque<Batch>,
+    /// Hash of the objective that settling times are of.
+    settling_of: Option<Name>,
+    /// Of bursts that settled since the last block.
+    settled: Sum,
     /// What gates said about them is filled in when they are told.
     runs: VecDeque<EndedRun>,
 }
@@ -167,6 +186,28 @@ impl ComparisonState {
     /// A run takes effect: the batch that holds its start keeps only what comes after it.
     pub(crate) fn begin_run(&mut self, start: EventTime) {
         self.run_start = Some(start);
+    }
+
+    /// A burst of load has settled, as the objective with this hash has it: after so long, measured from `from`.
+    ///
+    /// Times of another objective are no times of this one: they are forgotten. A burst that began before the run's
+    /// start and settled after it belongs to neither side.
+    pub(crate) fn note_settled(&mut self, objective: &Name, from: EventTime, length: Microseconds) {
+        if self.settling_of.as_ref() != Some(objective) {
+            self.settling_of = Some(objective.clone());
+            (self.settled, self.open.settling) = (Sum::default(), Sum::default());
+            for batch in &mut self.batches {
+                batch.logarithms[Metric::SettlingTime as usize] = None;
+            }
+            for run in &mut self.runs {
+                run.metrics[Metric::SettlingTime as usize] = None;
+            }
+        }
+        let is_astride = self.run_start.is_some_and(|start| from < start && start < from + length);
+        if !is_astride {
+            // Below a second the clock of the readings is all that is told.
+            self.settled.add(logarithm(length.as_seconds().max(1.0)));
+        }
     }
 
     /// Takes the block of 60 s that ends at `end`; none where nothing is known, or people are at work.
@@ -179,8 +220,11 @@ impl ComparisonState {
             self.open = OpenBatch { number, ..OpenBatch::default() };
         }
         let is_astride = run_start.is_some_and(|start| begin < start && start < end);
+        let settled = std::mem::take(&mut self.settled);
         if let Some(block) = block.filter(|_| !is_astride) {
             self.open.add(block);
+            self.open.settling.sum += settled.sum;
+            self.open.settling.count = self.open.settling.count.saturating_add(settled.count);
         }
         if Batch::number_at(end) != number {
             let closed = std::mem::take(&mut self.open).close();
@@ -193,7 +237,7 @@ impl ComparisonState {
 
     /// The rack is another one from here on: people have worked on it, or it has another loop.
     pub(crate) fn forget(&mut self) {
-        self.open = OpenBatch::default();
+        (self.open, self.settled) = (OpenBatch::default(), Sum::default());
         self.batches.clear();
     }
 
@@ -266,7 +310,7 @@ mod tests {
             is_steady: true,
             power: Some(90.0),
             load: Some(0.75),
-            logarithms: [Some(logarithm), None, None, Some(0.0)],
+            logarithms: [Some(logarithm), None, None, Some(0.0), None, None],
             setpoint: Some(35.0),
             ..RackBlock::default()
         }
@@ -310,6 +354,40 @@ mod tests {
         }
         let batch = state.facts(None, |_| [false; 3]).unwrap().batches.remove(0);
         assert_eq!((batch.steady_blocks, batch.logarithm(Metric::ThermalResistance)), (3, Some(2.0)));
+    }
+
+    #[test]
+    fn a_burst_that_settles_is_in_the_batch_of_its_end_and_never_on_both_sides_of_a_runs_start() {
+        let settled = |state: &mut ComparisonState, objective: &str, from: i64, length: i64| {
+            let length = Microseconds::from_minutes(length);
+            state.note_settled(&objective.into(), minute(from), length);
+        };
+        let mut state = ComparisonState::default();
+        let unsteady = RackBlock { is_steady: false, ..steady(1.0) };
+        let until = |state: &mut ComparisonState, from: i64, to: i64| {
+            (from..=to).for_each(|number| state.observe(minute(number), Some(&unsteady)));
+        };
+        until(&mut state, 1, 3);
+        settled(&mut state, "one", 0, 4);
+        until(&mut state, 4, 5);
+        state.begin_run(minute(9));
+        until(&mut state, 6, 10);
+        settled(&mut state, "one", 8, 3);
+        until(&mut state, 11, 15);
+        let known = |state: &ComparisonState| {
+            let facts = state.facts(None, |_| [false; 3]);
+            let batches = facts.into_iter().flat_map(|facts| facts.batches);
+            batches
+                .filter_map(|batch| Some((batch.number, batch.logarithm(Metric::SettlingTime)?)))
+                .collect::<Vec<_>>()
+        };
+        let found = known(&state);
+        assert_eq!(found.len(), 1, "that astride the start counts for neither side: {found:?}");
+        assert!(found[0].0 == 0 && (found[0].1 - libm::log(240.0)).abs() < 1e-6, "{found:?}");
+        settled(&mut state, "another", 12, 4);
+        until(&mut state, 16, 20);
+        let found = known(&state);
+        assert_eq!(found.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [3], "{found:?}");
     }
 
     #[test]

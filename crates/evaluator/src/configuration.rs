@@ -13,6 +13,7 @@ use telemetry::{Microseconds, Name};
 
 use crate::objective::{Aggregation, AppliesTo, HardLimit, Level, MILLION, Objective, Promise, Rollup, Tier};
 use crate::objective_document;
+use crate::watch::{self, WatchGroup};
 
 /// How far behind the tick the watermark stays before any configuration says otherwise.
 const ALLOWED_LATENESS: Microseconds = Microseconds::from_seconds(30);
@@ -32,6 +33,8 @@ pub(crate) struct InForce {
     pub objectives: Vec<Objective>,
     /// From here on they are limits of gate policies: judged, and no alerts.
     pub needs_from: usize,
+    /// Groups of signals that are watched, in order of their names.
+    pub watches: Vec<WatchGroup>,
     /// Power to be measured, by name of the need.
     pub power: Vec<(Name, PowerLimit)>,
     /// Signals that have a meaning.
@@ -48,6 +51,7 @@ impl Default for InForce {
             hash: "".into(),
             objectives: Vec::new(),
             needs_from: 0,
+            watches: Vec::new(),
             power: Vec::new(),
             known: KnownSignals::canonical(),
             site: Site::default(),
@@ -75,10 +79,14 @@ pub(crate) fn parse(configuration: &Configuration) -> Result<Parsed, String> {
     };
     let known = known_signals(&Mapping::with(&configuration.mappings).map_err(text)?);
     let loaded = objective_document::read(&configuration.objectives, &known).map_err(text)?;
+    let watches = watch::read_all(&configuration.objectives, &known).map_err(text)?;
+    let mut watches: Vec<WatchGroup> = watches.into_iter().map(|read| read.group).collect();
+    watches.sort_by(|one, other| one.name.cmp(&other.name));
     let mut in_force = InForce {
         hash: configuration.hash.as_str().into(),
         needs_from: loaded.objectives.len(),
         objectives: loaded.objectives,
+        watches,
         power: Vec::new(),
         known: KnownSignals::default(),
         site,

@@ -53,6 +53,8 @@ pub enum Rule {
     Residual(ResidualRule),
     /// Block means or held values of a control loop, with a state of its own.
     Control,
+    /// Readings of a group of signals that a site names.
+    Group,
 }
 
 /// A residual, which is near its baseline while all is well.

@@ -67,6 +67,9 @@ pub(crate) struct Group {
     valid_since: Option<EventTime>,
     /// Bursts of load that its places settle after, where that is what is promised.
     settling: Option<Box<Settling>>,
+    /// What has become of bursts in the slice that was judged last, for whoever takes it.
+    #[serde(skip)]
+    pub news: Vec<BurstNews>,
     /// Over the rolling window.
     pub rolling: Budget,
     /// Over runs that go on, and over the last ones of its racks.
@@ -107,6 +110,7 @@ impl Group {
             members: Vec::new(),
             valid_since: None,
             settling: None,
+            news: Vec::new(),
             rolling: Budget::rolling(objective),
             runs: Vec::new(),
             planned: None,
@@ -203,7 +207,9 @@ impl Group {
         for run in self.runs.iter_mut().filter(|run| can_share && run.part(from, to) == Some((from, to))) {
             closed = closed.and(run.budget.add(objective, verdict.slice(from, to)));
         }
-        closed.and(self.rolling.add(objective, verdict.slice(start.min(to), to)))
+        closed = closed.and(self.rolling.add(objective, verdict.slice(start.min(to), to)));
+        self.news = verdict.bursts;
+        closed
     }
 
     /// A run has ended and all its data is here: judges what is left of it.

@@ -171,8 +171,23 @@ pub(crate) struct Layout {
     pub calibrations: Vec<Option<CalibrationRule>>,
     /// Of the loop's exchanger: coolant supply, return and flow, facility supply, return and flow.
     pub exchanger: [Vec<u32>; 6],
+    /// Groups of signals without physics, at the places that have one of their signals.
+    pub watches: Vec<WatchedGroup>,
+    /// Of the loop's pump, where it has one: head and speed.
+    pub pump: [Vec<u32>; 2],
     /// What tells how much heat the loop can take.
     pub headroom: headroom::LoopSeries,
+}
+
+/// A group of signals without physics at a rack, or at a loop.
+#[derive(Debug)]
+pub(crate) struct WatchedGroup {
+    /// Number of the group in the configuration.
+    pub group: usize,
+    /// Where.
+    pub place: Place,
+    /// Series of each of its signals, in its order.
+    pub members: Vec<Vec<u32>>,
 }
 
 impl Layout {
@@ -204,6 +219,8 @@ impl Layout {
         layout.place_controls(&index);
         layout.place_racks(declarations, gone, &index);
         layout.place_flows(declarations, &index);
+        layout.place_pump(&index);
+        layout.place_watches(declarations, gone, in_force);
         layout.place_calibrations(declarations, in_force);
         layout.headroom = headroom::LoopSeries::new(&index);
         layout
@@ -379,6 +396,37 @@ impl Layout {
                     series.with_loop.push(number);
                 }
             }
+        }
+    }
+
+    fn place_watches(
+        &mut self,
+        declarations: &[SeriesDeclaration],
+        gone: &BTreeSet<u32>,
+        in_force: &InForce,
+    ) {
+        for (group, watched) in in_force.watches.iter().enumerate() {
+            let mut places: BTreeMap<Place, Vec<Vec<u32>>> = BTreeMap::new();
+            for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number))
+            {
+                let signal = &declaration.identity.signal;
+                let Some(member) = watched.signals.iter().position(|name| name == signal) else { continue };
+                let whole = Place { node: None, device: None, ..declaration.place() };
+                let members = places.entry(whole).or_insert_with(|| vec![Vec::new(); watched.signals.len()]);
+                members[member].push(number);
+            }
+            let places = places.into_iter().map(|(place, members)| WatchedGroup { group, place, members });
+            self.watches.extend(places);
+        }
+    }
+
+    fn place_pump(&mut self, index: &SeriesIndex<'_>) {
+        let mut of_loop =
+            index.places("pump_differential_pressure").filter(|(place, _)| place.rack.is_none());
+        if let (Some((place, head)), None) = (of_loop.next(), of_loop.next())
+            && let Some(speed) = index.at_or_above("pump_speed", place)
+        {
+            self.pump = [head.clone(), speed.clone()];
         }
     }
 

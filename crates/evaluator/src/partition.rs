@@ -17,6 +17,7 @@ mod residuals; // at the end of a block: residuals
 mod runs; // runs, maintenance and calibrations
 mod soaking; // loads that last: cooling without reserve
 mod trusting; // at the end of a block: how far sensors are believed
+mod watching; // at the end of a block: groups of signals without physics
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ use self::control::Control;
 use self::pump_trip::Flow;
 pub use self::residuals::ResidualNow;
 use self::runs::Forgetting;
+use self::watching::Watched;
 use crate::alert::Alerts;
 use crate::block::BLOCK;
 use crate::configuration::InForce;
@@ -98,6 +100,8 @@ pub(crate) struct Partition {
     valve: ValveTravel,
     controls: BTreeMap<Place, Control>,
     headroom: LoopHeadroom,
+    /// Groups of signals without physics, by name and place.
+    watches: BTreeMap<(Name, Place), Watched>,
     flows: BTreeMap<u32, Flow>,
     /// Hard limits that arriving readings have been breaking, and since when.
     breaches: BTreeMap<u32, EventTime>,
@@ -143,6 +147,7 @@ impl Partition {
             valve: ValveTravel::default(),
             controls: BTreeMap::new(),
             headroom: LoopHeadroom::default(),
+            watches: BTreeMap::new(),
             flows: BTreeMap::new(),
             breaches: BTreeMap::new(),
             deadlines: Vec::new(),
@@ -287,6 +292,7 @@ impl Partition {
         for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
             series.is_known_signal = in_force.known.get(&declaration.identity.signal).is_some();
         }
+        self.follow_watches(environment, effects);
         let kept: BTreeSet<&Name> = self.groups.iter().map(|group| &group.objective).collect();
         let time = environment.watermark.or(self.position).unwrap_or(EventTime::MINIMUM);
         let is_gone = |labels: &Labels| labels.get("objective").is_some_and(|name| !kept.contains(name));

@@ -5,11 +5,13 @@
 use serde::{Deserialize, Serialize};
 use telemetry::canonical_json;
 use telemetry::facts::{Ambient, Headroom, SustainablePower};
+use telemetry::place::Place;
 use telemetry::record::{Calibration, MaintenanceEvent, Override, PlaceEvent, VerdictRecord};
 use telemetry::table::{Cell, Row, Table};
 use telemetry::{EventTime, Microseconds, Name};
 
 use crate::effect::Effect;
+use crate::settling::{BurstNews, BurstOutcome};
 
 fn row(table: Table, cells: Vec<Cell>) -> Effect {
     Effect::Row(Box::new(Row { table, cells }))
@@ -139,6 +141,27 @@ pub(crate) fn event(event: &PlaceEvent) -> Effect {
             Cell::from(&event.source_name),
         ],
     )
+}
+
+/// What has become of a burst of load, known at `time`.
+pub(crate) fn recovery(objective: &Name, place: &Place, time: EventTime, burst: &BurstNews) -> Effect {
+    let (outcome, length) = match burst.what {
+        BurstOutcome::Within(length) => ("within", Some(length)),
+        BurstOutcome::Late(length) => ("late", Some(length)),
+        BurstOutcome::LateSettled(length) => ("late_settled", Some(length)),
+        BurstOutcome::Censored => ("censored", None),
+        BurstOutcome::Unknown => ("unknown", None),
+    };
+    let cells = vec![
+        Cell::from(objective),
+        Cell::from(place.cooling_loop.as_ref()),
+        Cell::from(place.rack.as_ref()),
+        Cell::Time(time),
+        Cell::Time(burst.from),
+        Cell::from(outcome),
+        Cell::from(length.map(Microseconds::as_seconds)),
+    ];
+    row(Table::Recoveries, cells)
 }
 
 /// What a rack can sustain: each limit under both ambients. One that is known has three rows, of which each says with

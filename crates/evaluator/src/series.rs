@@ -309,6 +309,16 @@ impl Series {
         }
     }
 
+    /// The readings from `from` on, before `to`; both must be settled.
+    pub(crate) fn readings(&self, from: EventTime, to: EventTime) -> impl Iterator<Item = (EventTime, f64)> {
+        let first = self.points.partition_point(|point| point.time < from);
+        self.points
+            .range(first..)
+            .take_while(move |point| point.time < to)
+            .filter(|point| point.report == Report::Reading)
+            .map(|point| (point.time, point.value))
+    }
+
     /// Fills block and known time up to `to`, which must be settled.
     pub(crate) fn integrate(&mut self, to: EventTime) {
         let from = match (self.integrated, self.first) {

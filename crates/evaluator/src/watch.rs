@@ -31,7 +31,7 @@ use self::episode::Episodes;
 use self::signal::{Heard, SignalWatch};
 use crate::reading::is_possible;
 
-pub use self::document::{Declared, WatchDocument, read};
+pub use self::document::{Declared, WatchDocument, is_watch_group, read, read_all};
 pub use self::group::{AlarmKind, WatchGroup};
 
 /// A score from here on is an alarm.
@@ -90,6 +90,11 @@ impl Watch {
     /// What it watches.
     pub fn group(&self) -> &WatchGroup {
         &self.group
+    }
+
+    /// Whether an episode began that is not over: of [`AlarmKind::Episode`] only the row that it begins with is an alarm.
+    pub fn is_in_episode(&self) -> bool {
+        self.episodes.is_open()
     }
 
     /// Takes the readings of one row, one for each signal of the group in its order, and answers.

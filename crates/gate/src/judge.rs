@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use telemetry::facts::{RackFacts, RunFacts};
+use telemetry::facts::{RackFacts, RunFacts, UnknownReason};
 use telemetry::place::Place;
 use telemetry::record::{Override, RunState};
 use telemetry::{EventTime, Microseconds, Name, canonical_json, sha256_hex};
@@ -112,12 +112,21 @@ pub(crate) fn judge_as(
         time: question.asked_at,
         dry_run: policy.dry_run,
         would_be: policy.dry_run.then_some(answer.verdict),
+        without_baseline: is_without_baseline(answer.verdict, &answer.racks),
         coverage: lowest_coverage(&answer.checks),
         checks: answer.checks,
         racks: answer.racks,
         overrides: in_force(question),
         engine_version: engine.into(),
     }
+}
+
+/// Whether nothing warns but that there is nothing to compare with.
+fn is_without_baseline(verdict: VerdictKind, racks: &[RackVerdict]) -> bool {
+    let mut warnings =
+        racks.iter().flat_map(|rack| &rack.checks).filter(|row| row.verdict == VerdictKind::Warn);
+    verdict == VerdictKind::Warn
+        && warnings.all(|row| row.unknown_reason == Some(UnknownReason::NotComparable))
 }
 
 /// The names asked for, sorted, each once.

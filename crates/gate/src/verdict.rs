@@ -109,6 +109,10 @@ pub struct Verdict {
     pub dry_run: bool,
     /// What a policy that is only tried found.
     pub would_be: Option<VerdictKind>,
+    /// Whether it is WARN for nothing but that there was nothing to compare with: such a run may be what later ones are
+    /// compared with, else a first one would never be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_baseline: bool,
     /// The lowest coverage of all rows, 0 to 1.
     pub coverage: Option<f64>,
     /// One row a check: of all racks the one that decides.

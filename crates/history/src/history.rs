@@ -43,11 +43,13 @@ pub struct HistorySettings {
 }
 
 impl Default for HistorySettings {
-    /// Stream 0; `samples` and `log` 90 days, `blocks`, `slo_status`, `headroom` and `events` 400, others for ever.
+    /// Stream 0; `samples` and `log` 90 days, `blocks`, `slo_status`, `headroom`, `recoveries` and `events` 400, others for ever.
     fn default() -> Self {
         let days = |table| match table {
             Table::Samples | Table::Log => Some(90),
-            Table::Blocks | Table::SloStatus | Table::Headroom | Table::Events => Some(400),
+            Table::Blocks | Table::SloStatus | Table::Headroom | Table::Recoveries | Table::Events => {
+                Some(400)
+            }
             Table::Findings
             | Table::Alerts
             | Table::Verdicts

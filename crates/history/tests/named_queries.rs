@@ -395,6 +395,39 @@ async fn headroom_names_the_limit_that_binds_and_those_that_nobody_knows() {
 }
 
 #[tokio::test]
+async fn recoveries_are_counted_once_and_a_late_one_has_its_time_when_it_settles() {
+    let mut recorded = Recorded::new().await;
+    recorded.add(rack("r1"), "rack_power", at(1_200), 80.0, Flag::Ok);
+    let mut told = |seconds: i64, rack: &str, burst: i64, outcome: &str, length: Option<f64>| {
+        let cells: [(&str, Cell); 6] = [
+            ("objective", "supply-recovery".into()),
+            ("rack", rack.into()),
+            ("time", at(seconds).into()),
+            ("burst", at(burst).into()),
+            ("outcome", outcome.into()),
+            ("seconds", length.into()),
+        ];
+        recorded.add_row(Table::Recoveries, &cells);
+    };
+    told(400, "r1", 0, "within", Some(340.0));
+    told(800, "r1", 400, "within", Some(360.0));
+    told(1_000, "r1", 800, "censored", None);
+    told(1_100, "r1", 1_000, "unknown", None);
+    told(1_000, "r2", 390, "late", Some(600.0));
+    told(1_190, "r2", 390, "late_settled", Some(700.0));
+    let answer = recorded.ask("recoveries_by_rack", &[]).await;
+    assert_eq!(texts(&answer, "rack"), [text("r2"), text("r1")], "the one with late bursts first");
+    assert_eq!(numbers(&answer, "median_seconds"), [Some(700.0), Some(350.0)]);
+    assert_eq!(numbers(&answer, "longest_seconds"), [Some(700.0), Some(360.0)]);
+    for (column, expected) in
+        [("bursts", [1, 4]), ("in_time", [0, 2]), ("late", [1, 0]), ("censored", [0, 1]), ("unknown", [0, 1])]
+    {
+        assert_eq!(counts(&answer, column), expected, "{column}");
+    }
+    assert_eq!(recorded.ask("recoveries_by_rack", &[("rack", "r3")]).await.num_rows(), 0);
+}
+
+#[tokio::test]
 async fn two_runs_differ_in_what_changed_and_their_levels_are_shown() {
     let mut recorded = Recorded::new().await;
     let labels = |driver: &str| -> Labels {

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use evaluator::objective::Objective;
-use evaluator::objective_document::{Remark, RemarkLevel};
+use evaluator::objective_document::{Remark, RemarkLevel, windows_beyond};
+use evaluator::watch::{self, WatchGroup};
 use gate::Policy;
 use gate::references::{Known, check_references, never_known};
 use telemetry::document::DocumentError;
 use telemetry::mapping::{Mapping, Resolver, UnmappedPolicy};
 use telemetry::record::{Configuration, Document};
 use telemetry::site::Site;
-use telemetry::{canonical_json, sha256_hex};
+use telemetry::{Microseconds, canonical_json, sha256_hex};
 
 use crate::settings::{Settings, Unmapped};
 
@@ -53,6 +54,8 @@ pub struct Texts {
     pub objectives: Vec<Document>,
     /// Gate policies; empty for those compiled in.
     pub policies: Vec<Document>,
+    /// Groups of signals without physics, beside those that stand among the objectives.
+    pub watches: Vec<Document>,
 }
 
 impl Texts {
@@ -71,6 +74,7 @@ impl Texts {
             mappings: read_all(&documents.mappings)?,
             objectives: read_all(&documents.objectives)?,
             policies: read_all(&documents.policies)?,
+            watches: read_all(&documents.watches)?,
         })
     }
 }
@@ -79,7 +83,8 @@ impl Texts {
 ///
 /// # Errors
 /// All that is wrong with them, each with file and line.
-pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, ConfigurationError> {
+pub fn parse(mut texts: Texts, settings: &Settings) -> Result<Documents, ConfigurationError> {
+    let watches = take_watches(&mut texts)?;
     let site = match &texts.site {
         Some(document) => Site::read(document).map_err(ConfigurationError::Documents)?,
         None => Site::empty(&settings.site.name),
@@ -93,8 +98,9 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
         .or_unmapped(unmapped, &texts.mappings);
     // The compiled-in policies are about the compiled-in objectives: beside objectives of one's own they are an offer.
     let policies_offered = texts.policies.is_empty() && !texts.objectives.is_empty();
-    let objectives =
+    let mut objectives =
         if texts.objectives.is_empty() { evaluator::default_documents() } else { texts.objectives };
+    objectives.extend(texts.watches);
     let mut policy_documents =
         if texts.policies.is_empty() { gate::default_documents() } else { texts.policies };
     let loaded = evaluator::objective_document::read(&objectives, &evaluator::known_signals(&mapping))
@@ -105,6 +111,11 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
     let signals: Vec<&str> = mapping.signal_names().collect();
     let known = Known { objectives: &names, detectors: &evaluator::detector_names(), signals: &signals };
     let mut remarks = loaded.remarks;
+    // 0 days mean for ever.
+    if let days @ 1.. = settings.history.retention_samples_days {
+        let kept = Microseconds::from_hours(24 * i64::from(days));
+        remarks.extend(windows_beyond(&loaded.objectives, kept));
+    }
     if policies_offered {
         policies.retain(|policy| {
             let Some(error) = check_references(std::slice::from_ref(policy), &known).into_iter().next()
@@ -146,12 +157,39 @@ pub fn parse(texts: Texts, settings: &Settings) -> Result<Documents, Configurati
         &configuration.mappings,
         site.hash(),
         hashes,
+        watches,
         policy_hashes,
         configuration.allowed_lateness,
         env!("CARGO_PKG_VERSION"),
     );
     configuration.hash = sha256_hex(&canonical_json(&identity));
     Ok(Documents { configuration, policies, resolver: Resolver::new(mapping, site), remarks })
+}
+
+/// The groups that are watched. Their documents are put apart from the objectives, so that groups alone replace none of
+/// those compiled in; the signals that they declare become a mapping.
+fn take_watches(texts: &mut Texts) -> Result<Vec<WatchGroup>, ConfigurationError> {
+    let (watches, objectives) = std::mem::take(&mut texts.objectives)
+        .into_iter()
+        .partition(|document| watch::is_watch_group(document));
+    texts.objectives = objectives;
+    for document in texts.watches.iter().filter(|document| !watch::is_watch_group(document)) {
+        let message =
+            "documents.watches: expected `kind: WatchGroup`; other kinds have settings of their own";
+        return Err(ConfigurationError::Documents(vec![DocumentError::new(
+            document,
+            None,
+            message.to_owned(),
+        )]));
+    }
+    texts.watches.extend::<Vec<Document>>(watches);
+    let mapping = Mapping::with(&texts.mappings).map_err(ConfigurationError::Documents)?;
+    let read = watch::read_all(&texts.watches, &evaluator::known_signals(&mapping))
+        .map_err(ConfigurationError::Documents)?;
+    for read in &read {
+        texts.mappings.extend(read.mapping(&format!("watch group {}", read.group.name)));
+    }
+    Ok(read.into_iter().map(|read| read.group).collect())
 }
 
 /// Objectives that a policy waits for and that cannot pass before its deadline.
@@ -252,6 +290,40 @@ spec:
             "{:?}",
             documents.remarks
         );
+    }
+
+    #[test]
+    fn a_watch_group_declares_its_signals_and_leaves_the_objectives_compiled_in() {
+        let settings = Settings::load(None, std::iter::empty(), &[]).expect("the defaults");
+        let rig = "apiVersion: thermogate.dev/v1alpha1\nkind: WatchGroup\nmetadata: {name: rig}\nspec:\n  signals:\n    pump_vibration:\n    motor_current: {unit: A}\n";
+        let document = Document { name: "rig.yaml".to_owned(), text: rig.to_owned() };
+        let texts = Texts { watches: vec![document.clone()], ..Texts::default() };
+        let with = parse(texts, &settings).map_err(|error| error.to_string()).expect("they fit");
+        let without =
+            parse(Texts::default(), &settings).map_err(|error| error.to_string()).expect("they fit");
+        assert_ne!(with.configuration.hash, without.configuration.hash);
+        assert_eq!(with.configuration.objectives.len(), without.configuration.objectives.len() + 1);
+        assert_eq!(with.configuration.mappings.len(), 1, "motor_current is known from here on");
+        let among = Texts { objectives: vec![document], ..Texts::default() };
+        let among = parse(among, &settings).map_err(|error| error.to_string()).expect("they fit");
+        assert_eq!(among.configuration.hash, with.configuration.hash, "wherever it stands");
+        let slo = Document { name: "own.yaml".to_owned(), text: OWN.to_owned() };
+        let error = parse(Texts { watches: vec![slo], ..Texts::default() }, &settings);
+        let error = error.err().expect("refused").to_string();
+        assert!(error.contains("own.yaml") && error.contains("kind: WatchGroup"), "{error}");
+    }
+
+    #[test]
+    fn a_window_that_is_longer_than_samples_are_kept_is_remarked() {
+        let said = |days: &str| {
+            let set = [format!("history.retention_samples_days={days}")];
+            let settings = Settings::load(None, std::iter::empty(), &set).expect("they fit");
+            let documents = parse(own_objective(Vec::new()), &settings);
+            let remarks = documents.map_err(|error| error.to_string()).expect("they fit").remarks;
+            remarks.iter().any(|remark| remark.message.contains("is longer than samples are kept"))
+        };
+        assert!(said("27"), "28 days are asked for");
+        assert!(!said("28") && !said("0"), "0 means for ever");
     }
 
     #[test]

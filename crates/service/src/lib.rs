@@ -38,7 +38,7 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
     let days = |table: Table| match table {
         Table::Samples => kept.retention_samples_days,
         Table::Blocks => kept.retention_blocks_days,
-        Table::SloStatus | Table::Headroom => kept.retention_status_days,
+        Table::SloStatus | Table::Headroom | Table::Recoveries => kept.retention_status_days,
         Table::Log => kept.retention_log_days,
         Table::Events => kept.retention_events_days,
         Table::Findings

@@ -270,6 +270,9 @@ impl Running {
                 tokio::spawn(port.serve(router, tls.clone(), stopping.clone()))
             })
             .collect();
+        let facts = shared.pipeline.board.racks();
+        let never_seen = crate::status::never_seen(facts.iter().map(|facts| &**facts));
+        let never_seen = never_seen.into_iter().map(|objective| objective.to_string());
         let mut background = vec![
             tokio::spawn(tend(
                 history,
@@ -290,6 +293,7 @@ impl Running {
                 .iter()
                 .filter(|remark| remark.level == RemarkLevel::Warning)
                 .map(ToString::to_string)
+                .chain(never_seen)
                 .collect(),
             replayed,
             stop,

@@ -113,7 +113,7 @@ section! {
 }
 section! {
     /// `[documents]`
-    DocumentSettings { site: String, objectives: Vec<PathBuf>, policies: Vec<PathBuf>, mappings: Vec<PathBuf>, }
+    DocumentSettings { site: String, objectives: Vec<PathBuf>, policies: Vec<PathBuf>, mappings: Vec<PathBuf>, watches: Vec<PathBuf>, }
 }
 section! {
     /// `[ingest]`

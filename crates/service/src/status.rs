@@ -16,8 +16,48 @@ pub struct Status {
     pub watermark: Option<String>,
     /// Series of metrics that no mapping knows: kept or only counted, never judged.
     pub unmapped_series: u64,
+    /// Objectives that no rack was ever asked about, because no reading of their signals ever came.
+    #[serde(default)]
+    pub never_seen: Vec<NeverSeen>,
     /// In order of their names.
     pub racks: Vec<RackStatus>,
+}
+
+/// An objective whose signals never came: misspelt, renamed or not exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeverSeen {
+    /// Its name.
+    pub objective: String,
+    /// Its signal or expression, as written.
+    pub signal: String,
+}
+
+impl std::fmt::Display for NeverSeen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "objective {}: no reading of {} ever came (misspelt, renamed or not exported): it is unknown wherever it is \
+             asked for",
+            self.objective, self.signal
+        )
+    }
+}
+
+/// The objectives that some rack lacks the signals of, and none has them. Nothing while no rack is known.
+pub fn never_seen<'a>(racks: impl Iterator<Item = &'a RackFacts> + Clone) -> Vec<NeverSeen> {
+    let is_judged = |name: &str| {
+        racks.clone().flat_map(|facts| &facts.objectives).any(|status| &*status.objective == name)
+    };
+    let mut never: Vec<NeverSeen> = Vec::new();
+    for unseen in racks.clone().flat_map(|facts| &facts.unseen) {
+        let is_known = never.iter().any(|known| known.objective == *unseen.objective);
+        if !is_known && !is_judged(&unseen.objective) {
+            let (objective, signal) = (unseen.objective.to_string(), unseen.signal.to_string());
+            never.push(NeverSeen { objective, signal });
+        }
+    }
+    never.sort_by(|one, other| one.objective.cmp(&other.objective));
+    never
 }
 
 /// One rack at a glance.
@@ -69,6 +109,7 @@ pub fn status(board: &Board, unmapped_series: u64) -> Status {
         tick: progress.tick.map(|time| time.to_string()),
         watermark: progress.watermark.map(|time| time.to_string()),
         unmapped_series,
+        never_seen: never_seen(racks.iter().map(|facts| &**facts)),
         racks: rows.collect(),
     }
 }

@@ -240,7 +240,7 @@ pub struct Configuration {
     pub site: Option<Document>,
     /// Mappings of sources to signals.
     pub mappings: Vec<Document>,
-    /// Objectives and burn-rate policies (OpenSLO v1 and our kinds).
+    /// Objectives, burn-rate policies and watch groups (OpenSLO v1 and our kinds).
     pub objectives: Vec<Document>,
     /// Gate policies.
     pub policies: Vec<Document>,

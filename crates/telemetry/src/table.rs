@@ -313,6 +313,16 @@ tables! {
         unit Text "its unit: kW";
         confidence Number "that the limit is at least that: 0.95, 0.5, 0.05; 0 where it is unknown, null where it is none of this rack's";
     ]
+    /// What became of bursts of load, as recovery-time objectives see them. One that is late has a second row once it settles.
+    Recoveries "recoveries" by "time" [
+        objective Text "objective name";
+        loop Text "loop of the group";
+        rack Text "rack of the group";
+        time EventTime "when that was known";
+        burst EventTime "where its time begins to run: start or end of the burst, as the objective says";
+        outcome Text "within, late (still out after the limit), late_settled, censored (another step of load came first), unknown (readings were missing)";
+        seconds Number "until the signal was back in its band, s; of late how long it had been out; else null";
+    ]
     /// The log itself, but for samples: ticks run-length coded, configuration, runs, operators' acts.
     Log "log" by "time" [
         kind Text "tick, configuration, run, calibration, maintenance, override, series";

@@ -29,6 +29,8 @@ pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
         mappings: documents::read(&arguments.files.mapping)?,
         objectives: without_tests(documents::read(&arguments.slo)?),
         policies: without_tests(documents::read(&arguments.policy)?),
+        // The group of `--watch` answers row by row and is no part of the evaluator; others stand among the objectives.
+        watches: Vec::new(),
     };
     let group = match &arguments.watch {
         Some(path) => Some(crate::watching::read(path, &mut texts.mappings, &mut files)?),

@@ -74,6 +74,9 @@ pub fn rendered(status: &Status) -> String {
         status.unmapped_series
     );
     text += &drawn(&header, rows);
+    for never in &status.never_seen {
+        text += &format!("\nnever seen: {never}");
+    }
     text
 }
 

@@ -464,6 +464,16 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Sensor,
     },
     Detector {
+        name: "watch",
+        alertname: "WatchedGroupUnusual",
+        meaning: "the group's signals are not as they usually are",
+        suggestion: "what the group's signals measure, and whatever changed at that time",
+        cause: Cause::Rack,
+        severity: Severity::Warning,
+        explained_by: &["pump_trip", "hunting", "valve_stuck", "leak"],
+        rule: Rule::Group,
+    },
+    Detector {
         name: "coverage_low",
         alertname: "TelemetryCoverageLow",
         meaning: "too little of the last hour is known",

@@ -66,6 +66,7 @@ impl Partition {
         self.update_flows(end, effects);
         self.forget_calibrated(end, effects);
         self.review_trust(end, effects);
+        self.look_at_watches(end, environment, effects);
         self.note_recovery(end);
         self.note_comparison(end, environment);
         self.note_headroom(end, environment, effects);

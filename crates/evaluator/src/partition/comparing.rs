@@ -9,10 +9,14 @@ use super::residuals::heat_capacity;
 use super::{Environment, Partition};
 use crate::block::BLOCK;
 use crate::comparison::{ExchangerMeans, RackBlock, logarithm};
+use crate::effect::Effects;
 use crate::layout::ComparedSeries;
+use crate::objective::{Level, Objective, Promise};
 use crate::rack::RackState;
+use crate::rows;
 use crate::run::Run;
 use crate::series::Series;
+use crate::settling::BurstOutcome;
 
 /// Share of a rack's GPUs that must be known, in per cent: the median of fewer is another one.
 const GPUS_KNOWN_MINIMUM: usize = 90;
@@ -28,6 +32,7 @@ impl Partition {
         // The exchanger serves all racks of the loop: a step of any of them disturbs it.
         let is_loop_steady = is_settled && self.racks.iter().all(is_steady);
         let conductance = if is_loop_steady { self.exchanger_conductance(end, environment) } else { None };
+        let head = if is_loop_steady { self.pump_head(end) } else { None };
         let Self { racks, layout, series, .. } = self;
         for (rack, state) in racks {
             let Some(compared) = layout.racks.get(rack).map(|series| &series.compared) else { continue };
@@ -41,10 +46,45 @@ impl Partition {
                     .power
                     .zip(state.nominal_power(declared))
                     .and_then(|(power, nominal)| (nominal > 0.0).then(|| power / nominal));
-                block.logarithms[1] = conductance;
+                block.logarithms[Metric::ExchangerConductance as usize] = conductance;
+                block.logarithms[Metric::PumpHead as usize] = head;
                 block
             });
             state.comparison.observe(end, block.as_ref());
+        }
+    }
+
+    /// Tells what has become of bursts of load, and notes those of a rack that have settled. One objective is compared by:
+    /// the first that promises it of racks.
+    pub(super) fn tell_bursts(
+        &mut self,
+        group: usize,
+        objective: &Objective,
+        end: EventTime,
+        environment: Environment<'_>,
+        effects: &mut Effects,
+    ) {
+        let news = std::mem::take(&mut self.groups[group].news);
+        for burst in &news {
+            effects.push(rows::recovery(&objective.name, &self.groups[group].place, end, burst));
+        }
+        let Some(rack) = self.groups[group].place.rack.clone().filter(|_| !news.is_empty()) else { return };
+        let is_of_racks = |objective: &&Objective| {
+            matches!(objective.promise, Promise::RecoveryTime(_)) && objective.group_by == Level::Rack
+        };
+        let first = environment.in_force.objectives.iter().find(is_of_racks);
+        if first.is_none_or(|first| first.hash != objective.hash) {
+            return;
+        }
+        let Some(state) = self.racks.get_mut(&rack) else { return };
+        for burst in news {
+            match burst.what {
+                BurstOutcome::Within(length) | BurstOutcome::LateSettled(length) => {
+                    state.comparison.note_settled(&objective.hash, burst.from, length);
+                }
+                // Told again once it is over.
+                BurstOutcome::Late(_) | BurstOutcome::Censored | BurstOutcome::Unknown => {}
+            }
         }
     }
 
@@ -56,6 +96,14 @@ impl Partition {
             let cooling_loop = state.place.cooling_loop.clone();
             state.comparison.end_run(&run.facts, end, sku, cooling_loop.as_ref());
         }
+    }
+
+    /// ln of the head of the loop's only pump, at full speed by the affinity law; kPa. Of several that take turns nobody
+    /// can tell which one got worse.
+    fn pump_head(&self, end: EventTime) -> Option<f64> {
+        let [head, speed] = &self.layout.pump;
+        let (head, speed) = (mean_of(&self.series, head, end)?, mean_of(&self.series, speed, end)? / 100.0);
+        logarithm(head / (speed * speed))
     }
 
     fn exchanger_conductance(&self, end: EventTime, environment: Environment<'_>) -> Option<f64> {
@@ -112,7 +160,7 @@ fn compared_block(
             Metric::ThermalResistance => resistance,
             Metric::HydraulicResistance => hydraulic,
             Metric::HeatBalance => balance(),
-            Metric::ExchangerConductance => None,
+            Metric::ExchangerConductance | Metric::PumpHead | Metric::SettlingTime => None,
         };
     }
     block

@@ -57,6 +57,7 @@ impl Partition {
                 Surroundings { series, is_maintained: &is_maintained, nominal_power: &nominal_power };
             groups[number].judge_slice(objective, end, &surroundings, scratch)
         };
+        self.tell_bursts(number, objective, end, environment, effects);
         if closed.unit {
             self.tell_statuses(number, objective, end, environment, effects);
         }

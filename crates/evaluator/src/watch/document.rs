@@ -106,6 +106,42 @@ pub fn read(document: &Document, known: &KnownSignals) -> Result<WatchDocument, 
     }
 }
 
+/// Reads the groups among documents of several kinds; others are passed over.
+///
+/// # Errors
+/// All that is wrong with them, and two groups of one name.
+pub fn read_all(
+    documents: &[Document],
+    known: &KnownSignals,
+) -> Result<Vec<WatchDocument>, Vec<DocumentError>> {
+    let (mut found, mut refused): (Vec<WatchDocument>, Vec<DocumentError>) = (Vec::new(), Vec::new());
+    for document in documents.iter().filter(|document| is_watch_group(document)) {
+        match read(document, known) {
+            Ok(read) if found.iter().any(|first| first.group.name == read.group.name) => {
+                let message = format!(
+                    "WatchGroup {}: a second one of this name: give it another one, findings are told by it",
+                    read.group.name
+                );
+                refused.push(DocumentError::new(document, Some(1), message));
+            }
+            Ok(read) => found.push(read),
+            Err(errors) => refused.extend(errors),
+        }
+    }
+    if refused.is_empty() { Ok(found) } else { Err(refused) }
+}
+
+/// Whether a document holds a group. One that cannot be read at all is told of by whoever reads all kinds.
+pub fn is_watch_group(document: &Document) -> bool {
+    let is_of_kind = |node: &tree::Node| match &node.value {
+        Value::Map(fields) => fields.iter().any(|(key, field)| {
+            key.name == "kind" && matches!(&field.value, Value::Text(kind) if kind == "WatchGroup")
+        }),
+        Value::Nothing | Value::Truth(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => false,
+    };
+    tree::objects(document).is_ok_and(|objects| objects.iter().any(is_of_kind))
+}
+
 fn group(fields: &Fields<'_>, errors: &Errors<'_>, known: &KnownSignals) -> Option<WatchDocument> {
     let version = fields.require("apiVersion").and_then(|field| field.word(&[(API_VERSION, ())]));
     let kind = fields.require("kind").and_then(|field| field.word(&[("WatchGroup", ())]));
@@ -191,6 +227,8 @@ fn signal(key: &Key, field: &Field<'_>, known: &KnownSignals) -> Option<WrittenS
     };
     let declared = match (known.get(&name), unit) {
         (Some(_), None) if span.is_none() => None,
+        // A mapping, or another group, may declare the same.
+        (Some(declared), Some(unit)) if signal::find(&name).is_none() && declared.unit == unit => None,
         (Some(signal), None | Some(_)) => {
             let unit = signal.unit;
             return field

@@ -285,6 +285,30 @@ fn a_document_names_its_signals_and_declares_those_that_nobody_knows() {
 }
 
 #[test]
+fn groups_are_found_among_other_documents_and_may_share_what_they_declare() {
+    let slo = Document { name: "slo.yaml".into(), text: include_str!("../../../../slo/leak.yaml").into() };
+    let other = DOCUMENT.replace("name: pump-rig", "name: other-rig");
+    let documents = [
+        slo,
+        Document { name: "a.yaml".into(), text: DOCUMENT.into() },
+        Document { name: "b.yaml".into(), text: other },
+    ];
+    let mut known = KnownSignals::canonical();
+    let found = read_all(&documents, &known).unwrap();
+    let names: Vec<&str> = found.iter().map(|read| &*read.group.name).collect();
+    assert_eq!(names, ["pump-rig", "other-rig"]);
+    // Once a mapping declares the signal, the document says the same again.
+    let declared = &found[0].declared[0];
+    known.declare(declared.name.clone(), declared.unit, false);
+    let again = read_all(&documents, &known).unwrap();
+    assert_eq!(again[0].group, found[0].group);
+    assert!(again[0].declared.is_empty());
+    let twice = [documents[1].clone(), Document { name: "c.yaml".into(), text: DOCUMENT.into() }];
+    let errors = read_all(&twice, &known).unwrap_err();
+    assert!(errors[0].to_string().contains("WatchGroup pump-rig: a second one of this name"), "{errors:?}");
+}
+
+#[test]
 fn what_is_wrong_with_a_document_is_told_with_its_line_and_how_to_mend_it() {
     let cases = [
         (

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use evaluator::{Effects, Evaluator};
+use evaluator::{Effect, Effects, Evaluator};
 use telemetry::facts::{Metric, RackFacts};
 use telemetry::record::{Body, Record, VerdictRecord};
+use telemetry::table::{Cell, Table};
 
-use crate::script::{at, story};
+use crate::script::{at, effects_of, story};
 
 /// A rack at rest but for a higher temperature from the 20th minute on, with a run from the 20th to the 41st.
 const STORY: &str = "
@@ -81,9 +82,56 @@ fn an_ended_run_is_remembered_with_what_gates_said_and_a_dry_run_says_nothing() 
     records.push(told("PASS", "{\"dry_run\":true,\"verdict\":\"PASS\",\"would_be\":\"FAIL\"}"));
     assert!(!facts_of(&records).batches.as_ref().unwrap().runs[0].passed, "a policy that is only tried");
     records.push(told("PASS", "{\"dry_run\":false,\"verdict\":\"PASS\"}"));
+    records.push(told("WARN", "{\"dry_run\":false,\"verdict\":\"WARN\",\"without_baseline\":true}"));
+    assert!(!facts_of(&records).batches.as_ref().unwrap().runs[0].warned, "a first run can be a baseline");
     records.push(told("WARN", "{\"dry_run\":false,\"verdict\":\"WARN\"}"));
     let run = facts_of(&records).batches.as_ref().unwrap().runs[0].clone();
     assert_eq!((run.passed, run.warned, run.failed), (true, true, false));
+}
+
+#[test]
+fn a_burst_that_settles_tells_its_time_in_the_batch_of_its_end() {
+    let objective = telemetry::record::Document {
+        name: "recovery.yaml".into(),
+        text: include_str!("../../../../slo/recovery.yaml").replace("shareOfNominal: 0.1", "step: 12"),
+    };
+    let text = "
+        feed 10s
+        r1 rack_power 0m..20m 40
+        r1 rack_power 20m..60m 90
+        r1 coolant_supply_temperature_setpoint 0m..60m 35
+        r1 coolant_supply_temperature 0m..20m 35
+        r1 coolant_supply_temperature 20m..24m 37
+        r1 coolant_supply_temperature 24m..60m 35
+        until 60m
+    ";
+    let settled = |objectives: &[telemetry::record::Document]| -> Vec<(telemetry::EventTime, f64)> {
+        let facts = facts_of(&story(objectives, text).records);
+        let batches = facts.batches.iter().flat_map(|facts| &facts.batches);
+        batches.filter_map(|batch| Some((batch.end(), batch.logarithm(Metric::SettlingTime)?))).collect()
+    };
+    let found = settled(std::slice::from_ref(&objective));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, at(25 * 60), "back after four minutes, and sure of it a minute later");
+    assert!((found[0].1 - libm::log(240.0)).abs() < 1e-6, "{found:?}");
+    assert_eq!(settled(&[]), [], "without an objective nobody says what is settled");
+    let rows: Vec<Vec<Cell>> = effects_of(&story(&[objective], text).records)
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Row(row) if row.table == Table::Recoveries => Some(row.cells),
+            _ => None,
+        })
+        .collect();
+    let expected = vec![
+        Cell::from("coolant-supply-recovery"),
+        Cell::Null,
+        Cell::from("r1"),
+        Cell::Time(at(25 * 60)),
+        Cell::Time(at(20 * 60)),
+        Cell::from("within"),
+        Cell::Number(240.0),
+    ];
+    assert_eq!(rows, [expected], "told once, when it is known");
 }
 
 #[test]

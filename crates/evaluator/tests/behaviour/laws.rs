@@ -228,7 +228,9 @@ fn closed_rows(effects: &[Effect]) -> Vec<String> {
             Effect::Finding(finding) => {
                 Some(format!("{:?} {:?} {:?}", finding.detector, finding.place, finding.onset))
             }
-            Effect::Row(row) if row.table == Table::Headroom => Some(format!("{row:?}")),
+            Effect::Row(row) if matches!(row.table, Table::Headroom | Table::Recoveries) => {
+                Some(format!("{row:?}"))
+            }
             Effect::Alert(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => None,
         })
         .collect();

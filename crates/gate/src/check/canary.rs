@@ -12,6 +12,7 @@ use telemetry::Name;
 use telemetry::facts::{BATCH, Cause, Comparison, EndedRun, Metric, Trust, UnknownReason};
 
 use self::beside::Beside;
+use self::earlier::NotAlike;
 use self::evidence::evidence;
 use self::window::Window;
 use super::{Draft, Found, wait};
@@ -23,9 +24,12 @@ use crate::words;
 /// Steady minutes since the run's start before it is said that nothing got worse. Worse is said sooner: bad evidence
 /// does not wait.
 const STEADY_MINUTES_MINIMUM: u32 = 20;
-/// By how much the exchanger's conductance may fall and the hydraulic resistance rise, as shares.
+/// By how much the exchanger's conductance and the pump's head may fall and the hydraulic resistance and the settling
+/// time rise, as shares.
 const CONDUCTANCE_FALL_MAXIMUM: f64 = 0.05;
+const HEAD_FALL_MAXIMUM: f64 = 0.05;
 const HYDRAULIC_RISE_MAXIMUM: f64 = 0.05;
+const SETTLING_RISE_MAXIMUM: f64 = 0.10;
 
 /// What a run is compared with.
 enum Basis<'a> {
@@ -45,8 +49,10 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
         let said = format!("{}: a run is compared, and none is asked about on {place}: name one", check.name);
         return vec![draft.says(Found::Unknown(UnknownReason::NotComparable), said)];
     };
-    let is_seen = subject.facts.coverage.iter().any(|coverage| &*coverage.signal == "gpu_temperature");
-    if !is_seen && check.undeclared == Undeclared::WhenSeen && !subject.facts.declared {
+    let unseen = ["gpu_temperature", "coolant_supply_temperature"]
+        .into_iter()
+        .find(|signal| !subject.facts.coverage.iter().any(|coverage| &*coverage.signal == *signal));
+    if unseen.is_some() && check.undeclared == Undeclared::WhenSeen && !subject.facts.declared {
         return Vec::new();
     }
     let window = Window::new(subject.facts, run);
@@ -64,8 +70,8 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
         words::percent(canary.maximum_effect),
         gated(window.gated_share(subject.facts.watermark))
     );
-    if !is_seen {
-        let said = format!("{head} is not measured: no gpu_temperature was ever seen, {tail}");
+    if let Some(signal) = unseen {
+        let said = format!("{head} is not measured: no {signal} was ever seen, {tail}");
         return vec![draft.says(Found::Unknown(UnknownReason::NeverSeen), said)];
     }
     let basis = match basis(subject, canary, &window) {
@@ -81,7 +87,10 @@ pub fn judge(check: &Check, subject: &Subject, canary: &Canary) -> Vec<Draft> {
     }
     match basis.narrowed(subject, canary, &window) {
         Ok(basis) => rows(check, subject, canary, &window, &basis, draft),
-        Err(said) => {
+        Err(NotAlike { said, is_unknown: true }) => {
+            vec![without_basis(draft, canary, &NoBasis(said), &head, &tail)]
+        }
+        Err(NotAlike { said, is_unknown: false }) => {
             let said = format!("{head}: comparison invalid: {said}; {tail}");
             vec![draft.says(Found::Unknown(UnknownReason::NotComparable), said)]
         }
@@ -122,10 +131,10 @@ impl Basis<'_> {
     ///
     /// # Errors
     /// Says in what it differs, when a comparison would say nothing.
-    fn narrowed(self, subject: &Subject, canary: &Canary, window: &Window) -> Result<Self, String> {
+    fn narrowed(self, subject: &Subject, canary: &Canary, window: &Window) -> Result<Self, NotAlike> {
         match self {
             Self::Beside(beside) => match beside::moved(window, &beside) {
-                Some(said) => Err(said),
+                Some(said) => Err(NotAlike { said, is_unknown: false }),
                 None => Ok(Self::Beside(beside)),
             },
             Self::Earlier(runs) => earlier::alike(subject, canary, window, &runs).map(Self::Earlier),
@@ -134,6 +143,9 @@ impl Basis<'_> {
 
     fn estimate(&self, window: &Window, metric: Metric) -> Option<Estimate> {
         match self {
+            // What a loop settles from is the load, which the other metrics are made independent of.
+            Self::Beside(_) if metric == Metric::SettlingTime && !window.has_load_as_before() => None,
+            Self::Beside(beside) if metric == Metric::SettlingTime => beside::settling(window, beside),
             Self::Beside(beside) => {
                 let (before, since) = beside::differences(window, beside, metric)?;
                 Estimate::of_change(&before, &since)
@@ -156,13 +168,33 @@ impl Basis<'_> {
     }
 }
 
-fn without_basis(draft: Draft, canary: &Canary, NoBasis(none): &NoBasis, head: &str, tail: &str) -> Draft {
+fn without_basis(
+    mut draft: Draft,
+    canary: &Canary,
+    NoBasis(none): &NoBasis,
+    head: &str,
+    tail: &str,
+) -> Draft {
     let said = format!(
         "{head} is without a number: there is nothing to compare with, and so no confidence: {none}; {tail}"
     );
     match canary.no_baseline {
         NoBaseline::Inconclusive => draft.says(Found::Unknown(UnknownReason::NotComparable), said),
-        NoBaseline::Warn => draft.says(Found::Doubtful, said),
+        NoBaseline::Warn => {
+            draft.row.unknown_reason = Some(UnknownReason::NotComparable);
+            draft.says(Found::Doubtful, said)
+        }
+    }
+}
+
+/// Whether a metric got worse where it rose.
+const fn is_worse_higher(metric: Metric) -> bool {
+    match metric {
+        Metric::ThermalResistance
+        | Metric::HydraulicResistance
+        | Metric::HeatBalance
+        | Metric::SettlingTime => true,
+        Metric::ExchangerConductance | Metric::PumpHead => false,
     }
 }
 
@@ -177,31 +209,19 @@ struct Judged {
 impl Judged {
     /// How much worse it got, as a logarithm.
     fn worse(&self) -> f64 {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                self.estimate.mean
-            }
-            Metric::ExchangerConductance => -self.estimate.mean,
-        }
+        if is_worse_higher(self.metric) { self.estimate.mean } else { -self.estimate.mean }
     }
 
     /// The margin as a logarithm, positive.
     fn margin(&self) -> f64 {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                libm::log1p(self.share)
-            }
-            Metric::ExchangerConductance => -libm::log1p(-self.share),
-        }
+        if is_worse_higher(self.metric) { libm::log1p(self.share) } else { -libm::log1p(-self.share) }
     }
 
     /// How the change is compared for it to be kept, and with what.
     fn limit(&self) -> (Comparison, f64) {
-        match self.metric {
-            Metric::ThermalResistance | Metric::HydraulicResistance | Metric::HeatBalance => {
-                (Comparison::Lte, self.share)
-            }
-            Metric::ExchangerConductance => (Comparison::Gte, -self.share),
+        match is_worse_higher(self.metric) {
+            true => (Comparison::Lte, self.share),
+            false => (Comparison::Gte, -self.share),
         }
     }
 
@@ -234,6 +254,8 @@ fn rows(
                 Metric::ThermalResistance => canary.maximum_effect,
                 Metric::ExchangerConductance => CONDUCTANCE_FALL_MAXIMUM,
                 Metric::HydraulicResistance => HYDRAULIC_RISE_MAXIMUM,
+                Metric::PumpHead => HEAD_FALL_MAXIMUM,
+                Metric::SettlingTime => SETTLING_RISE_MAXIMUM,
                 // Shown only: a meter that drifts is no release's doing.
                 Metric::HeatBalance => return None,
             };
@@ -366,6 +388,10 @@ const fn signals(metric: Metric) -> &'static [&'static str] {
             "facility_flow",
         ],
         Metric::HydraulicResistance => &["coolant_differential_pressure", "coolant_flow"],
+        Metric::PumpHead => &["pump_differential_pressure", "pump_speed"],
+        Metric::SettlingTime => {
+            &["coolant_supply_temperature", "coolant_return_temperature", "gpu_temperature", "rack_power"]
+        }
         Metric::HeatBalance => {
             &["rack_power", "coolant_flow", "coolant_supply_temperature", "coolant_return_temperature"]
         }

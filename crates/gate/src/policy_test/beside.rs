@@ -1,6 +1,7 @@
 //! What the check `canary` compares: batches of the rack, racks beside it, earlier runs; alike unless a test says
 //! otherwise.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -28,6 +29,8 @@ pub struct GivenCanary {
     pub effect: f64,
     /// The same of racks beside it.
     pub beside_effect: f64,
+    /// Changes of other metrics since the run's start, as shares; a metric that is not named is not known of any rack.
+    pub effects: BTreeMap<Metric, f64>,
     /// Every second batch is this much above, the others as much below; a share.
     pub noise: f64,
     /// Steady minutes of each batch of five; all by default.
@@ -36,12 +39,16 @@ pub struct GivenCanary {
     pub beside: u32,
     /// Their bill of materials differs.
     pub beside_differs: bool,
+    /// The loop that cools them; the rack's own by default.
+    pub beside_loop: Option<Name>,
     /// A page-level budget of them burns.
     pub beside_pages: bool,
     /// Steady time known before the run's start.
     pub before: Option<String>,
     /// Change of the set point since the run's start, K.
     pub setpoint_move: f64,
+    /// Change of the load since the run's start, kW.
+    pub load_move: f64,
     /// Seconds of thermal throttling since the run's start.
     pub throttled: u32,
     /// Earlier runs, the oldest first.
@@ -53,13 +60,16 @@ impl Default for GivenCanary {
         Self {
             effect: 0.0,
             beside_effect: 0.0,
+            effects: BTreeMap::new(),
             noise: 0.003,
             steady_blocks: 5,
             beside: 2,
             beside_differs: false,
+            beside_loop: None,
             beside_pages: false,
             before: None,
             setpoint_move: 0.0,
+            load_move: 0.0,
             throttled: 0,
             runs: Vec::new(),
         }
@@ -120,6 +130,7 @@ impl GivenCanary {
             let effect = if is_since { self.effect } else { 0.0 };
             (libm::log1p(effect) + noise(number), if is_since { self.setpoint_move } else { 0.0 })
         });
+        self.add_others(&mut batches, start, noise, 1.0);
         if let Some(last) = batches.last_mut().filter(|last| start < last.end()) {
             last.throttled_seconds = self.throttled;
         }
@@ -131,9 +142,10 @@ impl GivenCanary {
     pub fn beside(&self, facts: &RackFacts) -> Vec<Arc<RackFacts>> {
         let start = facts.run.as_ref().map_or(WATERMARK, |run| run.start);
         let sku: Name = if self.beside_differs { "sku-2".into() } else { SKU.into() };
-        let batches = self.series(start, BEFORE, |_, is_since| {
+        let mut batches = self.series(start, BEFORE, |_, is_since| {
             (if is_since { libm::log1p(self.beside_effect) } else { 0.0 }, 0.0)
         });
+        self.add_others(&mut batches, start, |_| 0.0, 0.0);
         let beside = |number: u32| {
             let rack: Name = format!("beside-{number}").into();
             let mut objectives = facts.objectives.clone();
@@ -142,7 +154,11 @@ impl GivenCanary {
                 burn.firing = true;
             }
             Arc::new(RackFacts {
-                place: Place { rack: Some(rack), ..facts.place.clone() },
+                place: Place {
+                    rack: Some(rack),
+                    cooling_loop: self.beside_loop.clone().or_else(|| facts.place.cooling_loop.clone()),
+                    ..facts.place.clone()
+                },
                 objectives,
                 findings: Vec::new(),
                 run: None,
@@ -159,6 +175,17 @@ impl GivenCanary {
         (1..=self.beside).map(beside).collect()
     }
 
+    /// Adds the metrics that the test names, changed by `share` of what it says.
+    fn add_others(&self, batches: &mut [Batch], start: EventTime, noise: impl Fn(i64) -> f64, share: f64) {
+        for batch in batches {
+            for (metric, effect) in &self.effects {
+                let effect = if start < batch.end() { share * effect } else { 0.0 };
+                let value = libm::log1p(effect) + noise(batch.number);
+                batch.logarithms[*metric as usize] = Some((value * Batch::LOGARITHM_STEPS).round() as i32);
+            }
+        }
+    }
+
     /// Batches of steady load from `before` of them before the start up to the watermark; `value` gives by number, and by
     /// whether the run has started, the resistance above the healthy one as a logarithm and the set point above 35 °C.
     fn series(&self, start: EventTime, before: i64, value: impl Fn(i64, bool) -> (f64, f64)) -> Vec<Batch> {
@@ -166,16 +193,16 @@ impl GivenCanary {
         (first..Batch::number_at(WATERMARK))
             .map(|number| {
                 let batch = Batch { number, ..Batch::default() };
-                let (resistance, setpoint) = value(number, start < batch.end());
+                let is_since = start < batch.end();
+                let (resistance, setpoint) = value(number, is_since);
+                let power = if is_since { 90.0 + self.load_move } else { 90.0 };
                 Batch {
                     steady_blocks: self.steady_blocks,
-                    logarithms: [
-                        Some(((RESISTANCE + resistance) * Batch::LOGARITHM_STEPS).round() as i32),
-                        None,
-                        None,
-                        None,
-                    ],
-                    power: Some((90.0 * Batch::POWER_STEPS) as i32),
+                    logarithms: Metric::ALL.map(|metric| {
+                        let value = (RESISTANCE + resistance) * Batch::LOGARITHM_STEPS;
+                        (metric == Metric::ThermalResistance).then(|| value.round() as i32)
+                    }),
+                    power: Some((power * Batch::POWER_STEPS).round() as i32),
                     setpoint: Some(((35.0 + setpoint) * Batch::TEMPERATURE_STEPS) as i32),
                     ambient: Some((28.0 * Batch::TEMPERATURE_STEPS) as i32),
                     ..batch
@@ -207,10 +234,7 @@ impl GivenEndedRun {
                 ambient_celsius: Some(28.0),
                 power_kilowatts: Some((load - 5.0, load, load + 5.0)),
             },
-            metrics: Metric::ALL.map(|metric| match metric {
-                Metric::ThermalResistance => Some(summary),
-                Metric::ExchangerConductance | Metric::HydraulicResistance | Metric::HeatBalance => None,
-            }),
+            metrics: Metric::ALL.map(|metric| (metric == Metric::ThermalResistance).then_some(summary)),
         }
     }
 }

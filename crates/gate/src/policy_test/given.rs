@@ -223,7 +223,7 @@ impl Given {
                 CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } | CheckKind::Headroom(_) => {
                     asked.push("rack_power");
                 }
-                CheckKind::Canary(_) => asked.push("gpu_temperature"),
+                CheckKind::Canary(_) => asked.extend(["gpu_temperature", "coolant_supply_temperature"]),
                 CheckKind::BurnRate { .. } | CheckKind::Findings { .. } | CheckKind::Recovered { .. } => {}
             }
         }

@@ -203,6 +203,9 @@ impl Builder<'_> {
         }
         // A rack without any reading would be silent, not healthy.
         signals.push("gpu_temperature".into());
+        if policy.compares() {
+            signals.push("coolant_supply_temperature".into());
+        }
         signals.sort();
         signals.dedup();
         signals

@@ -43,6 +43,8 @@ pub struct Drill {
     pub loads: Vec<LoadPlan>,
     /// Resistance of the cold plates of `a1` from the run's start on, as a multiple.
     pub fouling: Option<f64>,
+    /// Share of its head that the pump of `a1`'s loop loses from the run's start on.
+    pub pump_head_loss: Option<f64>,
     /// Runs of `a1` before it.
     pub earlier: i64,
 }
@@ -96,7 +98,15 @@ impl Drill {
         let cooling_loop = |name: &str, racks| LoopScenario {
             name: name.into(),
             facility_water: FacilityWater::default(),
-            faults: Vec::new(),
+            faults: self
+                .pump_head_loss
+                .filter(|_| name == "loop-a")
+                .map(|severity| Fault {
+                    severity: Some(severity),
+                    ..Fault::new(FaultKind::PumpHeadLoss, self.before())
+                })
+                .into_iter()
+                .collect(),
             racks,
         };
         Scenario {
@@ -172,7 +182,11 @@ pub fn play(drill: &Drill, run: Microseconds) -> Played {
         hash: "c1".to_owned(),
         site: Some(drill.site()),
         mappings: Vec::new(),
-        objectives: Vec::new(),
+        // Settling times are those of a recovery-time objective.
+        objectives: vec![Document {
+            name: "recovery.yaml".into(),
+            text: include_str!("../../../../slo/recovery.yaml").into(),
+        }],
         policies: Vec::new(),
         needs: Vec::new(),
         allowed_lateness: LATENESS,

@@ -25,13 +25,20 @@ pub fn pair_of_seed(seed: u64) -> Drill {
         _ => vec![Inference, Training, Inference],
     };
     let cooling = if (seed / 4).is_multiple_of(2) { Cooling::Shared } else { Cooling::Separate };
-    Drill { seed, cooling, loads, fouling: None, earlier: 0 }
+    Drill { seed, cooling, loads, fouling: None, pump_head_loss: None, earlier: 0 }
 }
 
 /// The drill of a seed with nothing beside: a rack alone, that had five runs before.
 pub fn alone_of_seed(seed: u64) -> Drill {
     let load = if seed.is_multiple_of(2) { Training } else { Inference };
-    Drill { seed, cooling: Cooling::Separate, loads: vec![load], fouling: None, earlier: 5 }
+    Drill {
+        seed,
+        cooling: Cooling::Separate,
+        loads: vec![load],
+        fouling: None,
+        pump_head_loss: None,
+        earlier: 5,
+    }
 }
 
 /// One drill without a fault and with it.
@@ -137,6 +144,23 @@ fn decided(played: &Played, against: Against, guard_rail: GuardRail) -> (Verdict
     }
 }
 
+/// Whether any of the answers of a whole run is FAIL by statistics, and whether settling times were compared at its end.
+fn to_the_end(played: &Played, against: Against) -> (bool, bool) {
+    let mut watermark = played.start.window_start(BATCH) + BATCH;
+    let (mut failed, mut settling) = (false, false);
+    while watermark <= played.start + RUN {
+        let verdict = judge_at(played, watermark, against, GuardRail::Off);
+        failed |= verdict.verdict == VerdictKind::Fail;
+        settling = verdict
+            .checks
+            .iter()
+            .flat_map(|row| &row.evidence)
+            .any(|shown| shown.name == "beside" && shown.text.starts_with(Metric::SettlingTime.name()));
+        watermark = watermark + BATCH;
+    }
+    (failed, settling)
+}
+
 /// What one pair came to.
 struct Outcome {
     seed: u64,
@@ -145,6 +169,9 @@ struct Outcome {
     faulty: (VerdictKind, f64),
     /// What the healthy one would have been told with the guard rail.
     guarded: VerdictKind,
+    /// Whether the healthy one would ever have been told FAIL, had it been asked until the run's end, and whether its
+    /// settling times were compared then.
+    to_the_end: (bool, bool),
 }
 
 /// What all pairs came to.
@@ -167,6 +194,7 @@ impl Figures {
                     healthy: decided(&pair.healthy, against, GuardRail::Off),
                     faulty: decided(&pair.faulty, against, GuardRail::Off),
                     guarded: decided(&pair.healthy, against, GuardRail::On).0,
+                    to_the_end: to_the_end(&pair.healthy, against),
                 });
             }
         }
@@ -179,7 +207,7 @@ impl Figures {
     }
 
     /// Those that count: against two racks beside, or against any earlier runs.
-    fn counting(&self) -> impl Iterator<Item = &Outcome> {
+    fn counting(&self) -> impl Iterator<Item = &Outcome> + Clone {
         self.outcomes.iter().filter(|outcome| [TWO_BESIDE, EARLIER].contains(&outcome.against))
     }
 
@@ -218,6 +246,16 @@ impl fmt::Display for Figures {
         writeln!(
             f,
             "guard rail on, nothing changed: {guarded} FAIL; all below without it, by statistics alone"
+        )?;
+        let ended = self.counting().map(|outcome| outcome.to_the_end);
+        writeln!(
+            f,
+            "asked every five minutes to the end of four hours, nothing changed: {} of {} ever FAIL (at most {:.2} %); \
+             settling times compared in {}",
+            ended.clone().filter(|(failed, _)| *failed).count(),
+            ended.clone().count(),
+            100.0 * share_at_most(ended.clone().filter(|(failed, _)| *failed).count(), ended.clone().count()),
+            ended.filter(|(_, settling)| *settling).count(),
         )?;
         let all = |_: &Outcome| true;
         for against in [ALIKE, EARLIER] {

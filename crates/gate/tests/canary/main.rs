@@ -47,6 +47,38 @@ fn held_out_alone() {
     assert_eq!(figures.wrong().0, 0, "{figures}");
 }
 
+/// A pump that gives a seventh less head since the run's start, at whatever speed it is asked for now: the pump is told, and
+/// nothing that follows from it.
+#[test]
+fn a_weaker_pump_is_told_against_those_of_other_loops() {
+    let drill = |pump_head_loss| Drill {
+        seed: 5,
+        cooling: Cooling::Separate,
+        loads: vec![LoadPlan::Training, LoadPlan::Training, LoadPlan::Training],
+        fouling: None,
+        pump_head_loss,
+        earlier: 0,
+    };
+    let minutes = Microseconds::from_minutes(120);
+    let judged = |pump_head_loss| {
+        let played = play(&drill(pump_head_loss), minutes);
+        judge_at(&played, played.start + minutes, TWO_BESIDE, GuardRail::Off)
+    };
+    let healthy = judged(None);
+    assert_eq!(healthy.verdict, VerdictKind::Pass, "{}", healthy.reason);
+    let weaker = judged(Some(0.15));
+    assert_eq!(weaker.verdict, VerdictKind::Fail, "{}", weaker.reason);
+    assert!(weaker.reason.contains("pump_head") && !weaker.reason.contains("[also"), "{}", weaker.reason);
+    let beside = healthy.checks[0].evidence.iter().filter(|evidence| evidence.name == "beside");
+    let shown: Vec<&str> = beside.filter_map(|evidence| evidence.text.split(' ').next()).collect();
+    assert!(
+        ["exchanger_conductance", "hydraulic_resistance", "pump_head", "heat_balance"]
+            .iter()
+            .all(|metric| shown.contains(metric)),
+        "{shown:?}"
+    );
+}
+
 /// What is judged here from the batches at the end is what a gate would have judged at the time.
 #[test]
 fn facts_cut_at_a_moment_are_those_of_that_moment() {
@@ -55,6 +87,7 @@ fn facts_cut_at_a_moment_are_those_of_that_moment() {
         cooling: Cooling::Separate,
         loads: vec![LoadPlan::Training, LoadPlan::Training, LoadPlan::Inference],
         fouling: Some(figures::FOULING),
+        pump_head_loss: None,
         earlier: 0,
     };
     let moment = Microseconds::from_minutes(40);

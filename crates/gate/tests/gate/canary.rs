@@ -38,6 +38,8 @@ fn a_rack_that_is_as_before_passes_and_one_whose_resistance_rose_fails() {
             "controls: beside-1, beside-2",
             "conditions: since: load 90.0 to 90.0 kW, mean 90.0 kW, ambient 28 °C, set point 35 °C; before: load 90.0 \
              to 90.0 kW, mean 90.0 kW, ambient 28 °C, set point 35 °C",
+            "not judged: exchanger_conductance, hydraulic_resistance, heat_balance, pump_head, settling_time: too \
+             little is known of them, they have no part in it",
         ]
     );
     assert!(
@@ -59,6 +61,53 @@ fn what_happens_to_racks_beside_it_too_is_not_the_releases_doing() {
     );
     let better = judged(CANARY, "", "{canary: {effect: -0.03}}");
     assert_eq!(better.verdict, PASS, "{}", better.reason);
+}
+
+/// Each with its own margin; what is within it, or got better, changes no answer.
+#[test]
+fn settling_time_and_pump_head_fail_beyond_their_own_margins_only() {
+    for (effects, expected, said) in [
+        ("{settling_time: 0.2}", FAIL, "settling_time of rack r1 changed by +20.00 %"),
+        ("{settling_time: 0.08}", PASS, ""),
+        ("{settling_time: -0.3}", PASS, ""),
+        ("{hydraulic_resistance: 0.08}", FAIL, "beyond +5.00 %"),
+        ("{hydraulic_resistance: 0.03, settling_time: 0.05}", PASS, ""),
+        ("{heat_balance: 0.3}", PASS, ""),
+    ] {
+        let found = judged(CANARY, "", &format!("{{canary: {{effects: {effects}}}}}"));
+        assert_eq!(found.verdict, expected, "{effects}: {}", found.reason);
+        assert!(found.reason.contains(said), "{effects}: {}", found.reason);
+    }
+    let both = judged(CANARY, "", "{canary: {effects: {settling_time: 0.2, hydraulic_resistance: 0.1}}}");
+    assert!(both.reason.contains("[also FAIL of settling_time"), "{}", both.reason);
+    assert!(
+        both.reason.contains("a confidence sequence of 98.33 %"),
+        "Holm's level of three: {}",
+        both.reason
+    );
+}
+
+/// A pump or an exchanger is compared with those of other loops: racks on its own loop have it in common.
+#[test]
+fn a_pump_that_all_racks_have_in_common_is_compared_with_nothing() {
+    for effects in ["{pump_head: -0.2}", "{exchanger_conductance: -0.2}"] {
+        let found = judged(CANARY, "", &format!("{{canary: {{effects: {effects}}}}}"));
+        assert_eq!(found.verdict, PASS, "{effects}: {}", found.reason);
+        let other = format!("{{canary: {{besideLoop: loop-b, effects: {effects}}}}}");
+        let found = judged(CANARY, "", &other);
+        assert_eq!(found.verdict, FAIL, "{effects}: {}", found.reason);
+        assert!(found.reason.contains("changed by -20.00 %"), "{effects}: {}", found.reason);
+    }
+}
+
+/// Settling follows the load that is settled from: under another load it is not compared.
+#[test]
+fn settling_under_another_load_is_not_judged() {
+    let found = judged(CANARY, "", "{canary: {loadMove: -30, effects: {settling_time: 0.2}}}");
+    assert_eq!(found.verdict, PASS, "{}", found.reason);
+    let evidence = &row(&found, "canary").evidence;
+    let not_judged = evidence.iter().find(|evidence| evidence.name == "not judged").unwrap();
+    assert!(not_judged.text.contains("settling_time"), "{}", not_judged.text);
 }
 
 #[test]
@@ -175,6 +224,26 @@ fn nothing_to_compare_with_is_inconclusive_or_a_warning_and_never_a_pass() {
     assert_eq!(found.verdict, INCONCLUSIVE, "nothing will come: waiting would not help: {}", found.reason);
     let warned = judged("- {canary: {noBaseline: WARN}}", "", given);
     assert_eq!(warned.verdict, WARN, "{}", warned.reason);
+    assert!(warned.without_baseline, "so that it can be a baseline itself");
+    let doubt = "{canary: {beside: 0}, findings: [{detector: filter, severity: warning}]}";
+    let other = "- {canary: {noBaseline: WARN}}\n- {findings: {severity: warning, none: true}}";
+    let warned = judged(other, "", doubt);
+    assert!(
+        warned.verdict == WARN && !warned.without_baseline,
+        "warned of something else: {}",
+        warned.reason
+    );
+    // Runs whose conditions nobody knows are nothing to compare with; that they differ is another matter.
+    let unknown = "{canary: {beside: 0, runs: [{run: a}, {run: b}, {run: c}]}}";
+    let firmware = judged("- {canary: {matchOn: [firmware], noBaseline: WARN}}", "", unknown);
+    assert!(
+        firmware.verdict == WARN && firmware.reason.contains("firmware (not known"),
+        "{}",
+        firmware.reason
+    );
+    let differs = "{canary: {beside: 0, runs: [{run: a}, {run: b}, {run: c, load: 60}]}}";
+    let invalid = judged("- {canary: {noBaseline: WARN}}", "", differs);
+    assert_eq!(invalid.verdict, INCONCLUSIVE, "{}", invalid.reason);
     let short = judged(CANARY, "", "{canary: {before: 50m}}");
     assert!(
         short

@@ -3,6 +3,7 @@
 mod canary;
 mod documents;
 mod laws;
+mod pains; // what users complain of most
 mod rack;
 mod reports;
 mod shipped;

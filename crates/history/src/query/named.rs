@@ -16,10 +16,11 @@ macro_rules! files {
 }
 
 /// All named queries, in the order of a tour: what is close to its limit, what is spent, what is missing, why.
-const FILES: [(&str, &str); 8] = files![
+const FILES: [(&str, &str); 9] = files![
     "thermal_margin_by_rack"
     "headroom_by_rack"
     "budget_left"
+    "recoveries_by_rack"
     "heat_balance"
     "telemetry_gaps"
     "coverage"

@@ -2,7 +2,7 @@
 //!
 //! `evaluator` → **batches** → `gate` (check `canary`)
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::record::RunState;
 use crate::{EventTime, Labels, Microseconds, Name};
@@ -26,12 +26,22 @@ pub enum Metric {
     HydraulicResistance,
     /// Heat that the coolant carries by the rack's electrical power.
     HeatBalance,
+    /// Head of the loop's pump by the square of its speed, kPa at full speed.
+    PumpHead,
+    /// Time from a burst of load until the signal of the first recovery-time objective is back in its band, s.
+    SettlingTime,
 }
 
 impl Metric {
     /// All of them, in the order of [`Batch::logarithms`].
-    pub const ALL: [Self; 4] =
-        [Self::ThermalResistance, Self::ExchangerConductance, Self::HydraulicResistance, Self::HeatBalance];
+    pub const ALL: [Self; 6] = [
+        Self::ThermalResistance,
+        Self::ExchangerConductance,
+        Self::HydraulicResistance,
+        Self::HeatBalance,
+        Self::PumpHead,
+        Self::SettlingTime,
+    ];
 
     /// The word in answers.
     pub const fn name(self) -> &'static str {
@@ -40,6 +50,8 @@ impl Metric {
             Self::ExchangerConductance => "exchanger_conductance",
             Self::HydraulicResistance => "hydraulic_resistance",
             Self::HeatBalance => "heat_balance",
+            Self::PumpHead => "pump_head",
+            Self::SettlingTime => "settling_time",
         }
     }
 
@@ -49,8 +61,26 @@ impl Metric {
             Self::ExchangerConductance => 1,
             Self::HydraulicResistance => 2,
             Self::HeatBalance => 3,
+            Self::PumpHead => 4,
+            Self::SettlingTime => 5,
         }
     }
+
+    /// Whether it is the loop's: racks that one loop cools have it in common.
+    pub const fn is_of_loop(self) -> bool {
+        match self {
+            Self::ExchangerConductance | Self::PumpHead => true,
+            Self::ThermalResistance | Self::HydraulicResistance | Self::HeatBalance | Self::SettlingTime => {
+                false
+            }
+        }
+    }
+}
+
+/// One value a metric, in the order of [`Metric::ALL`]. Of what was written before a metric was known it is absent.
+fn of_all<T>(written: impl IntoIterator<Item = Option<T>>) -> [Option<T>; Metric::ALL.len()] {
+    let mut written = written.into_iter();
+    Metric::ALL.map(|_| written.next().flatten())
 }
 
 /// Five minutes of a rack. Numbers are kept as integers of a fixed step, so that they take little room and are the
@@ -62,7 +92,8 @@ pub struct Batch {
     pub number: i64,
     /// Blocks of 60 s in it whose load was steady, 0 to 5.
     pub steady_blocks: u8,
-    /// Means over the steady blocks, in the order of [`Metric::ALL`], in steps of 1e-6.
+    /// Means over the steady blocks, of settling times over the bursts whose end was seen; in the order of
+    /// [`Metric::ALL`], in steps of 1e-6.
     pub logarithms: [Option<i32>; Metric::ALL.len()],
     /// Electrical power over the steady blocks, in steps of 0.1 kW.
     pub power: Option<i32>,
@@ -75,18 +106,19 @@ pub struct Batch {
 }
 
 /// A batch as an array without names: there are hundreds of them in each stored verdict.
-type Written = (i64, u8, [Option<i32>; 4], Option<i32>, Option<i32>, Option<i32>, u32);
+type Written = (i64, u8, Vec<Option<i32>>, Option<i32>, Option<i32>, Option<i32>, u32);
 
 impl From<Batch> for Written {
     fn from(batch: Batch) -> Self {
         let Batch { number, steady_blocks, logarithms, power, setpoint, ambient, throttled_seconds } = batch;
-        (number, steady_blocks, logarithms, power, setpoint, ambient, throttled_seconds)
+        (number, steady_blocks, logarithms.to_vec(), power, setpoint, ambient, throttled_seconds)
     }
 }
 
 impl From<Written> for Batch {
     fn from(written: Written) -> Self {
         let (number, steady_blocks, logarithms, power, setpoint, ambient, throttled_seconds) = written;
+        let logarithms = of_all(logarithms);
         Self { number, steady_blocks, logarithms, power, setpoint, ambient, throttled_seconds }
     }
 }
@@ -168,6 +200,7 @@ pub struct EndedRun {
     /// Under what it ran.
     pub conditions: Conditions,
     /// In the order of [`Metric::ALL`].
+    #[serde(serialize_with = "write_summaries", deserialize_with = "read_summaries")]
     pub metrics: [Option<MetricSummary>; Metric::ALL.len()],
 }
 
@@ -176,6 +209,19 @@ impl EndedRun {
     pub fn metric(&self, metric: Metric) -> Option<&MetricSummary> {
         self.metrics[metric.index()].as_ref()
     }
+}
+
+fn write_summaries<S: Serializer>(
+    summaries: &[Option<MetricSummary>; Metric::ALL.len()],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    summaries.as_slice().serialize(serializer)
+}
+
+fn read_summaries<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[Option<MetricSummary>; Metric::ALL.len()], D::Error> {
+    Ok(of_all(Vec::<Option<MetricSummary>>::deserialize(deserializer)?))
 }
 
 /// A metric over a run.
@@ -243,17 +289,31 @@ mod tests {
         let batch = Batch {
             number: 5_892_024,
             steady_blocks: 5,
-            logarithms: [Some(-3_192_034), None, Some(-5_412_300), Some(0)],
+            logarithms: [Some(-3_192_034), None, Some(-5_412_300), Some(0), None, Some(5_857_933)],
             power: Some(841),
             setpoint: Some(3_500),
             ambient: None,
             throttled_seconds: 2,
         };
         let text = serde_json::to_string(&batch).unwrap();
-        assert_eq!(text, "[5892024,5,[-3192034,null,-5412300,0],841,3500,null,2]");
+        assert_eq!(text, "[5892024,5,[-3192034,null,-5412300,0,null,5857933],841,3500,null,2]");
         assert_eq!(serde_json::from_str::<Batch>(&text).unwrap(), batch);
         assert_eq!(batch.logarithm(Metric::ThermalResistance), Some(-3.192_034));
         assert_eq!(batch.power_kilowatts(), Some(84.1));
+    }
+
+    #[test]
+    fn what_was_written_before_a_metric_was_known_is_read_without_it() {
+        let batch: Batch =
+            serde_json::from_str("[5892024,5,[-3192034,null,-5412300,0],841,3500,null,2]").unwrap();
+        assert_eq!(batch.logarithm(Metric::HeatBalance), Some(0.0));
+        assert_eq!(batch.logarithm(Metric::SettlingTime), None);
+        let run = r#"{"run":"a","state":"ended","start":0,"end":1,"versions":{},"passed":true,"warned":false,
+            "failed":false,"conditions":{"sku":null,"loop":null,"setpoint_celsius":null,"ambient_celsius":null,
+            "power_kilowatts":null},"metrics":[{"mean":-3.2,"deviation":0.1,"batches":4},null,null,null]}"#;
+        let run: EndedRun = serde_json::from_str(run).unwrap();
+        assert_eq!(run.metric(Metric::ThermalResistance).unwrap().batches, 4);
+        assert_eq!(run.metric(Metric::PumpHead), None);
     }
 
     #[test]

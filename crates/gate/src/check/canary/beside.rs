@@ -8,7 +8,7 @@ use telemetry::facts::{Batch, Metric, RunFacts};
 use telemetry::record::RunState;
 
 use super::window::{BEFORE_MINUTES_MINIMUM, Window, is_before};
-use crate::canary::Numbered;
+use crate::canary::{BATCHES_MINIMUM, Estimate, Numbered, inflation};
 use crate::control::{Control, nearest};
 use crate::subject::Subject;
 use crate::words;
@@ -136,8 +136,8 @@ pub fn differences(
 ) -> Option<(Vec<Numbered>, Vec<Numbered>)> {
     let mut of_controls: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
     for one in beside {
-        // An exchanger that both share moves both alike.
-        if metric == Metric::ExchangerConductance && one.is_on_loop {
+        // An exchanger or a pump that both share moves both alike.
+        if metric.is_of_loop() && one.is_on_loop {
             continue;
         }
         let known = before(one.control, window, metric);
@@ -168,6 +168,57 @@ pub fn differences(
     let before: Vec<Numbered> = before.iter().filter_map(difference).collect();
     let since = window.values(metric, true).iter().filter_map(difference).collect();
     (COMMON_MINIMUM <= before.len()).then_some((before, since))
+}
+
+/// The change of the settling time, less the mean change of those beside: bursts do not come at the same time everywhere,
+/// so that means are compared and not batches. `None` with too few bursts on either side of the run's start, of the rack
+/// or of all beside it.
+pub fn settling(window: &Window, beside: &[Beside]) -> Option<Estimate> {
+    let own = settling_change(
+        &window.values(Metric::SettlingTime, false),
+        &window.values(Metric::SettlingTime, true),
+    )?;
+    let changes: Vec<Estimate> = beside
+        .iter()
+        .filter_map(|one| {
+            let until = Batch::number_at(one.until);
+            let batches = &one.control.batches.batches;
+            let values = |is_since: bool| -> Vec<Numbered> {
+                let of_time = batches.iter().filter(|batch| match is_since {
+                    true => window.run.start < batch.end() && batch.number < until,
+                    false => is_before(batch, window.run),
+                });
+                of_time
+                    .filter_map(|batch| Some((batch.number, batch.logarithm(Metric::SettlingTime)?)))
+                    .collect()
+            };
+            settling_change(&values(false), &values(true))
+        })
+        .collect();
+    let count = changes.len() as f64;
+    let of_controls = mean(changes.iter().map(|change| change.mean))?;
+    let squares: f64 = changes.iter().map(|change| error(change) * error(change)).sum();
+    Some(Estimate {
+        mean: own.mean - of_controls,
+        base_error: (own.base_error * own.base_error + squares / (count * count)).sqrt(),
+        ..own
+    })
+}
+
+fn settling_change(before: &[Numbered], since: &[Numbered]) -> Option<Estimate> {
+    // Bursts follow one another, however far apart: so autocorrelation sees them as neighbours.
+    let in_turn = |values: &[Numbered], first: i64| -> Vec<Numbered> {
+        (first..).zip(values).map(|(number, (_, value))| (number, *value)).collect()
+    };
+    let is_enough = COMMON_MINIMUM <= before.len() && BATCHES_MINIMUM <= since.len();
+    let first_since = before.len() as i64 + 1;
+    is_enough.then(|| Estimate::of_change(&in_turn(before, 0), &in_turn(since, first_since)))?
+}
+
+/// Standard error of the change of one beside.
+fn error(change: &Estimate) -> f64 {
+    let of_mean = change.deviation * inflation(change.lag_one) / (change.since as f64).sqrt();
+    (of_mean * of_mean + change.base_error * change.base_error).sqrt()
 }
 
 /// Says when the set point moved with the run and not beside it.

@@ -13,7 +13,7 @@ use crate::words;
 /// How far set points, ambient temperatures (K) and mean loads (share) of comparable runs may be apart.
 const SETPOINT_APART_MAXIMUM: f64 = 1.0;
 const AMBIENT_APART_MAXIMUM: f64 = 2.0;
-const LOAD_APART_MAXIMUM: f64 = 0.15;
+pub const LOAD_APART_MAXIMUM: f64 = 0.15;
 
 /// The earlier runs that the baseline means, whatever they ran under, the oldest first.
 ///
@@ -75,6 +75,22 @@ fn unfit(run: &EndedRun, baseline: &Baseline) -> Option<String> {
     })
 }
 
+/// What keeps two runs from being compared.
+enum Differs {
+    /// They ran under other conditions.
+    Known(String),
+    /// Nobody knows under which conditions one of them ran.
+    Unknown(String),
+}
+
+/// Too few runs are like the one that is judged.
+pub struct NotAlike {
+    /// In what they differ.
+    pub said: String,
+    /// Nothing that is known differs: there is nothing to compare with, rather than something else.
+    pub is_unknown: bool,
+}
+
 /// Those that ran under the same conditions as this run, the latest that the baseline takes, the oldest first.
 ///
 /// # Errors
@@ -84,23 +100,34 @@ pub fn alike<'a>(
     canary: &Canary,
     window: &Window,
     runs: &[&'a EndedRun],
-) -> Result<Vec<&'a EndedRun>, String> {
-    let (mut alike, mut told) = (Vec::new(), Vec::new());
+) -> Result<Vec<&'a EndedRun>, NotAlike> {
+    let (mut alike, mut told, mut is_unknown) = (Vec::new(), Vec::new(), true);
     for run in runs.iter().copied() {
         let differs = differences(subject, canary, window, run);
         if differs.is_empty() {
             alike.push(run);
-        } else {
-            told.push(format!("run {:?} differs in {}", &*run.run, differs.join(" and ")));
+            continue;
         }
+        let mut texts = Vec::new();
+        for one in differs {
+            texts.push(match one {
+                Differs::Known(text) => {
+                    is_unknown = false;
+                    text
+                }
+                Differs::Unknown(text) => text,
+            });
+        }
+        told.push(format!("run {:?} differs in {}", &*run.run, texts.join(" and ")));
     }
     if alike.len() < canary.minimum_comparable as usize {
-        return Err(format!(
+        let said = format!(
             "{} of {} earlier runs that are asked for are like this one: {}",
             alike.len(),
             canary.minimum_comparable,
             told.join("; ")
-        ));
+        );
+        return Err(NotAlike { said, is_unknown });
     }
     let most = match &canary.baseline {
         Baseline::LastPass => 1,
@@ -111,7 +138,7 @@ pub fn alike<'a>(
 }
 
 /// In what an earlier run differs from this one. What is not known of either differs.
-fn differences(subject: &Subject, canary: &Canary, window: &Window, run: &EndedRun) -> Vec<String> {
+fn differences(subject: &Subject, canary: &Canary, window: &Window, run: &EndedRun) -> Vec<Differs> {
     let [now, _] = window.conditions();
     let earlier = &run.conditions;
     canary
@@ -128,21 +155,26 @@ fn difference(
     judged: &RunFacts,
     run: &EndedRun,
     subject: &Subject,
-) -> Option<String> {
+) -> Option<Differs> {
     match what {
         MatchOn::Sku => match (&now.sku, &earlier.sku) {
             (Some(now), Some(earlier)) if now == earlier => None,
-            (Some(_), Some(_)) => Some("sku (the rack's bill of materials has changed)".to_owned()),
-            (None, _) | (_, None) => {
-                Some(format!("sku (not known: list {} in the site file)", words::place(&subject.facts.place)))
+            (Some(_), Some(_)) => {
+                Some(Differs::Known("sku (the rack's bill of materials has changed)".to_owned()))
             }
+            (None, _) | (_, None) => Some(Differs::Unknown(format!(
+                "sku (not known: list {} in the site file)",
+                words::place(&subject.facts.place)
+            ))),
         },
         MatchOn::Firmware => match (judged.versions.get("firmware"), run.versions.get("firmware")) {
             (Some(now), Some(earlier)) if now == earlier => None,
-            (Some(now), Some(earlier)) => Some(format!("firmware ({earlier} then, {now} now)")),
-            (None, _) | (_, None) => {
-                Some("firmware (not known: start runs with `--version firmware=…`)".to_owned())
+            (Some(now), Some(earlier)) => {
+                Some(Differs::Known(format!("firmware ({earlier} then, {now} now)")))
             }
+            (None, _) | (_, None) => Some(Differs::Unknown(
+                "firmware (not known: start runs with `--version firmware=…`)".to_owned(),
+            )),
         },
         MatchOn::CoolingPath => match (&now.cooling_loop, &earlier.cooling_loop) {
             (now, earlier) if now == earlier => None,
@@ -150,7 +182,7 @@ fn difference(
                 let told = |name: &Option<telemetry::Name>| {
                     name.as_ref().map_or_else(|| "no loop".to_owned(), |name| format!("loop {name}"))
                 };
-                Some(format!("cooling_path ({} then, {} now)", told(earlier), told(now)))
+                Some(Differs::Known(format!("cooling_path ({} then, {} now)", told(earlier), told(now))))
             }
         },
         MatchOn::CoolantSetpoint => apart(
@@ -183,17 +215,17 @@ fn apart(
     now: Option<f64>,
     is_near: impl Fn(f64, f64) -> bool,
     unit: &str,
-) -> Option<String> {
+) -> Option<Differs> {
     match (earlier, now) {
         (Some(earlier), Some(now)) if is_near(earlier, now) => None,
-        (Some(earlier), Some(now)) => Some(format!(
+        (Some(earlier), Some(now)) => Some(Differs::Known(format!(
             "{name} ({} then, {} now)",
             words::quantity(earlier, unit),
             words::quantity(now, unit)
-        )),
-        (None, _) | (_, None) => {
-            Some(format!("{name} (not known; leave it out of matchOn where nothing measures it)"))
-        }
+        ))),
+        (None, _) | (_, None) => Some(Differs::Unknown(format!(
+            "{name} (not known; leave it out of matchOn where nothing measures it)"
+        ))),
     }
 }
 
@@ -202,7 +234,9 @@ pub fn estimate(window: &Window, runs: &[&EndedRun], metric: Metric) -> Option<E
     let known: Vec<(f64, f64, u32)> = runs
         .iter()
         .filter_map(|run| run.metric(metric))
-        .map(|metric| (metric.mean, metric.deviation, metric.batches))
+        // A run of a few bursts says little about its settling time.
+        .filter(|known| metric != Metric::SettlingTime || BATCHES_MINIMUM <= known.batches as usize)
+        .map(|known| (known.mean, known.deviation, known.batches))
         .collect();
     Estimate::of_runs(&known, &window.values(metric, true))
 }

@@ -88,6 +88,13 @@ pub fn evidence(
         let text = other.change(ALPHA);
         rows.push(row("beside", Some(libm::expm1(other.estimate.mean)), text, subject.facts.watermark));
     }
+    let is_known = |metric: &Metric| judged.iter().chain(&heat_balance).any(|other| other.metric == *metric);
+    let unknown: Vec<&str> =
+        Metric::ALL.iter().filter(|metric| !is_known(metric)).map(|metric| metric.name()).collect();
+    if !unknown.is_empty() {
+        let text = format!("{}: too little is known of them, they have no part in it", unknown.join(", "));
+        rows.push(row("not judged", None, text, subject.facts.watermark));
+    }
     rows
 }
 

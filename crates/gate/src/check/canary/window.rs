@@ -4,6 +4,7 @@ use telemetry::EventTime;
 use telemetry::facts::{BATCH, Batch, Conditions, EndedRun, Metric, RackFacts, RunFacts};
 use telemetry::record::RunState;
 
+use super::earlier::LOAD_APART_MAXIMUM;
 use crate::canary::Numbered;
 use crate::control::BEFORE_MAX;
 use crate::words;
@@ -80,6 +81,14 @@ impl<'a> Window<'a> {
             Conditions::of(sku, self.facts.place.cooling_loop.as_ref(), batches.iter().copied())
         };
         [of(&self.since), of(&self.before)]
+    }
+
+    /// Whether the mean load is as it was before the run's start; not while one of them is unknown.
+    pub fn has_load_as_before(&self) -> bool {
+        let [since, before] = self.conditions().map(|conditions| conditions.power_kilowatts);
+        since.zip(before).is_some_and(|((_, since, _), (_, before, _))| {
+            (since - before).abs() <= LOAD_APART_MAXIMUM * before.max(since)
+        })
     }
 
     /// Load, ambient and set point before and since, for people.
