@@ -84,7 +84,7 @@ pub(crate) struct Latest {
 }
 
 /// The state of one series.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Series {
     /// In order of time; the first may be older than what is looked at, because it is still held.
     points: VecDeque<Point>,

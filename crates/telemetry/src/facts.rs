@@ -12,6 +12,7 @@ pub use headroom::{Ambient, Constraint, Headroom, PowerInterval, Sustainable, Su
 
 use serde::{Deserialize, Serialize};
 
+use crate::drill::DrillFacts;
 use crate::place::Place;
 use crate::record::{RunState, Sequence};
 use crate::{EventTime, Labels, Microseconds, Name};
@@ -58,6 +59,10 @@ pub struct RackFacts {
     pub headroom: Option<Headroom>,
     /// Under maintenance until then.
     pub maintenance_until: Option<EventTime>,
+    /// The latest drill of each detector on the rack and on its loop that passed or failed. Whoever asks a gate adds
+    /// them: the evaluator judges a rack as if it was never drilled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drills: Vec<DrillFacts>,
 }
 
 /// Three outcomes, never two.
