@@ -57,6 +57,17 @@ fn play(player: &mut Player, from: Microseconds, to: Microseconds) {
     }
 }
 
+/// The same but for the readings of a rack.
+fn play_without(player: &mut Player, rack: &str, from: Microseconds, to: Microseconds) {
+    let (from, to) = (FEED.start + from, FEED.start + to);
+    let arrived = FEED.instants.iter().filter(|(instant, _)| from <= *instant && *instant < to);
+    for (instant, readings) in arrived {
+        player.tick_until(*instant);
+        let of_others = readings.iter().filter(|reading| reading.place.rack.as_deref() != Some(rack));
+        player.send(&of_others.cloned().collect::<Vec<_>>());
+    }
+}
+
 fn begin(player: &mut Player, rack: &str, class: &str, severity: Option<f64>) {
     let change = DrillChange::Start { rack: rack.into(), class: class.into(), severity };
     act(player, &format!("drill of {class}"), change);
@@ -79,7 +90,7 @@ fn steps(effects: &[Effect]) -> Vec<DrillFacts> {
 /// Everything that has nothing to do with drills.
 fn real(effects: Vec<Effect>) -> Vec<Effect> {
     let is_of_drill = |effect: &Effect| match effect {
-        Effect::Drill(_) | Effect::DrillAlert(_) => true,
+        Effect::Drill(_) | Effect::DrillAlert(_) | Effect::DrillCopy { .. } => true,
         Effect::Row(row) if row.table == Table::DrillEvents => true,
         Effect::Row(row) if row.table == Table::Log => row.cells[0] == Cell::from("drill"),
         Effect::Row(_)
@@ -281,17 +292,21 @@ fn what_the_rack_does_not_report_cannot_be_drilled() {
 }
 
 #[test]
+fn a_drill_of_what_comes_in_earnest_says_nothing() {
+    let mut player = READY.fork();
+    begin(&mut player, "r1", "gap", None);
+    play_without(&mut player, "r1", BEGINS, BEGINS + Microseconds::from_minutes(5));
+    let steps = steps(&player.take_effects());
+    let last = steps.last().unwrap();
+    assert_eq!(last.state, DrillState::Cancelled);
+    assert!(last.missing.starts_with("what was drilled has come in earnest: finding "), "{}", last.missing);
+    assert_eq!(player.evaluator().drill_record().iter().count(), 0);
+}
+
+#[test]
 fn a_finding_that_is_open_already_is_in_the_way_of_its_drill() {
     let mut player = READY.fork();
-    let from = BEGINS;
-    let to = BEGINS + Microseconds::from_minutes(5);
-    let arrived = FEED.instants.iter().filter(|(at, _)| FEED.start + from <= *at && *at < FEED.start + to);
-    for (instant, readings) in arrived {
-        player.tick_until(*instant);
-        let others: Vec<Reading> =
-            readings.iter().filter(|reading| reading.place.rack.as_deref() != Some("r1")).cloned().collect();
-        player.send(&others);
-    }
+    play_without(&mut player, "r1", BEGINS, BEGINS + Microseconds::from_minutes(5));
     player.take_effects();
     begin(&mut player, "r1", "gap", None);
     let told = steps(&player.take_effects()).pop().unwrap();

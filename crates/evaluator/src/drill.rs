@@ -60,7 +60,7 @@ impl Drills {
         environment: Environment<'_>,
         effects: &mut Effects,
     ) {
-        let now = environment.tick.map_or(event.time, |tick| tick.max(event.time));
+        let now = environment.tick.unwrap_or(event.time);
         match &event.change {
             DrillChange::Start { .. } if self.knows(&event.drill) => {}
             DrillChange::Start { rack, class, severity } => {
@@ -160,6 +160,7 @@ impl Drills {
         for rehearsal in running.values_mut() {
             if rehearsal.decide(tick, watermark) {
                 record.note(&rehearsal.facts);
+                effects.push(rehearsal.copy(environment));
                 effects.push(Effect::Drill(Box::new(rehearsal.facts.clone())));
             }
         }
@@ -201,7 +202,10 @@ fn refuse(
         class: class.clone(),
         rack: rack.clone(),
         place: place.unwrap_or_else(nowhere),
-        severity: severity.or(known.map(|known| known.severity.usual)).unwrap_or_default(),
+        severity: severity
+            .filter(|severity| severity.is_finite())
+            .or(known.map(|known| known.severity.usual))
+            .unwrap_or_default(),
         detectors: known
             .map_or_else(Vec::new, |known| known.right.iter().map(|name| Name::from(*name)).collect()),
         started: now,

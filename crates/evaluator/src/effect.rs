@@ -65,6 +65,14 @@ pub enum Effect {
     /// An alert of a drill changed its state: Alertmanager is to see it, with its label `drill`, and nobody is to take
     /// it for one of the rack.
     DrillAlert(Box<AlertTransition>),
+    /// What is known of the racks of a drill's copy when the drill has come to its result: what a gate would see if the
+    /// fault was real. Never to be taken for facts of the racks themselves.
+    DrillCopy {
+        /// The drill.
+        drill: Name,
+        /// Of its racks, then of its loop.
+        facts: Vec<Arc<RackFacts>>,
+    },
     /// A row that is none of the above: runs, events, overrides, verdicts, calibrations, maintenance, log.
     Row(Box<Row>),
     /// Add to a counter.
@@ -146,7 +154,7 @@ impl Effect {
             Self::Row(row) => Some((**row).clone()),
             Self::Drill(drill) => Some(rows::drill(drill)),
             Self::DrillAlert(transition) => Some(rows::drill_alert(transition)),
-            Self::Block(_) | Self::Publish(_) | Self::Count { .. } => None,
+            Self::Block(_) | Self::Publish(_) | Self::DrillCopy { .. } | Self::Count { .. } => None,
         }
     }
 }

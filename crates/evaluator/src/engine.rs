@@ -116,6 +116,7 @@ impl Evaluator {
             .and_then(|(before, number)| Some(partitions.get_mut(&before)?.give_up(number, time, effects)));
         if let (Some(moving), Some(partition)) = (moving, partitions.get_mut(&home)) {
             partition.take_over(number, moving);
+            self.drills.regroup(time, effects);
         }
     }
 

@@ -365,7 +365,8 @@ impl Partition {
             | Effect::Row(_)
             | Effect::Count { .. }
             | Effect::Drill(_)
-            | Effect::DrillAlert(_) => false,
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => false,
         });
         let is_time = begin.window_start(PUBLISH_EVERY) != position.window_start(PUBLISH_EVERY);
         if is_news || (is_judged && is_time) {

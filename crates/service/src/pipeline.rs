@@ -2,6 +2,7 @@
 
 pub mod committer; // frozen rows to the store, checkpoints, trimming
 pub mod calibrating; // calibrations as records
+pub mod drilling; // drills as records
 pub mod control; // runs, maintenance, overrides, verdicts as records
 pub mod engine; // the evaluator's thread
 pub mod recovery; // from a data folder to a running engine

@@ -42,7 +42,14 @@ impl Tell {
         let event = match effect {
             Effect::Finding(finding) => Event::Finding(finding.clone()),
             Effect::Alert(transition) => Event::Alert(transition.clone()),
-            Effect::Status(_) | Effect::Block(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => return,
+            Effect::Status(_)
+            | Effect::Block(_)
+            | Effect::Publish(_)
+            | Effect::Row(_)
+            | Effect::Count { .. }
+            | Effect::Drill(_)
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => return,
         };
         // An error means that nobody listens.
         let _ = self.events.send(event);

@@ -13,7 +13,7 @@ use crate::{EventTime, Microseconds, Name};
 pub struct DrillEvent {
     /// Its id, unique for ever: 16 hex digits.
     pub drill: Name,
-    /// Takes effect from this time, or from the last tick where that is later.
+    /// When it was asked for. It takes effect at the last tick: what has come by then cannot be changed any more.
     pub time: EventTime,
     /// What happens.
     pub change: DrillChange,

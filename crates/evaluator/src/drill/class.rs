@@ -250,6 +250,10 @@ impl Class {
         match given {
             None => Ok(usual),
             Some(given) if lowest <= given && given <= highest => Ok(given),
+            Some(given) if !given.is_finite() => Err(format!(
+                "the severity of {} is no number: give one from {lowest} to {highest} ({meaning})",
+                self.name
+            )),
             Some(given) => Err(format!(
                 "severity {given} of {}: give a number from {lowest} to {highest} ({meaning}); {usual} is usual",
                 self.name

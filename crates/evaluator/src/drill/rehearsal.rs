@@ -49,6 +49,8 @@ pub(crate) struct Rehearsal {
     alerts: BTreeMap<Labels, AlertTransition>,
     /// The finding that is right.
     found: Option<Name>,
+    /// A finding of the loop itself that is as right: what is drilled has come in earnest.
+    in_earnest: Option<Name>,
 }
 
 impl Rehearsal {
@@ -89,6 +91,7 @@ impl Rehearsal {
             findings: BTreeMap::new(),
             alerts: BTreeMap::new(),
             found: None,
+            in_earnest: None,
         }
     }
 
@@ -135,7 +138,8 @@ impl Rehearsal {
                 | Effect::Row(_)
                 | Effect::Count { .. }
                 | Effect::Drill(_)
-                | Effect::DrillAlert(_) => {}
+                | Effect::DrillAlert(_)
+                | Effect::DrillCopy { .. } => {}
             }
         }
     }
@@ -144,6 +148,12 @@ impl Rehearsal {
         let id = &finding.finding;
         let is_new = !self.findings.contains_key(id);
         let is_of_loop_too = self.findings_before.contains(id) || real.has_open(finding);
+        let is_right = self.facts.detectors.contains(&finding.detector)
+            && touches(&finding.place, &self.facts.place)
+            && finding.ended.is_none();
+        if is_right && is_of_loop_too && self.found.is_none() {
+            self.in_earnest.get_or_insert_with(|| id.clone());
+        }
         if is_new && (is_of_loop_too || finding.ended.is_some() || FINDINGS_MAX <= self.findings.len()) {
             return;
         }
@@ -155,9 +165,6 @@ impl Rehearsal {
             is_quiet: finding.severity == Severity::Info,
         };
         self.findings.insert(id.clone(), said);
-        let is_right = self.facts.detectors.contains(&finding.detector)
-            && touches(&finding.place, &self.facts.place)
-            && finding.ended.is_none();
         if is_right && self.found.is_none() && self.facts.state == DrillState::Running {
             self.found = Some(id.clone());
             self.facts.detector = Some(finding.detector.clone());
@@ -200,6 +207,13 @@ impl Rehearsal {
     pub(crate) fn decide(&mut self, tick: EventTime, watermark: EventTime) -> bool {
         if self.facts.state != DrillState::Running {
             return false;
+        }
+        if let Some(finding) = &self.in_earnest {
+            self.facts.ended = Some(tick);
+            self.facts.state = DrillState::Cancelled;
+            self.facts.missing =
+                format!("what was drilled has come in earnest: finding {finding} is the rack's own");
+            return true;
         }
         let is_found = self.facts.detected.is_some() && self.facts.alert_fired.is_some();
         if !is_found && watermark < self.facts.until {
@@ -267,6 +281,11 @@ impl Rehearsal {
             let over = AlertTransition { from: alert.to, to, time: now, reason, ..alert };
             effects.push(Effect::DrillAlert(Box::new(over)));
         }
+    }
+
+    /// What a gate would see if the fault was real.
+    pub(crate) fn copy(&self, environment: Environment<'_>) -> Effect {
+        Effect::DrillCopy { drill: self.facts.drill.clone(), facts: self.shadow.facts(environment) }
     }
 
     /// Plans the copy anew after a restart.
