@@ -332,14 +332,14 @@ mod tests {
                 vec![said("pump", 2, false)],
                 Some(5),
                 Some(5),
-                "wrong detector first: pump at 1970-01-01T00:02:00Z, leak at 1970-01-01T00:05:00Z",
+                "wrong detector first: pump at 1970-01-01T00:02:00.000000Z, leak at 1970-01-01T00:05:00.000000Z",
             ),
-            (vec![], Some(5), None, "found at 1970-01-01T00:05:00Z, and its alert never fired"),
+            (vec![], Some(5), None, "found at 1970-01-01T00:05:00.000000Z, and its alert never fired"),
             (
                 vec![said("pump", 2, false)],
                 None,
                 None,
-                "no finding of leak; pump spoke instead, at 1970-01-01T00:02:00Z",
+                "no finding of leak; pump spoke instead, at 1970-01-01T00:02:00.000000Z",
             ),
             (vec![], None, None, "no finding of leak"),
         ] {
