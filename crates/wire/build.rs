@@ -4,10 +4,11 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Our own services and records.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "thermogate/gate/v1/gate.proto",
     "thermogate/run/v1/run.proto",
     "thermogate/calibration/v1/calibration.proto",
+    "thermogate/drill/v1/drill.proto",
     "thermogate/advisory/v1/advisory.proto",
     "thermogate/log/v1/log.proto",
 ];

@@ -295,7 +295,7 @@ impl Alertmanager {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub enum Manner {
     Takes,
     /// Never answers.
     Hangs,
@@ -304,14 +304,14 @@ enum Manner {
 }
 
 /// An HTTP server in this process: an Alertmanager without notifications, or the receiver of one's notifications.
-struct Listener {
-    url: String,
-    heard: Arc<Mutex<Vec<Value>>>,
+pub struct Listener {
+    pub url: String,
+    pub heard: Arc<Mutex<Vec<Value>>>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Listener {
-    fn start(manner: Manner) -> Self {
+    pub fn start(manner: Manner) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

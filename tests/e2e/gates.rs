@@ -374,6 +374,7 @@ fn an_unknown_name_is_the_callers_mistake_and_a_missing_service_is_not() {
             "thermogate.gate.v1.GateService",
             "thermogate.run.v1.RunService",
             "thermogate.calibration.v1.CalibrationService",
+            "thermogate.drill.v1.DrillService",
             "grpc.health.v1.Health",
         ] {
             assert!(services.contains(&json!(service)), "{version}: {services:?}");

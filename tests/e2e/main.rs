@@ -9,6 +9,7 @@ mod burn; // which windows fired, and how soon an alert ends
 mod commands; // serve, status, sql, check, simulate as a user types them
 mod crash; // kill -9 loses and doubles nothing
 mod demo; // the first thing a newcomer sees
+mod drill_live; // a fault laid over a running rack, from telemetry to alert and gate
 mod gates; // one decision over gRPC, HTTP and the command line
 mod opentelemetry; // the OpenTelemetry SDK for Python
 mod prometheus; // Debian's Prometheus scrapes and remote-writes

@@ -755,6 +755,65 @@ pub enum DrillCommand {
         after_help = "Examples:\n  thermogate drill run\n  thermogate drill run --class leak --class valve_hunting --seeds 10\n  thermogate drill run --suite full --seed 1000 --out scorecard.html --output markdown\n  thermogate drill run --conditions 'plant off by 15 %' --seeds 5 --days 30 --output json"
     )]
     Run(DrillRunArguments),
+    /// Lays a fault over the telemetry of a running rack, and waits until detector and alert have answered. The rack itself is judged as if there was no drill
+    #[command(
+        after_help = "Examples:\n  thermogate drill live --rack r07 --class leak\n  thermogate drill live --rack r07 --class leak --severity 5 --policy default --by ada --why 'monthly drill'\n  thermogate drill live --rack r07 --class gap --output json\nExit codes: 0 passed, 1 failed or broken off, 2 refused, 5 unreachable. Route alerts with the label drill to where nobody gets up."
+    )]
+    Live(DrillLiveArguments),
+    /// Breaks a drill of a running rack off: it says nothing then
+    #[command(after_help = "Examples:\n  thermogate drill end 9c1f0a3b5d7e2468 --why 'the rack is needed'")]
+    End(DrillEndArguments),
+}
+
+/// `drill live`
+#[derive(Debug, Args)]
+pub struct DrillLiveArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// The rack; a fault of its loop befalls the loop
+    #[arg(long)]
+    pub rack: String,
+    /// Class of fault
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(evaluator::drill::class::CLASSES.iter().map(|class| class.name)))]
+    pub class: String,
+    /// How grave, in the unit of the class (of a leak L/min); what is usual when left out
+    #[arg(long)]
+    pub severity: Option<f64>,
+    /// Who; the user of this system when left out
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Why
+    #[arg(long, default_value = "drill")]
+    pub why: String,
+    /// Asks this gate at the end what it would say if the fault was real: a policy in force, or a file
+    #[arg(long)]
+    pub policy: Option<String>,
+    /// Does not wait for the result
+    #[arg(long)]
+    pub detach: bool,
+    /// An id of your own: a repeat with the same id follows the same drill
+    #[arg(long, default_value = "")]
+    pub request_id: String,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `drill end`
+#[derive(Debug, Args)]
+pub struct DrillEndArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: ServiceArguments,
+    /// The drill's id
+    pub drill: String,
+    /// Who; the user of this system when left out
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Why
+    #[arg(long, default_value = "ended")]
+    pub why: String,
 }
 
 /// `drill run`

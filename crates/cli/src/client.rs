@@ -10,6 +10,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use wire::advisory::v1::advisory_service_client::AdvisoryServiceClient;
 use wire::calibration::v1::calibration_service_client::CalibrationServiceClient;
+use wire::drill::v1::drill_service_client::DrillServiceClient;
 use wire::gate::v1::gate_service_client::GateServiceClient;
 use wire::run::v1::run_service_client::RunServiceClient;
 
@@ -90,6 +91,16 @@ pub async fn calibrations(
     arguments: &ServiceArguments,
 ) -> Result<CalibrationServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(CalibrationServiceClient::new(connect(arguments).await?))
+}
+
+/// Client of the drills.
+///
+/// # Errors
+/// Exit code 5 when nobody answers.
+pub async fn drills(
+    arguments: &ServiceArguments,
+) -> Result<DrillServiceClient<InterceptedService<Channel, Bearer>>, Failure> {
+    Ok(DrillServiceClient::new(connect(arguments).await?))
 }
 
 /// Client of forecasts and comparisons.

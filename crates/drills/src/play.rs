@@ -85,6 +85,22 @@ impl Player {
         &self.evaluator
     }
 
+    /// Another player that goes on from here, as after a restart.
+    ///
+    /// # Panics
+    /// When the evaluator does not read its own state.
+    pub fn fork(&self) -> Self {
+        let evaluator = Evaluator::restore(&self.evaluator.snapshot()).expect("it was written just now");
+        Self {
+            evaluator,
+            effects: self.effects.clone(),
+            sequence: self.sequence,
+            series: self.series.clone(),
+            partitions: self.partitions.clone(),
+            now: self.now,
+        }
+    }
+
     /// All effects since this was last asked.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         self.effects.fates.clear();

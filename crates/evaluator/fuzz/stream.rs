@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use evaluator::{Effect, Effects, Evaluator};
+use telemetry::drill::{DrillChange, DrillEvent};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
     Body, Calibration, Configuration, Document, Feed, Flag, MaintenanceEvent, PartitionId, PlaceEvent,
@@ -203,7 +204,7 @@ pub fn play(bytes: &[u8]) {
 
 impl Player {
     fn act(&mut self, choices: &mut Choices<'_>) -> Option<()> {
-        match choices.below(16)? {
+        match choices.below(17)? {
             0..=3 => self.minutes(i64::from(choices.byte()? % 100)),
             4 | 5 => {
                 let (index, manner) = (choices.below(CHANNELS.len())?, Manner::choose(choices)?);
@@ -221,6 +222,7 @@ impl Player {
                 self.configure(site, objectives);
             }
             14 => self.redeclare(choices)?,
+            15 => self.drill(choices)?,
             _ => self.restart(),
         }
         Some(())
@@ -334,6 +336,24 @@ impl Player {
             why: "a hose".into(),
         };
         self.apply(PartitionId::STREAM, Body::Maintenance(event));
+        Some(())
+    }
+
+    fn drill(&mut self, choices: &mut Choices<'_>) -> Option<()> {
+        let classes = evaluator::drill::class::CLASSES;
+        let class = classes.get(choices.below(classes.len() + 1)?).map_or("other", |class| class.name);
+        let change = match choices.below(4)? {
+            0 => DrillChange::Cancel,
+            _ => DrillChange::Start {
+                rack: ["r1", "r2", "r3"][choices.below(3)?].into(),
+                class: class.into(),
+                severity: if choices.below(4)? == 0 { Some(choices.value()?) } else { None },
+            },
+        };
+        let drill = ["one", "two"][choices.below(2)?].into();
+        let (by, why) = ("ann".to_owned(), "a rehearsal".to_owned());
+        let event = DrillEvent { drill, time: choices.time(self.now)?, change, by, why };
+        self.apply(PartitionId::STREAM, Body::Drill(event));
         Some(())
     }
 
@@ -457,7 +477,16 @@ fn look_at(effect: &Effect) {
             assert!(finding.onset <= finding.detected, "{finding:?}");
             assert!(finding.ended.is_none_or(|ended| finding.onset <= ended), "{finding:?}");
         }
-        Effect::Alert(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => {}
+        Effect::Drill(drill) => {
+            assert!(drill.started <= drill.until, "{drill:?}");
+            assert!(drill.missing.is_empty() || drill.ended.is_some(), "{drill:?}");
+        }
+        Effect::Alert(_)
+        | Effect::Publish(_)
+        | Effect::Row(_)
+        | Effect::Count { .. }
+        | Effect::DrillAlert(_)
+        | Effect::DrillCopy { .. } => {}
     }
     // What gates may see is told anew every ten seconds, and each text of it is long.
     if matches!(effect, Effect::Publish(facts) if facts.sequence % 37 != 0) {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use telemetry::alert::AlertTransition;
+use telemetry::drill::DrillFacts;
 use telemetry::facts::{Finding, ObjectiveStatus, Outcome, RackFacts, Scope};
 use telemetry::record::Fate;
 use telemetry::table::{Block, Cell, Row, Table};
 use telemetry::{EventTime, Labels, Microseconds, Name, canonical_json};
+
+use crate::rows;
 
 /// Effects of the records applied since the caller last cleared it.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -57,6 +60,19 @@ pub enum Effect {
     Alert(Box<AlertTransition>),
     /// Gates may see this view of a rack, or of a loop.
     Publish(Arc<RackFacts>),
+    /// A drill began, was found, or came to its result.
+    Drill(Box<DrillFacts>),
+    /// An alert of a drill changed its state: Alertmanager is to see it, with its label `drill`, and nobody is to take
+    /// it for one of the rack.
+    DrillAlert(Box<AlertTransition>),
+    /// What is known of the racks of a drill's copy when the drill has come to its result: what a gate would see if the
+    /// fault was real. Never to be taken for facts of the racks themselves.
+    DrillCopy {
+        /// The drill.
+        drill: Name,
+        /// Of its racks, then of its loop.
+        facts: Vec<Arc<RackFacts>>,
+    },
     /// A row that is none of the above: runs, events, overrides, verdicts, calibrations, maintenance, log.
     Row(Box<Row>),
     /// Add to a counter.
@@ -136,7 +152,9 @@ impl Effect {
             Self::Finding(finding) => Some(finding_row(finding)),
             Self::Alert(transition) => Some(alert_row(transition)),
             Self::Row(row) => Some((**row).clone()),
-            Self::Block(_) | Self::Publish(_) | Self::Count { .. } => None,
+            Self::Drill(drill) => Some(rows::drill(drill)),
+            Self::DrillAlert(transition) => Some(rows::drill_alert(transition)),
+            Self::Block(_) | Self::Publish(_) | Self::DrillCopy { .. } | Self::Count { .. } => None,
         }
     }
 }

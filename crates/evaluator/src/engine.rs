@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::alert::AlertTransition;
+use telemetry::drill::{DrillEvent, DrillFacts, DrillRecord};
 use telemetry::facts::{RackFacts, RunFacts};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
@@ -14,6 +15,7 @@ use telemetry::record::{
 use telemetry::{EventTime, Name};
 
 use crate::configuration::{self, InForce};
+use crate::drill::Drills;
 use crate::effect::{Counter, Effect, Effects};
 pub use crate::partition::ResidualNow;
 use crate::partition::{Environment, Partition};
@@ -29,6 +31,7 @@ pub struct Evaluator {
     last_tick: Option<EventTime>,
     sequence: Sequence,
     partitions: BTreeMap<PartitionId, Partition>,
+    drills: Drills,
     runs: Runs,
     ticks: Ticks,
     /// What was last told of each place, by place and name: workloads, versions.
@@ -65,6 +68,7 @@ impl Evaluator {
             Body::Run(event) => self.take_run(event, effects),
             Body::Calibration(calibration) => self.take_calibration(calibration, effects),
             Body::Maintenance(event) => self.take_maintenance(event, effects),
+            Body::Drill(event) => self.take_drill(event, effects),
             Body::Override(given) => {
                 effects.push(rows::given_override(given));
                 effects.push(rows::log("override", self.last_tick, given));
@@ -84,6 +88,7 @@ impl Evaluator {
         effects: &mut Effects,
     ) {
         self.partitions.entry(partition).or_insert_with(|| Partition::new(partition)).declare(declaration);
+        self.drills.declare(partition, declaration);
         effects.push(rows::log("series", self.last_tick, declaration));
         if self.is_regrouping {
             self.bring_home(partition, declaration.id.0, effects);
@@ -111,6 +116,7 @@ impl Evaluator {
             .and_then(|(before, number)| Some(partitions.get_mut(&before)?.give_up(number, time, effects)));
         if let (Some(moving), Some(partition)) = (moving, partitions.get_mut(&home)) {
             partition.take_over(number, moving);
+            self.drills.regroup(time, effects);
         }
     }
 
@@ -123,12 +129,15 @@ impl Evaluator {
                 self.bring_home(partition, number, effects);
             }
         }
-        let Self { in_force, runs, partitions, .. } = self;
+        let Self { in_force, runs, partitions, drills, .. } = self;
         let watermark = self.last_tick.map(|tick| tick - in_force.allowed_lateness);
         let environment =
             Environment { in_force, runs, sequence: self.sequence, tick: self.last_tick, watermark };
         match partitions.get_mut(&partition) {
-            Some(partition) => partition.take_samples(batch, environment, effects),
+            Some(real) => {
+                real.take_samples(batch, environment, effects);
+                drills.take_samples(partition, batch, real, environment, effects);
+            }
             None => {
                 effects.fates.extend((0..batch.len()).map(|index| Fate::Stored(batch.flag(index))));
                 effects.count(Counter::Undeclared, batch.len() as u64);
@@ -148,6 +157,8 @@ impl Evaluator {
             partition.advance(environment, effects);
         });
         self.finish_runs(effects);
+        self.each_copy(effects, |copy, environment, effects| copy.advance(environment, effects));
+        self.with_drills(|drills, _, environment| drills.decide(environment, effects));
     }
 
     /// Runs whose last data is judged in all partitions are final.
@@ -194,10 +205,14 @@ impl Evaluator {
                 let is_other_site = before.is_some_and(|before| before.site != configuration.site);
                 self.is_regrouping |= is_other_site && !self.partitions.is_empty();
                 self.in_force = parsed.in_force;
+                if is_other_site {
+                    self.drills.regroup(self.last_tick.unwrap_or(EventTime::MINIMUM), effects);
+                }
                 effects.count(Counter::ObjectiveRefused, parsed.refused_needs);
                 self.each_partition(effects, |partition, environment, effects| {
                     partition.reconfigure(environment, effects);
                 });
+                self.each_copy(effects, |copy, environment, effects| copy.reconfigure(environment, effects));
             }
             Err(_) => effects.count(Counter::ConfigurationRefused, 1),
         }
@@ -226,6 +241,9 @@ impl Evaluator {
                 self.each_partition(effects, |partition, environment, effects| {
                     partition.begin_run(&run, environment, effects);
                 });
+                self.each_copy(effects, |copy, environment, effects| {
+                    copy.begin_run(&run, environment, effects);
+                });
                 let dropped: BTreeSet<String> =
                     self.partitions.values().flat_map(|partition| partition.dropped_pairs(&run)).collect();
                 if !dropped.is_empty() {
@@ -244,6 +262,7 @@ impl Evaluator {
                 for partition in self.partitions.values_mut() {
                     partition.end_run(&run, end);
                 }
+                self.each_copy(effects, |copy, _, _| copy.end_run(&run, end));
             }
             Changed::Marked => {
                 let RunChange::Mark { text } = &event.change else { return };
@@ -278,6 +297,16 @@ impl Evaluator {
             if partition.calibrate(calibration, time) {
                 partition.publish_all(environment, effects);
             }
+        });
+        self.each_copy(effects, |copy, _, _| {
+            copy.calibrate(calibration, time);
+        });
+    }
+
+    fn take_drill(&mut self, event: &DrillEvent, effects: &mut Effects) {
+        effects.push(rows::log("drill", self.last_tick, event));
+        self.with_drills(|drills, partitions, environment| {
+            drills.take(event, partitions, environment, effects);
         });
     }
 
@@ -333,6 +362,30 @@ impl Evaluator {
         }
     }
 
+    /// Does to the copies in which faults are drilled what was done to their partitions. Work on racks is left out: a
+    /// drill of a rack in maintenance is to be heard.
+    fn each_copy(
+        &mut self,
+        effects: &mut Effects,
+        mut each: impl FnMut(&mut Partition, Environment<'_>, &mut Effects),
+    ) {
+        if !self.drills.is_idle() {
+            self.with_drills(|drills, partitions, environment| {
+                drills.each(partitions, effects, |copy, effects| each(copy, environment, effects));
+            });
+        }
+    }
+
+    fn with_drills(
+        &mut self,
+        act: impl FnOnce(&mut Drills, &BTreeMap<PartitionId, Partition>, Environment<'_>),
+    ) {
+        let watermark = self.watermark();
+        let Self { in_force, runs, partitions, drills, sequence, last_tick, .. } = self;
+        let environment = Environment { in_force, runs, sequence: *sequence, tick: *last_tick, watermark };
+        act(drills, partitions, environment);
+    }
+
     /// All state as bytes: [`Evaluator::restore`] goes on as if it had never stopped.
     pub fn snapshot(&self) -> Vec<u8> {
         snapshot::write(self)
@@ -352,6 +405,7 @@ impl Evaluator {
         evaluator.each_partition(&mut Effects::default(), |partition, environment, _| {
             partition.restore(environment);
         });
+        evaluator.with_drills(|drills, _, environment| drills.restore(environment));
         Ok(evaluator)
     }
 
@@ -401,6 +455,21 @@ impl Evaluator {
     pub fn alerts(&self) -> Vec<AlertTransition> {
         let alerts = self.partitions.values().flat_map(|partition| partition.alerts.transitions());
         alerts.cloned().collect()
+    }
+
+    /// Drills in progress and those that ended just now, whose alerts are still shown.
+    pub fn drills_running(&self) -> Vec<DrillFacts> {
+        self.drills.running().cloned().collect()
+    }
+
+    /// The latest results of drills: whoever asks a gate adds them to the facts of racks.
+    pub fn drill_record(&self) -> &DrillRecord {
+        self.drills.record()
+    }
+
+    /// Alerts of drills that are not over, as they were told last: to be told again after a restart.
+    pub fn drill_alerts(&self) -> Vec<AlertTransition> {
+        self.drills.alerts().cloned().collect()
     }
 
     /// All runs that are known, in order of their ids.

@@ -51,7 +51,7 @@ impl RunBudget {
 }
 
 /// The state of one objective in one group.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// Name of the objective.
     pub objective: Name,

@@ -30,7 +30,7 @@ pub(crate) const WATCHED_AS_FLOW: u8 = 2;
 const FLOWS: [&str; 2] = ["coolant_flow", "coolant_supply_flow"];
 
 /// Groups whose slices have one length.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Slices {
     /// That length.
     pub length: Microseconds,
@@ -41,7 +41,7 @@ pub(crate) struct Slices {
 }
 
 /// The series of one source at one place and below: when most of them fall silent, that is one gap.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Feed {
     /// A rack, a loop, or a node of a rack.
     pub place: Place,
@@ -52,7 +52,7 @@ pub(crate) struct Feed {
 }
 
 /// A residual at one place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Component {
     /// Number of the detector.
     pub detector: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Component {
 }
 
 /// What the thermal resistances of a rack's GPUs are made of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Resistances {
     /// The rack.
     pub place: Place,
@@ -76,7 +76,7 @@ pub(crate) struct Resistances {
 }
 
 /// A control loop: what it controls, at what, with what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ControlLoop {
     /// The coolant loop; of a rack without one, the rack.
     pub place: Place,
@@ -93,7 +93,7 @@ pub(crate) struct ControlLoop {
 }
 
 /// The series that a rack's own states need.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RackSeries {
     /// Every series of the rack.
     pub all: Vec<u32>,
@@ -112,7 +112,7 @@ pub(crate) struct RackSeries {
 }
 
 /// The series that releases are told apart by on a rack; empty where nothing measures it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ComparedSeries {
     /// Its electrical power.
     pub power: Vec<u32>,
@@ -135,7 +135,7 @@ pub(crate) struct ComparedSeries {
 }
 
 /// Everything that follows from declarations and plan.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Layout {
     /// By length.
     pub slices: Vec<Slices>,
@@ -180,7 +180,7 @@ pub(crate) struct Layout {
 }
 
 /// A group of signals without physics at a rack, or at a loop.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WatchedGroup {
     /// Number of the group in the configuration.
     pub group: usize,

@@ -42,6 +42,8 @@ mod recovery; // back where it was before a run?
 mod rows; // what people and gates did
 mod run; // runs from start to end
 
+pub mod drill; // faults laid over telemetry to prove detectors
+
 mod defaults; // the objectives that are in force when nobody gives any
 pub mod objective; // an objective as the engine judges it
 pub mod objective_document; // the YAML that says so, read strictly

@@ -7,6 +7,7 @@ mod alerting; // alerts of objectives
 mod blocks; // at the end of a block: what is told and measured
 mod comparing; // at the end of a block: what releases are told apart by
 mod control; // control loops: hunting, stuck valves, warming water
+mod drilling; // a copy of the partition that a drill's fault is laid over
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
 mod headroom; // at the end of a block: how much power racks can sustain
@@ -28,6 +29,7 @@ use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDe
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use self::control::Control;
+pub(crate) use self::drilling::Ready;
 use self::pump_trip::Flow;
 pub use self::residuals::ResidualNow;
 use self::runs::Forgetting;
@@ -69,7 +71,7 @@ pub(crate) struct Environment<'a> {
 }
 
 /// The state of a partition.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Partition {
     id: PartitionId,
     /// Whether groups and layout follow from the present declarations and configuration.
@@ -372,7 +374,13 @@ impl Partition {
         }
         let is_news = effects.list[told..].iter().any(|effect| match effect {
             Effect::Status(_) | Effect::Finding(_) | Effect::Alert(_) => true,
-            Effect::Block(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => false,
+            Effect::Block(_)
+            | Effect::Publish(_)
+            | Effect::Row(_)
+            | Effect::Count { .. }
+            | Effect::Drill(_)
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => false,
         });
         let is_time = begin.window_start(PUBLISH_EVERY) != position.window_start(PUBLISH_EVERY);
         if is_news || (is_judged && is_time) {

@@ -20,7 +20,7 @@ use crate::recovery::RecoveryState;
 const DAY_BLOCKS: usize = 1_440;
 
 /// A rack's own states.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct RackState {
     /// Site, loop and rack.
     pub place: Place,

@@ -3,8 +3,10 @@
 //! log → **rows** → history
 
 use serde::{Deserialize, Serialize};
+use telemetry::alert::AlertTransition;
 use telemetry::canonical_json;
-use telemetry::facts::{Ambient, Headroom, SustainablePower};
+use telemetry::drill::DrillFacts;
+use telemetry::facts::{Ambient, Finding, Headroom, SustainablePower};
 use telemetry::place::Place;
 use telemetry::record::{Calibration, MaintenanceEvent, Override, PlaceEvent, VerdictRecord};
 use telemetry::table::{Cell, Row, Table};
@@ -88,6 +90,110 @@ pub(crate) fn maintenance(event: &MaintenanceEvent, time: EventTime) -> Effect {
             Cell::Boolean(event.until.is_none()),
         ],
     )
+}
+
+/// A step of a drill: its beginning, what it found, its result.
+pub(crate) fn drill(drill: &DrillFacts) -> Row {
+    let time = drill.ended.or(drill.detected).unwrap_or(drill.started);
+    Row {
+        table: Table::Drills,
+        cells: vec![
+            Cell::from(&drill.drill),
+            Cell::from(&drill.class),
+            Cell::from(&drill.place.site),
+            Cell::from(drill.place.cooling_loop.as_ref()),
+            Cell::from(drill.place.rack.as_ref()),
+            Cell::Time(time),
+            Cell::from(Some(drill.severity).filter(|severity| severity.is_finite())),
+            Cell::Texts(drill.detectors.clone()),
+            Cell::Time(drill.started),
+            Cell::Time(drill.until),
+            Cell::from(drill.ended),
+            Cell::from(drill.detector.as_ref()),
+            Cell::from(drill.detected),
+            Cell::from(drill.alert_fired),
+            Cell::from(drill.delay().map(Microseconds::as_seconds)),
+            Cell::from(drill.state.name()),
+            Cell::from(drill.missing.as_str()),
+            Cell::from(drill.by.as_str()),
+            Cell::from(drill.why.as_str()),
+        ],
+    }
+}
+
+/// A finding of a drill, as it begins or ends.
+pub(crate) fn drill_finding(drill: &Name, finding: &Finding) -> Effect {
+    let said = Said {
+        drill,
+        time: finding.ended.unwrap_or(finding.detected),
+        kind: "finding",
+        name: &finding.detector,
+        place: finding.place.clone(),
+        severity: Cell::from(finding.severity.name()),
+        state: if finding.ended.is_some() { "ended" } else { "begun" },
+        since: finding.onset,
+        text: canonical_json(&finding.evidence),
+    };
+    Effect::Row(Box::new(said.row()))
+}
+
+/// An alert of a drill, which its label names.
+pub(crate) fn drill_alert(transition: &AlertTransition) -> Row {
+    let label = |name: &str| transition.labels.get(name).cloned();
+    let said = Said {
+        drill: &label("drill").unwrap_or_else(|| "".into()),
+        time: transition.time,
+        kind: "alert",
+        name: &transition.alertname,
+        place: Place {
+            site: label("site").unwrap_or_else(|| "".into()),
+            cooling_loop: label("loop"),
+            rack: label("rack"),
+            node: label("node"),
+            device: label("device"),
+        },
+        severity: Cell::from(transition.labels.get("severity")),
+        state: transition.to.name(),
+        since: transition.since,
+        text: transition.reason.clone(),
+    };
+    said.row()
+}
+
+/// What a drill made somebody say.
+struct Said<'a> {
+    drill: &'a Name,
+    time: EventTime,
+    kind: &'a str,
+    name: &'a Name,
+    place: Place,
+    severity: Cell,
+    state: &'a str,
+    since: EventTime,
+    text: String,
+}
+
+impl Said<'_> {
+    fn row(self) -> Row {
+        Row {
+            table: Table::DrillEvents,
+            cells: vec![
+                Cell::from(self.drill),
+                Cell::Time(self.time),
+                Cell::from(self.kind),
+                Cell::from(self.name),
+                Cell::from(&self.place.site),
+                Cell::from(self.place.cooling_loop.as_ref()),
+                Cell::from(self.place.rack.as_ref()),
+                Cell::from(self.place.node.as_ref()),
+                Cell::from(self.place.device.as_ref()),
+                self.severity,
+                Cell::from(self.state),
+                Cell::Time(self.since),
+                Cell::from(self.text.as_str()),
+            ],
+        }
+    }
 }
 
 pub(crate) fn given_override(given: &Override) -> Effect {

@@ -51,7 +51,7 @@ pub(crate) struct Latest {
 }
 
 /// The state of one series.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Series {
     /// In order of time; the first may be older than what is looked at, because it is still held.
     points: VecDeque<Point>,
@@ -315,7 +315,7 @@ impl Series {
         self.points
             .range(first..)
             .take_while(move |point| point.time < to)
-            .filter(|point| point.report == Report::Reading)
+            .filter(|point| point.report() == Report::Reading)
             .map(|point| (point.time, point.value))
     }
 

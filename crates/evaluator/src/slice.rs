@@ -13,7 +13,7 @@ use crate::plan::{PlannedMember, PlannedOperand};
 use crate::series::Series;
 
 /// Memory that is used again for each slice.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Scratch {
     values: Vec<Result<f64, UnknownReason>>,
     readings: Vec<f64>,

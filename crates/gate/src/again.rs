@@ -56,9 +56,12 @@ pub fn facts_json(
     canonical_json(&Written { engine: crate::ENGINE_VERSION, policy, question, facts, controls })
 }
 
-/// The facts without batches and headroom that no check looks at: a day of batches is more than all the rest.
+/// The facts without batches, headroom and drills that no check looks at: a day of batches is more than all the rest.
 fn needed<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Cow<'a, RackFacts> {
-    let is_all = facts.batches.is_none() && (facts.headroom.is_none() || policy.asks_for_headroom());
+    let asks_for_drills = policy.detectors_proven().next().is_some();
+    let is_all = facts.batches.is_none()
+        && (facts.headroom.is_none() || policy.asks_for_headroom())
+        && (facts.drills.is_empty() || asks_for_drills);
     if is_all {
         return Cow::Borrowed(facts);
     }
@@ -67,7 +70,8 @@ fn needed<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Cow
         .zip(facts.batches.as_ref())
         .map(|(run, batches)| since(batches, run.start - BEFORE_MAX, &batches.runs));
     let headroom = facts.headroom.clone().filter(|_| policy.asks_for_headroom());
-    Cow::Owned(RackFacts { batches, headroom, ..facts.clone() })
+    let drills = if asks_for_drills { facts.drills.clone() } else { Vec::new() };
+    Cow::Owned(RackFacts { batches, headroom, drills, ..facts.clone() })
 }
 
 /// Judges stored facts again: the answer's canonical JSON, byte for byte what was given then as long as the

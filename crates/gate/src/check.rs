@@ -9,6 +9,7 @@ mod findings;
 mod headroom;
 mod objective;
 mod power;
+mod proven;
 mod recovered;
 mod trend;
 mod wait;
@@ -151,6 +152,7 @@ pub fn judge(check: &Check, subject: &Subject) -> Vec<CheckResult> {
         (_, CheckKind::Soak { need, minimum }) => power::soak(check, subject, need, *minimum),
         (_, CheckKind::Recovered { span }) => recovered::judge(check, subject, *span),
         (_, CheckKind::Headroom(asked)) => headroom::judge(check, subject, asked),
+        (_, CheckKind::Proven { detectors, within }) => proven::judge(check, subject, detectors, *within),
         (_, CheckKind::Canary(canary)) => canary::judge(check, subject, canary),
     };
     drafts.into_iter().map(|draft| settle(check, subject, draft)).collect()
@@ -228,6 +230,7 @@ pub fn subject_of(check: &Check) -> Name {
         CheckKind::PowerEnvelope { .. } | CheckKind::Soak { .. } => "rack_power".into(),
         CheckKind::Recovered { .. } => "recovery after the last run".into(),
         CheckKind::Headroom(_) => "rack_power".into(),
+        CheckKind::Proven { detectors, .. } => format!("drills of {}", detectors.join(", ")).into(),
         CheckKind::Canary(_) => telemetry::facts::Metric::ThermalResistance.name().into(),
     }
 }

@@ -230,6 +230,7 @@ fn never_seen(policy: &Policy, question: &Question, name: &Name) -> RackVerdict 
         batches: None,
         headroom: None,
         maintenance_until: None,
+        drills: Vec::new(),
     };
     let subject = subject(policy, question, &facts, &[]);
     let rows = policy

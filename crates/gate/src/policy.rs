@@ -75,6 +75,7 @@ impl Policy {
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
                 | CheckKind::Headroom(_)
+                | CheckKind::Proven { .. }
                 | CheckKind::Canary(_) => return None,
             };
             Some(NamedObjective { objective: objective.clone(), capped, line: check.line })
@@ -89,6 +90,23 @@ impl Policy {
     /// Whether it asks how much power racks can sustain.
     pub fn asks_for_headroom(&self) -> bool {
         self.checks.iter().any(|check| check.kind.headroom().is_some())
+    }
+
+    /// The detectors that it wants to be proven by drills.
+    pub fn detectors_proven(&self) -> impl Iterator<Item = &Name> {
+        self.checks.iter().flat_map(|check| match &check.kind {
+            CheckKind::Proven { detectors, .. } => detectors.iter(),
+            CheckKind::Objective { .. }
+            | CheckKind::BurnRate { .. }
+            | CheckKind::Findings { .. }
+            | CheckKind::Coverage { .. }
+            | CheckKind::Trend { .. }
+            | CheckKind::PowerEnvelope { .. }
+            | CheckKind::Soak { .. }
+            | CheckKind::Recovered { .. }
+            | CheckKind::Headroom(_)
+            | CheckKind::Canary(_) => [].iter(),
+        })
     }
 
     /// The file it stands in.
@@ -108,6 +126,7 @@ pub fn needs(policies: &[Policy]) -> Vec<Need> {
         | CheckKind::Trend { .. }
         | CheckKind::Recovered { .. }
         | CheckKind::Headroom(_)
+        | CheckKind::Proven { .. }
         | CheckKind::Canary(_) => None,
     });
     let by_name: BTreeMap<Name, Need> = asked.map(|need| (need.name.clone(), need.clone())).collect();
@@ -281,6 +300,13 @@ pub enum CheckKind {
     },
     /// The rack can sustain the power that is planned.
     Headroom(HeadroomAsked),
+    /// Each of these detectors was drilled not long ago, and found the fault.
+    Proven {
+        /// Which.
+        detectors: Vec<Name>,
+        /// So long ago at most.
+        within: Microseconds,
+    },
     /// The rack is no worse than racks beside it, or than it was in earlier runs.
     Canary(Canary),
 }

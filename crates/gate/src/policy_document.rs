@@ -5,6 +5,7 @@
 mod canary; // what a run is compared with
 mod check; // one entry of `checks`
 mod headroom; // power that racks must be able to sustain
+mod proven; // detectors that must have been drilled
 mod quantity; // lengths of time, shares, power
 mod text_or; // a word or a map
 

@@ -6,6 +6,7 @@
 //! unless `given` says otherwise.
 
 mod beside; // what the check `canary` compares
+mod drills; // which detectors were drilled
 mod given; // what a test says, and the question that goes with it
 mod headroom; // what a rack can sustain
 mod healthy; // the facts, healthy but for that

@@ -58,6 +58,7 @@ pub fn check_references(policies: &[Policy], known: &Known) -> Vec<DocumentError
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
                 | CheckKind::Headroom(_)
+                | CheckKind::Proven { .. }
                 | CheckKind::Canary(_) => {}
             }
         }

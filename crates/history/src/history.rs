@@ -56,7 +56,9 @@ impl Default for HistorySettings {
             | Table::Runs
             | Table::Overrides
             | Table::Calibrations
-            | Table::Maintenance => None,
+            | Table::Maintenance
+            | Table::Drills
+            | Table::DrillEvents => None,
         };
         let retention_days = Table::ALL.iter().filter_map(|table| Some((*table, days(*table)?))).collect();
         Self { shard: 0, read_only: false, retention_days, limits: Limits::default() }

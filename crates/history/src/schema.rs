@@ -45,10 +45,12 @@ pub const fn sort_key(table: Table) -> &'static [&'static str] {
         Table::SloStatus => &["rack", "objective", "group", "time", SEQUENCE],
         Table::Findings => &["rack", "detected", SEQUENCE],
         Table::Alerts => &["rack", "alertname", "time", SEQUENCE],
-        Table::Events | Table::Maintenance | Table::Headroom | Table::Recoveries => {
+        Table::Events | Table::Maintenance | Table::Headroom | Table::Recoveries | Table::DrillEvents => {
             &["rack", "time", SEQUENCE]
         }
-        Table::Verdicts | Table::Runs | Table::Overrides | Table::Calibrations => &["time", SEQUENCE],
+        Table::Verdicts | Table::Runs | Table::Overrides | Table::Calibrations | Table::Drills => {
+            &["time", SEQUENCE]
+        }
         Table::Log => &[SEQUENCE],
     }
 }

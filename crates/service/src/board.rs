@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
 
 use telemetry::alert::{AlertState, AlertTransition};
+use telemetry::drill::{DrillFacts, DrillRecord};
 use telemetry::facts::{RackFacts, RunFacts};
 use telemetry::record::{Sequence, VerdictRecord};
 use telemetry::{EventTime, Labels, Name};
@@ -26,7 +27,36 @@ pub struct Board {
     loops: RwLock<BTreeMap<Name, Arc<RackFacts>>>,
     alerts: RwLock<BTreeMap<Labels, AlertTransition>>,
     verdicts: RwLock<Verdicts>,
+    drills: RwLock<Drills>,
     progress: watch::Sender<Progress>,
+}
+
+/// Recent drills; older ones are in the history.
+#[derive(Default)]
+struct Drills {
+    known: BTreeMap<Name, DrillFacts>,
+    /// The same, the oldest first.
+    order: VecDeque<Name>,
+    /// What gates would see of the latest of them.
+    copies: VecDeque<(Name, Vec<Arc<RackFacts>>)>,
+    record: DrillRecord,
+}
+
+impl Drills {
+    /// Drills that are remembered, and those whose facts are.
+    const KNOWN_MAX: usize = 1_000;
+    const COPIES_MAX: usize = 8;
+
+    fn note(&mut self, drill: &DrillFacts) {
+        self.record.note(drill);
+        if self.known.insert(drill.drill.clone(), drill.clone()).is_none() {
+            self.order.push_back(drill.drill.clone());
+        }
+        while Self::KNOWN_MAX < self.order.len() {
+            let oldest = self.order.pop_front();
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+    }
 }
 
 /// Recent verdicts; older ones are in the history.
@@ -79,6 +109,7 @@ impl Default for Board {
             loops: RwLock::default(),
             alerts: RwLock::default(),
             verdicts: RwLock::default(),
+            drills: RwLock::default(),
             progress: watch::Sender::new(Progress::default()),
         }
     }
@@ -126,6 +157,37 @@ impl Board {
     /// Alerts that are pending, firing, held or suppressed, in order of their labels.
     pub fn alerts(&self) -> Vec<AlertTransition> {
         self.alerts.read().expect("no panic under this lock").values().cloned().collect()
+    }
+
+    /// Notes how far a drill has come.
+    pub fn note_drill(&self, drill: &DrillFacts) {
+        self.drills.write().expect("no panic under this lock").note(drill);
+    }
+
+    /// Notes what a gate would see if the fault of a drill was real.
+    pub fn note_drill_copy(&self, drill: &Name, facts: &[Arc<RackFacts>]) {
+        let copies = &mut self.drills.write().expect("no panic under this lock").copies;
+        copies.push_back((drill.clone(), facts.to_vec()));
+        if Drills::COPIES_MAX < copies.len() {
+            copies.pop_front();
+        }
+    }
+
+    /// A recent drill by its id.
+    pub fn drill(&self, drill: &str) -> Option<DrillFacts> {
+        self.drills.read().expect("no panic under this lock").known.get(drill).cloned()
+    }
+
+    /// What a gate would see if the fault of a drill that ended not long ago was real.
+    pub fn drill_copy(&self, drill: &str) -> Option<Vec<Arc<RackFacts>>> {
+        let drills = self.drills.read().expect("no panic under this lock");
+        drills.copies.iter().find(|(known, _)| **known == *drill).map(|(_, facts)| facts.clone())
+    }
+
+    /// Facts of a rack with the latest drills of each detector on it and on its loop.
+    pub fn with_drills(&self, facts: &Arc<RackFacts>) -> Arc<RackFacts> {
+        let drills = self.drills.read().expect("no panic under this lock").record.of(&facts.place);
+        Arc::new(RackFacts { drills, ..RackFacts::clone(facts) })
     }
 
     /// The run of that id, as one of its racks knows it: the active one or the last one.

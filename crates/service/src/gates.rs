@@ -88,7 +88,7 @@ impl Gates {
         }
         let policy = self.policy(asked)?;
         let question = self.question(asked, &policy).await?;
-        let facts = self.facts(&question);
+        let facts = self.facts(&policy, &question);
         let controls = self.controls(&policy, &question, &facts);
         let verdict = gate::judge_beside(&policy, &question, &facts, &controls);
         self.record(&policy, &question, &facts, &controls, &verdict).await?;
@@ -119,7 +119,7 @@ impl Gates {
                 Ok(Err(_)) | Err(_) => break,
             }
             let question = self.question(asked, &policy).await?;
-            let facts = self.facts(&question);
+            let facts = self.facts(&policy, &question);
             let next =
                 gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
             if next.verdict == VerdictKind::Pending {
@@ -135,6 +135,38 @@ impl Gates {
             told(&verdict);
         }
         Ok(verdict)
+    }
+
+    /// What a policy would say of the drilled rack if the fault was real, as of the drill's result. It is kept nowhere.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn rehearse(
+        &self,
+        drill: &str,
+        gate: &str,
+        policy_document: &str,
+    ) -> Result<Verdict, ControlError> {
+        let board = &self.pipeline.board;
+        let known = board.drill(drill).ok_or_else(|| not_found("drill", drill, std::iter::empty()))?;
+        let facts = board.drill_copy(drill).ok_or_else(|| ControlError::State {
+            subject: drill.to_owned(),
+            message: format!(
+                "drill {drill} is {}, and what gates would see is kept from a drill's result on, of the last few: ask then",
+                known.state.name()
+            ),
+        })?;
+        let asked = Asked {
+            gate: gate.to_owned(),
+            policy_document: policy_document.to_owned(),
+            racks: vec![known.rack.clone()],
+            ..Asked::default()
+        };
+        let policy = self.policy(&asked)?;
+        let question = self.question(&asked, &policy).await?;
+        let facts: Vec<_> = facts.iter().map(|facts| board.with_drills(facts)).collect();
+        let controls = self.controls(&policy, &question, &facts);
+        Ok(gate::judge_beside(&policy, &question, &facts, &controls))
     }
 
     /// A stored evaluation.
@@ -219,8 +251,13 @@ impl Gates {
         *asked.entry(key).or_insert(tick)
     }
 
-    fn facts(&self, question: &Question) -> Vec<Arc<RackFacts>> {
-        question.racks.iter().filter_map(|rack| self.pipeline.board.rack(rack)).collect()
+    fn facts(&self, policy: &Policy, question: &Question) -> Vec<Arc<RackFacts>> {
+        let board = &self.pipeline.board;
+        let facts = question.racks.iter().filter_map(|rack| board.rack(rack));
+        match policy.detectors_proven().next() {
+            Some(_) => facts.map(|facts| board.with_drills(&facts)).collect(),
+            None => facts.collect(),
+        }
     }
 
     /// The racks that a policy with the check `canary` compares with.

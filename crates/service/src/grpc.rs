@@ -1,8 +1,9 @@
-//! The gRPC port: gates, runs, calibrations and advice, health, reflection; errors carry details by the rules of google.rpc.
+//! The gRPC port: gates, runs, calibrations, drills and advice, health, reflection; errors carry details by the rules of google.rpc.
 
 mod advice; // thermogate.advisory.v1.AdvisoryService
 mod calibration; // thermogate.calibration.v1.CalibrationService
 mod convert; // verdicts and runs as messages
+mod drill; // thermogate.drill.v1.DrillService
 mod gate; // thermogate.gate.v1.GateService
 mod run; // thermogate.run.v1.RunService
 
@@ -15,6 +16,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt};
 use wire::advisory::v1::advisory_service_server::AdvisoryServiceServer;
 use wire::calibration::v1::calibration_service_server::CalibrationServiceServer;
+use wire::drill::v1::drill_service_server::DrillServiceServer;
 use wire::gate::v1::gate_service_server::GateServiceServer;
 use wire::run::v1::run_service_server::RunServiceServer;
 
@@ -29,6 +31,7 @@ pub const SERVICES: &[&str] = &[
     "thermogate.gate.v1.GateService",
     "thermogate.run.v1.RunService",
     "thermogate.calibration.v1.CalibrationService",
+    "thermogate.drill.v1.DrillService",
     "thermogate.advisory.v1.AdvisoryService",
 ];
 
@@ -53,11 +56,14 @@ pub fn routes(
         GateServiceServer::new(gate::GateApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
     let runs =
         RunServiceServer::new(run::RunApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let calibrations = CalibrationServiceServer::new(calibration::CalibrationApi(shared))
+    let calibrations = CalibrationServiceServer::new(calibration::CalibrationApi(shared.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let drills =
+        DrillServiceServer::new(drill::DrillApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
     Ok(Routes::new(gates)
         .add_service(runs)
         .add_service(calibrations)
+        .add_service(drills)
         .add_service(AdvisoryServiceServer::new(advice::AdvisoryApi(desk)))
         .add_service(health)
         .add_service(reflection().build_v1()?)

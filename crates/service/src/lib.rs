@@ -47,7 +47,9 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
         | Table::Runs
         | Table::Overrides
         | Table::Calibrations
-        | Table::Maintenance => kept.retention_decisions_days,
+        | Table::Maintenance
+        | Table::Drills
+        | Table::DrillEvents => kept.retention_decisions_days,
     };
     HistorySettings {
         read_only,

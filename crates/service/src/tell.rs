@@ -46,7 +46,10 @@ impl Tell {
             | Effect::Block(_)
             | Effect::Publish(_)
             | Effect::Row(_)
-            | Effect::Count { .. } => return,
+            | Effect::Count { .. }
+            | Effect::Drill(_)
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => return,
         };
         // An error means that nobody listens.
         let _ = self.events.send(event);

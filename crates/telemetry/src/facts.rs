@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::drill::DrillFacts;
 use crate::place::Place;
 use crate::record::{RunState, Sequence};
 use crate::{EventTime, Labels, Microseconds, Name};
@@ -61,6 +62,10 @@ pub struct RackFacts {
     pub headroom: Option<Headroom>,
     /// Under maintenance until then.
     pub maintenance_until: Option<EventTime>,
+    /// The latest drill of each detector on the rack and on its loop that passed or failed. Whoever asks a gate adds
+    /// them: the evaluator judges a rack as if it was never drilled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drills: Vec<DrillFacts>,
 }
 
 /// Three outcomes, never two.

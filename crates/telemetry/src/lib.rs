@@ -10,6 +10,7 @@ mod time; // event time in integer microseconds
 pub mod alert; // what an alert is and how it changes state
 pub mod arrival; // what is late, and what comes from the future
 pub mod document; // strict YAML with errors that name file and line
+pub mod drill; // faults that are laid over telemetry to prove detectors
 pub mod expression; // what objectives and policies compute from signals
 pub mod facts; // what the evaluator publishes and a gate judges
 pub mod formula; // the physics that detectors, objectives and SQL share

@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::record::SeriesDeclaration;
 
 /// Names that are known, each text once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct SharedNames(BTreeSet<Name>);
 
 impl SharedNames {

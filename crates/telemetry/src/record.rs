@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::drill::DrillEvent;
 use crate::facts::Need;
 use crate::place::{PartitionKey, Place, SeriesIdentity};
 use crate::{EventTime, Labels, Microseconds, Name};
@@ -54,6 +55,8 @@ pub enum Body {
     Calibration(Calibration),
     /// Work on a rack or loop starts or ends: time inside is unknown, not good.
     Maintenance(MaintenanceEvent),
+    /// A drill begins, or is broken off.
+    Drill(DrillEvent),
     /// A person takes responsibility for going on in spite of a verdict.
     Override(Override),
     /// A verdict was given.

@@ -303,6 +303,44 @@ tables! {
         why Text "why";
         ended Boolean "true in the row of its end";
     ]
+    /// Drills of the running environment: a row when one begins, and at each step up to its result.
+    Drills "drills" by "time" [
+        drill Text "id: 16 hex digits";
+        class Text "class of fault: pump_trip, leak, gap …";
+        site Text "site name";
+        loop Text "loop";
+        rack Text "rack; null where the fault is the loop's";
+        time EventTime "when this row became true";
+        severity Number "how grave, in the unit of the class";
+        detectors Texts "detectors that name it rightly";
+        started EventTime "since when the fault was laid over the telemetry";
+        until EventTime "when its time is over";
+        ended EventTime "when it was decided; null while it runs";
+        detector Text "the right detector that found it";
+        detected EventTime "when that one knew it";
+        alert_fired EventTime "when its alert fired";
+        delay_seconds Number "from started to detected, s";
+        result Text "running, passed, failed, cancelled, refused";
+        missing Text "what was missing, or why it was refused or broken off";
+        by Text "who";
+        why Text "why";
+    ]
+    /// What was said in drills: their findings and alerts, which are in no other table.
+    DrillEvents "drill_events" by "time" [
+        drill Text "id of the drill";
+        time EventTime "when it was said";
+        kind Text "finding or alert";
+        name Text "detector, or name of the alert";
+        site Text "site name";
+        loop Text "loop";
+        rack Text "rack";
+        node Text "tray or host";
+        device Text "device";
+        severity Text "info, warning, critical; of an alert page or ticket";
+        state Text "of a finding begun or ended; of an alert pending, firing, unknown_hold, resolved, suppressed";
+        since EventTime "when it began";
+        text Text "of a finding its evidence as JSON; of an alert one sentence";
+    ]
     /// Sustainable power by rack, limit by limit. A limit that is known has three rows: its estimate and both ends of
     /// its 90 % interval.
     Headroom "headroom" by "time" [
@@ -325,7 +363,7 @@ tables! {
     ]
     /// The log itself, but for samples: ticks run-length coded, configuration, runs, operators' acts.
     Log "log" by "time" [
-        kind Text "tick, configuration, run, calibration, maintenance, override, series";
+        kind Text "tick, configuration, run, calibration, maintenance, drill, override, series";
         time EventTime "event time: last tick at this position";
         body Text "the record as JSON; of ticks {\"first\":…,\"last\":…,\"step\":…}";
     ]

@@ -35,6 +35,15 @@ pub mod calibration {
     }
 }
 
+/// Drills of the running environment: `thermogate.drill.v1`.
+pub mod drill {
+    /// First version.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("thermogate.drill.v1");
+    }
+}
+
 /// Forecasts and comparisons of peers, never part of a verdict: `thermogate.advisory.v1`.
 pub mod advisory {
     /// First version.

@@ -146,6 +146,9 @@ fn every_command_has_help_and_the_program_tells_its_version() {
         &["replay"],
         &["import"],
         &["simulate"],
+        &["drill", "run"],
+        &["drill", "live"],
+        &["drill", "end"],
         &["check"],
         &["completions"],
     ] {

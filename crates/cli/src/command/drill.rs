@@ -1,5 +1,7 @@
 //! `thermogate drill`: rehearsals of faults, and a scorecard of what was found.
 
+mod live; // drills of a running environment
+
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -22,6 +24,8 @@ const MISSES_SHOWN: usize = 40;
 pub fn run(command: &DrillCommand) -> Result<u8, Failure> {
     match command {
         DrillCommand::Run(arguments) => drill(arguments),
+        DrillCommand::Live(arguments) => live::run(arguments),
+        DrillCommand::End(arguments) => live::end(arguments),
     }
 }
 

@@ -187,7 +187,13 @@ fn line(effect: &Effect) -> Option<Line<'_>> {
         Effect::Status(row) => Some(status_line(row)),
         Effect::Finding(finding) => Some(finding_line(finding)),
         Effect::Alert(alert) => Some(alert_line(alert)),
-        Effect::Block(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => None,
+        Effect::Block(_)
+        | Effect::Publish(_)
+        | Effect::Row(_)
+        | Effect::Count { .. }
+        | Effect::Drill(_)
+        | Effect::DrillAlert(_)
+        | Effect::DrillCopy { .. } => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::plan::{SeriesIndex, is_within};
 pub(crate) type Gpu = (Option<Name>, Option<Name>);
 
 /// The series of a GPU.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct GpuSeries {
     pub gpu: Gpu,
     pub temperature: Vec<u32>,
@@ -19,7 +19,7 @@ pub(crate) struct GpuSeries {
 }
 
 /// The series of a rack; empty where nothing measures it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RackSeries {
     pub power: Vec<u32>,
     /// Coolant in; its loop's where the rack has no own. The set point and the pump are the loop's.
@@ -68,7 +68,7 @@ impl RackSeries {
 }
 
 /// The series of a loop's distribution unit; empty where nothing measures it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct LoopSeries {
     pub supply: Vec<u32>,
     pub setpoint: Vec<u32>,

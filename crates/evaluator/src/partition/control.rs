@@ -33,7 +33,7 @@ const LOAD_STEP_SHARE: f64 = 0.10;
 const RESTED_STEPS: usize = 24;
 
 /// The state of a control loop.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct Control {
     motion: Motion,
     fast: Oscillation,

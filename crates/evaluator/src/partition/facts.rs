@@ -116,6 +116,7 @@ impl Partition {
                 .and_then(|(_, state)| state.maintenance)
                 .filter(|work| position < work.until)
                 .map(|work| work.until),
+            drills: Vec::new(),
             place,
         }
     }

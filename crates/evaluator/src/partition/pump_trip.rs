@@ -29,6 +29,11 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// Whether it is known what half of it is.
+    pub(super) fn is_steady_known(&self) -> bool {
+        self.steady.is_some()
+    }
+
     fn is_tripped(&self) -> bool {
         self.low.is_some_and(|(_, readings)| READINGS <= readings)
     }

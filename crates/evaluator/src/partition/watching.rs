@@ -17,7 +17,7 @@ use crate::plan::touches;
 use crate::watch::{ALARM_SCORE, AlarmKind, Answer, Watch};
 
 /// A group at one place.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Watched {
     watch: Watch,
     /// Its episode is told and not over.

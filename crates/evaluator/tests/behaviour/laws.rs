@@ -202,6 +202,9 @@ fn is_about(effect: &Effect, rack: &str) -> bool {
         Effect::Finding(finding) => named(finding.place.rack.as_ref()),
         Effect::Alert(alert) => named(alert.labels.get("rack")),
         Effect::Publish(facts) => named(facts.place.rack.as_ref()),
+        Effect::Drill(drill) => named(Some(&drill.rack)),
+        Effect::DrillAlert(alert) => named(alert.labels.get("rack")),
+        Effect::DrillCopy { facts, .. } => facts.iter().any(|facts| named(facts.place.rack.as_ref())),
         Effect::Block(_) | Effect::Row(_) | Effect::Count { .. } => false,
     }
 }
@@ -231,7 +234,13 @@ fn closed_rows(effects: &[Effect]) -> Vec<String> {
             Effect::Row(row) if matches!(row.table, Table::Headroom | Table::Recoveries) => {
                 Some(format!("{row:?}"))
             }
-            Effect::Alert(_) | Effect::Publish(_) | Effect::Row(_) | Effect::Count { .. } => None,
+            Effect::Alert(_)
+            | Effect::Publish(_)
+            | Effect::Row(_)
+            | Effect::Count { .. }
+            | Effect::Drill(_)
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => None,
         })
         .collect();
     rows.sort();

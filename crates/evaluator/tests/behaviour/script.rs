@@ -360,7 +360,10 @@ pub fn tell(effects: &[Effect]) -> String {
             | Effect::Block(_)
             | Effect::Publish(_)
             | Effect::Row(_)
-            | Effect::Count { .. } => {}
+            | Effect::Count { .. }
+            | Effect::Drill(_)
+            | Effect::DrillAlert(_)
+            | Effect::DrillCopy { .. } => {}
         }
     }
     lines.join("\n")

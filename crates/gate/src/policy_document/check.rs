@@ -7,6 +7,7 @@ use telemetry::{Microseconds, Name};
 
 use super::canary::CanaryFile;
 use super::headroom::HeadroomFile;
+use super::proven::ProvenFile;
 use super::quantity::{kilowatts, length, share_ppm};
 use super::text_or::TextOr;
 use crate::policy::{Check, CheckKind, Tier, Undeclared};
@@ -29,6 +30,7 @@ pub struct CheckFile {
     soak: Option<SoakFile>,
     recovered: Option<RecoveredFile>,
     headroom: Option<HeadroomFile>,
+    proven: Option<ProvenFile>,
     canary: Option<CanaryFile>,
 
     name: Option<String>,
@@ -142,6 +144,7 @@ impl CheckFile {
                 let (asked, name) = file.headroom()?;
                 Ok((CheckKind::Headroom(asked), name))
             }),
+            self.proven.map(ProvenFile::kind),
             self.canary.map(|file| Ok((CheckKind::Canary(file.canary()?), "canary".into()))),
         ]
         .into_iter()
@@ -150,7 +153,7 @@ impl CheckFile {
         let [kind] = <[_; 1]>::try_from(kinds).map_err(|found| {
             format!(
                 "a check is exactly one of objective, burnRate, findings, coverage, trend, powerEnvelope, soak, \
-                 recovered, headroom, canary; this has {}: write each as an entry of its own",
+                 recovered, headroom, proven, canary; this has {}: write each as an entry of its own",
                 found.len()
             )
         })?;

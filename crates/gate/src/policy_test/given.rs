@@ -10,6 +10,7 @@ use telemetry::record::RunState;
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use super::beside::GivenCanary;
+use super::drills::{GivenDrills, drills};
 use super::headroom::{GivenHeadroom, headroom};
 use super::healthy::Builder;
 use crate::control::{Control, controls};
@@ -55,6 +56,8 @@ pub struct Given {
     pub canary: GivenCanary,
     /// Limits of the power that the rack can sustain, by name.
     pub headroom: GivenHeadroom,
+    /// Drills of detectors, by name.
+    pub drills: GivenDrills,
     /// Under maintenance for so long from now.
     pub maintenance: Option<String>,
     /// The question's `not_before`, after the watermark.
@@ -200,6 +203,7 @@ impl Given {
                 self.coverage.get("rack_power").copied().unwrap_or(1.0),
             ),
             maintenance_until: length(&self.maintenance)?.map(|left| WATERMARK + left),
+            drills: drills(policy, &self.drills, &place)?,
             run,
         };
         Ok((question, vec![Arc::new(facts)]))
@@ -224,7 +228,10 @@ impl Given {
                     asked.push("rack_power");
                 }
                 CheckKind::Canary(_) => asked.extend(["gpu_temperature", "coolant_supply_temperature"]),
-                CheckKind::BurnRate { .. } | CheckKind::Findings { .. } | CheckKind::Recovered { .. } => {}
+                CheckKind::BurnRate { .. }
+                | CheckKind::Findings { .. }
+                | CheckKind::Recovered { .. }
+                | CheckKind::Proven { .. } => {}
             }
         }
         if !self.headroom.is_empty() && !policy.asks_for_headroom() {

@@ -65,6 +65,7 @@ impl Builder<'_> {
                 | CheckKind::Soak { .. }
                 | CheckKind::Recovered { .. }
                 | CheckKind::Headroom(_)
+                | CheckKind::Proven { .. }
                 | CheckKind::Canary(_) => {}
             }
         }

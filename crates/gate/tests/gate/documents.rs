@@ -26,6 +26,7 @@ spec:
     - {soak: {min: 20m, loadMin: 60kW}}
     - {recovered: {for: 10m}}
     - {headroom: {planned: 110kW, atLeast: 0.1, at: design, limits: [chip, cdu]}}
+    - {proven: {detectors: [leak, pump_trip], within: 30d}}
     - {canary: {baseline: medianOfLastN, n: 5, matchOn: [sku, firmware, coolant_setpoint, ambient_band], minComparable: 3, maxEffect: 0.02, noBaseline: INCONCLUSIVE}}
   warnBudgetLeft: 0.25
   onFacilityCause: INCONCLUSIVE
@@ -63,6 +64,7 @@ fn a_policy_with_every_check_is_read() {
             "soak",
             "recovered",
             "headroom",
+            "proven",
             "canary"
         ]
     );
@@ -227,6 +229,26 @@ fn each_mistake_is_told_with_its_line_and_how_to_mend_it() {
         ("limits: [chip, cdu]", "limit: [chip]", "slo/gate.yaml:17: unknown field `limit`"),
         ("minComparable", "minComparabel", "slo/gate.yaml:18: unknown field `minComparabel`"),
         ("{recovered: {for: 10m}}", "{weight: 3}", "a check is exactly one of objective, burnRate"),
+        (
+            "{recovered: {for: 10m}}",
+            "{proven: {detectors: [ua], within: 30d}}",
+            "which no drill of a running environment proves",
+        ),
+        (
+            "{recovered: {for: 10m}}",
+            "{proven: {detectors: [], within: 30d}}",
+            "proven.detectors names none: name some of pump_trip",
+        ),
+        (
+            "{recovered: {for: 10m}}",
+            "{proven: {detectors: [gap, gap], within: 30d}}",
+            "names one detector twice",
+        ),
+        (
+            "{recovered: {for: 10m}}",
+            "{proven: {detectors: [gap], within: 0s}}",
+            "proven.within is \"0s\": give a length of time longer than none",
+        ),
         (
             "{recovered: {for: 10m}}",
             "{recovered: {for: 10m}, soak: {min: 1m, loadMin: 1kW}}",

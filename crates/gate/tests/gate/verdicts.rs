@@ -437,6 +437,52 @@ fn headroom_is_not_believed_while_its_readings_are_missing_or_doubted() {
 }
 
 #[test]
+fn a_detector_is_proven_by_a_drill_that_is_not_too_old() {
+    let policy = policy("- {proven: {detectors: [pump_trip, leak], within: 30d}}", "");
+    for (drills, expected, said) in [
+        ("", PASS, "was found after 0s, 1d ago, 30d is asked"),
+        ("leak: {age: 30d}", PASS, "pump_trip on"),
+        (
+            "leak: {age: 31d}",
+            INCONCLUSIVE,
+            "is 31d old, 30d is asked: `thermogate drill live --rack r1 --class leak` does",
+        ),
+        ("leak: {never: true}", INCONCLUSIVE, "leak was never drilled on site s1, loop loop-a, rack r1"),
+        (
+            "leak: {failed: true}",
+            FAIL,
+            "its latest drill, drill-of-leak of leak, failed 1d ago: no finding of leak",
+        ),
+        ("leak: {failed: true, age: 90d}", FAIL, "failed 90d ago"),
+    ] {
+        let found = verdict(&policy, &format!("{{drills: {{{drills}}}}}"));
+        assert_eq!(found.verdict, expected, "{drills}: {}", found.reason);
+        let said_of_it = &row(&found, "proven").reason;
+        assert!(said_of_it.contains(said), "{drills}: {said_of_it}");
+    }
+}
+
+#[test]
+fn a_drill_of_another_rack_or_loop_proves_nothing_here() {
+    let policy = policy("- {proven: {detectors: [gap], within: 1d}}", "");
+    let (question, mut facts) = facts(&policy, "{}");
+    assert_eq!(judge(&policy, &question, &facts).verdict, PASS);
+    let drill = &mut Arc::make_mut(&mut facts[0]).drills[0];
+    drill.place.rack = None;
+    assert_eq!(
+        judge(&policy, &question, &facts).verdict,
+        PASS,
+        "a drill of the loop is one of all its racks"
+    );
+    let drill = &mut Arc::make_mut(&mut facts[0]).drills[0];
+    drill.place.cooling_loop = Some("loop-b".into());
+    assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
+    let drill = &mut Arc::make_mut(&mut facts[0]).drills[0];
+    (drill.place.cooling_loop, drill.place.rack) = (Some("loop-a".into()), Some("r2".into()));
+    assert_eq!(judge(&policy, &question, &facts).verdict, INCONCLUSIVE);
+}
+
+#[test]
 fn load_that_was_not_there_shows_nothing() {
     let policy = policy_of(
         "run",

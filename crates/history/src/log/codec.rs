@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message;
+use telemetry::drill::{DrillChange, DrillEvent};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
     Body, Calibration, Configuration, Feed, MaintenanceEvent, Override, PartitionId, PlaceEvent, Record,
@@ -93,6 +94,18 @@ fn body_to(body: &Body) -> ProtoBody {
             by: event.by.clone(),
             why: event.why.clone(),
         }),
+        Body::Drill(event) => ProtoBody::Drill(proto::Drill {
+            drill: text(&event.drill),
+            time: event.time.unix_micros(),
+            start: match &event.change {
+                DrillChange::Start { rack, class, severity } => {
+                    Some(proto::DrillStart { rack: text(rack), class: text(class), severity: *severity })
+                }
+                DrillChange::Cancel => None,
+            },
+            by: event.by.clone(),
+            why: event.why.clone(),
+        }),
         Body::Override(given) => ProtoBody::Override(proto::Override {
             evaluation: text(&given.evaluation),
             time: given.time.unix_micros(),
@@ -152,6 +165,17 @@ fn body_from(body: ProtoBody) -> Result<Body, DecodeError> {
             rack: event.rack.into(),
             time: time(event.time),
             until: event.until.map(time),
+            by: event.by,
+            why: event.why,
+        }),
+        ProtoBody::Drill(event) => Body::Drill(DrillEvent {
+            drill: event.drill.into(),
+            time: time(event.time),
+            change: event.start.map_or(DrillChange::Cancel, |start| DrillChange::Start {
+                rack: start.rack.into(),
+                class: start.class.into(),
+                severity: start.severity,
+            }),
             by: event.by,
             why: event.why,
         }),

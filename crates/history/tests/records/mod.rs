@@ -3,6 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use telemetry::drill::{DrillChange, DrillEvent};
 use telemetry::facts::{Ask, Comparison, Need};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
@@ -29,6 +30,13 @@ pub fn records() -> impl Strategy<Value = Record> {
             (name(), time(), option::of(time()), text(), text()).prop_map(|(rack, time, until, by, why)| {
                 Body::Maintenance(MaintenanceEvent { rack, time, until, by, why })
             }),
+            (name(), time(), option::of((name(), name(), option::of(any::<f64>()))), text(), text())
+                .prop_map(|(drill, time, start, by, why)| {
+                    let change = start.map_or(DrillChange::Cancel, |(rack, class, severity)| {
+                        DrillChange::Start { rack, class, severity }
+                    });
+                    Body::Drill(DrillEvent { drill, time, change, by, why })
+                }),
             (name(), time(), vec(name(), 0..3), text(), text(), time()).prop_map(
                 |(evaluation, time, checks, by, why, until)| Body::Override(Override {
                     evaluation,

@@ -51,6 +51,13 @@ impl Engine {
             outlets.board.note_alert(&alert);
             outlets.tell.update(&alert);
         }
+        let record = evaluator.drill_record().iter().cloned();
+        for drill in record.chain(evaluator.drills_running()) {
+            outlets.board.note_drill(&drill);
+        }
+        for alert in evaluator.drill_alerts() {
+            outlets.tell.update(&alert);
+        }
         Self { evaluator, outlets, effects: Effects::default(), position }
     }
 
@@ -78,6 +85,7 @@ impl Engine {
             | Body::Run(_)
             | Body::Calibration(_)
             | Body::Maintenance(_)
+            | Body::Drill(_)
             | Body::Override(_)
             | Body::Event(_) => {}
         }
@@ -110,6 +118,15 @@ impl Engine {
                 tell.event(effect);
                 self.append(sequence, effect);
             }
+            Effect::Drill(drill) => {
+                board.note_drill(drill);
+                self.append(sequence, effect);
+            }
+            Effect::DrillAlert(transition) => {
+                tell.update(transition);
+                self.append(sequence, effect);
+            }
+            Effect::DrillCopy { drill, facts } => board.note_drill_copy(drill, facts),
             Effect::Status(_) | Effect::Row(_) => self.append(sequence, effect),
         }
     }
