@@ -63,7 +63,10 @@ fn findings(effects: &[Effect]) -> Vec<Finding> {
         | Effect::Block(_)
         | Effect::Publish(_)
         | Effect::Row(_)
-        | Effect::Count { .. } => None,
+        | Effect::Count { .. }
+        | Effect::Drill(_)
+        | Effect::DrillAlert(_)
+        | Effect::DrillCopy { .. } => None,
     });
     findings.filter(|finding| &*finding.detector == "watch").collect()
 }
