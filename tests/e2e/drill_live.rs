@@ -64,7 +64,8 @@ fn service(folder: &Path, more: &[&str]) -> (Service, i64) {
     let site = site.display().to_string();
     let service = Service::start(&folder.join("data"), &[&SETTINGS[..], &["--site", &site], more].concat());
     send(&service.http, &readings(0..120));
-    wait_for("the racks", || (service.run(&["gate", "evaluate", "--rack", "r1"]).code != 2).then_some(()));
+    let blocks = || service.sql("select count(*) as n from blocks where rack = 'r2'")[0]["n"].as_i64();
+    wait_for("blocks", || (Some(8) <= blocks()).then_some(()));
     (service, 120)
 }
 

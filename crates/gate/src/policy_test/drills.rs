@@ -1,4 +1,4 @@
-//! Drills in a test: every detector that the policy asks for was found a day ago, unless the test says otherwise.
+//! Drills in a test: every detector that the policy asks for was found an hour ago, unless the test says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub type GivenDrills = BTreeMap<Name, GivenDrill>;
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct GivenDrill {
-    /// Time since its end; 1 d by default.
+    /// Time since its end; 1 h by default.
     pub age: Option<String>,
     /// It failed.
     pub failed: bool,
@@ -39,7 +39,7 @@ pub fn drills(policy: &Policy, given: &GivenDrills, place: &Place) -> Result<Vec
         if given.never {
             continue;
         }
-        let started = WATERMARK - length(&given.age)?.unwrap_or(Microseconds::from_hours(24));
+        let started = WATERMARK - length(&given.age)?.unwrap_or(Microseconds::from_hours(1));
         let (state, missing) = match given.failed {
             true => (DrillState::Failed, format!("no finding of {detector}")),
             false => (DrillState::Passed, String::new()),

@@ -26,7 +26,6 @@ spec:
     - {soak: {min: 20m, loadMin: 60kW}}
     - {recovered: {for: 10m}}
     - {headroom: {planned: 110kW, atLeast: 0.1, at: design, limits: [chip, cdu]}}
-    - {proven: {detectors: [leak, pump_trip], within: 30d}}
     - {canary: {baseline: medianOfLastN, n: 5, matchOn: [sku, firmware, coolant_setpoint, ambient_band], minComparable: 3, maxEffect: 0.02, noBaseline: INCONCLUSIVE}}
   warnBudgetLeft: 0.25
   onFacilityCause: INCONCLUSIVE
@@ -64,7 +63,6 @@ fn a_policy_with_every_check_is_read() {
             "soak",
             "recovered",
             "headroom",
-            "proven",
             "canary"
         ]
     );
@@ -83,6 +81,16 @@ fn a_policy_with_every_check_is_read() {
             ("rack-supply-temperature".into(), false)
         ]
     );
+}
+
+#[test]
+fn a_policy_that_wants_detectors_to_be_proven_is_read() {
+    let policy = parse(
+        &GOOD.replace("{recovered: {for: 10m}}", "{proven: {detectors: [pump_trip, leak], within: 30d}}"),
+    );
+    assert_eq!(policy.detectors_proven().map(|name| &**name).collect::<Vec<_>>(), ["leak", "pump_trip"]);
+    assert!(policy.checks.iter().any(|check| &*check.name == "proven"));
+    assert_eq!(parse(GOOD).detectors_proven().count(), 0);
 }
 
 #[test]
