@@ -173,10 +173,12 @@ impl Partition {
             [control.fast.look(&FAST), control.slow.look(&SLOW)]
         };
         let rests = control.rests();
-        let period = moves.and_then(|_| control.fast.period(&FAST));
+        let of_temperature = moves.and_then(|_| control.fast.period(&FAST));
         let detector = detectors::known("hunting");
         let key = FindingKey::of_place(detector, place.clone());
         if let Some(motion::Change::Begun(moves)) = moves {
+            let of_valve = moves.period_steps.map(|steps| Microseconds(FAST.step.0 * steps as i64));
+            let period = of_temperature.or(of_valve);
             let anomaly = hunting_valve(detector, key.clone(), moves, period, end);
             self.open(detector, anomaly, effects);
         }
@@ -209,8 +211,11 @@ impl Partition {
                 let evidence = Labels::from([
                     (
                         "rule".into(),
-                        format!("off its set point for {} blocks while the valve rests", valve::BLOCKS)
-                            .into(),
+                        format!(
+                            "off its set point by {} K·min in a row while the valve rests",
+                            valve::UNANSWERED_MINIMUM
+                        )
+                        .into(),
                     ),
                     ("valve_position_percent".into(), position.into()),
                     ("clears".into(), "when the valve moves".into()),
