@@ -14,7 +14,7 @@ pub(crate) const SLOPE_MINIMUM: f64 = 1.5;
 pub(crate) const WINDOW: Microseconds = Microseconds::from_minutes(30);
 /// By so much, K, it must have warmed within the window: what the smallest slope that matters makes of it. Water that
 /// wanders by a tenth of a kelvin within half an hour, as chillers make it, has the slope now and then and does not
-/// get there: in 300 days of such water, of its own and of its day's swing, at most two thirds of this.
+/// get there: in 300 days of such water, of its own and of its day's swing, at most three quarters of this.
 pub(crate) const RISE_MINIMUM: f64 = SLOPE_MINIMUM * 0.5;
 
 /// What is known of the water.

@@ -357,7 +357,7 @@ impl Partition {
     }
 
     /// A finding about one series.
-    fn key_of(&self, detector: &Detector, number: u32) -> FindingKey {
+    pub(super) fn key_of(&self, detector: &Detector, number: u32) -> FindingKey {
         let declaration = &self.declarations[number as usize];
         FindingKey {
             detector: detector.name.into(),

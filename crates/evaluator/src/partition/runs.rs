@@ -222,6 +222,7 @@ impl Partition {
             state.headroom.forget();
         }
         self.headroom.forget();
+        self.forget_noise(|component| touches(component, place), end, effects);
     }
 
     /// A run's data is here up to its end: judges what is left and tells the final statuses.
