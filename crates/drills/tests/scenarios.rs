@@ -340,6 +340,26 @@ fn a_rack_that_falls_silent_is_one_gap_and_its_objectives_are_unknown() {
     }
 }
 
+/// Feeds of which it is not known yet how often they report.
+#[test]
+fn a_lost_report_among_the_first_of_a_slow_feed_is_no_gap_and_a_feed_that_stays_away_is_one() {
+    let scenario = |more: &str| {
+        let text = format!(
+            "{{name: slow, seed: 41, site: demo, start: 2026-01-05T08:00:00Z, duration: 30m, sample_every: 60s, \
+             gpus: {{nodes: 18, gpus_per_node: 1, every: 60s}}, {more}"
+        );
+        Scenario::read(&Document { name: "slow.yaml".into(), text }).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let lossy = "lost_share: 0.02, loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}}]}]}";
+    let played = play(&scenario(lossy));
+    assert!(played.findings().is_empty(), "{}", story(&played));
+    let silent = "loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}, faults: [{kind: gap, begins: 4m}]}]}]}";
+    let played = play(&scenario(silent));
+    let gaps = played.findings().into_iter().filter(|finding| &*finding.detector == "gap").count();
+    assert_eq!(gaps, 1, "{}", story(&played));
+    assert!(played.delay("gap") <= 6.0 * 60.0, "{}", story(&played));
+}
+
 #[test]
 fn a_leak_pages_and_loses_coolant() {
     let played = play(&fixture("leak"));

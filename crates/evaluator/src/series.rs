@@ -264,7 +264,7 @@ impl Series {
                 if self.silent {
                     self.silent = false;
                     tell(SeriesEvent::Resumed { at: point.time });
-                } else if gap {
+                } else if latest.until + self.hold.grace() < point.time {
                     tell(SeriesEvent::Gap {
                         last: latest.time,
                         held_until: latest.until,
