@@ -112,6 +112,16 @@ impl Draw {
     }
 }
 
+/// Signals of a rack whose sensor may get noisy in a drill. Not its power meter, whose readings scatter as the load
+/// does.
+const NOISY: &[&str] = &[
+    "coolant_supply_temperature",
+    "coolant_return_temperature",
+    "coolant_flow",
+    "coolant_differential_pressure",
+    "door_air_outlet_temperature",
+];
+
 /// Signals of a rack whose sensor may get stuck in a drill.
 const STICKY: &[&str] = &[
     "coolant_supply_temperature",
@@ -146,6 +156,18 @@ pub const CLASSES: &[Class] = &[
         draw: |draw| {
             let share = draw.between(0.15, 0.30);
             draw.ramp(FaultKind::PumpHeadLoss, share, 60)
+        },
+    },
+    Class {
+        name: "bearing_wear",
+        development: Development::Ramp,
+        at: At::Loop,
+        right: &["pump_efficiency"],
+        shows: &["pump_power", "pump_speed"],
+        watched_hours: 2,
+        draw: |draw| {
+            let times = draw.between(1.1, 1.4);
+            draw.ramp(FaultKind::BearingWear, times, 60)
         },
     },
     Class {
@@ -331,6 +353,19 @@ pub const CLASSES: &[Class] = &[
         draw: |draw| {
             let signal = draw.one_of(STICKY);
             draw.of_signal(FaultKind::Stuck, 1.0, signal)
+        },
+    },
+    Class {
+        name: "noise_growth",
+        development: Development::Feed,
+        at: At::Rack,
+        right: &["noise_growth"],
+        shows: &["coolant_supply_temperature", "coolant_return_temperature", "coolant_flow"],
+        watched_hours: 2,
+        draw: |draw| {
+            let signal = draw.one_of(NOISY);
+            let times = draw.between(3.0, 10.0);
+            draw.of_signal(FaultKind::Noise, times, signal)
         },
     },
     Class {

@@ -118,6 +118,145 @@ fn nothing_is_found_on_a_healthy_loop() {
     }
 }
 
+/// A pump's bearings, a meter's noise: what nothing else notices.
+#[test]
+fn worn_bearings_are_found_by_the_power_that_the_pump_takes_and_by_nothing_else() {
+    let played = play(&fixture("bearing_wear"));
+    assert_eq!(played.detectors(), ["pump_efficiency"], "{}", story(&played));
+    assert!(played.delay("pump_efficiency") < 30.0 * 60.0, "{}", story(&played));
+}
+
+#[test]
+fn a_meter_that_becomes_noisy_is_found_and_suspected_and_nothing_else_is() {
+    let played = play(&fixture("noisy_sensor"));
+    assert_eq!(played.detectors(), ["noise_growth"], "{}", story(&played));
+    assert!(played.delay("noise_growth") < 15.0 * 60.0, "{}", story(&played));
+    let found = played.finding("noise_growth");
+    assert_eq!((found.place.rack.as_deref(), found.signal.as_deref()), (Some("a1"), Some("coolant_flow")));
+    assert!(found.residual > found.threshold, "{found:?}");
+    assert_eq!(doubts(&played.facts["a1"], Trust::Suspect), [("coolant_flow", None)]);
+    assert_eq!(doubts(&played.facts["a2"], Trust::Suspect), []);
+    assert_eq!(played.outcome("a1", "coolant-dt").0, Outcome::Ok, "a suspect is judged");
+}
+
+#[test]
+fn changes_of_mode_are_no_findings() {
+    for name in ["mode_changes", "soak"] {
+        for seed in [21, 22, 23] {
+            let played = play(&Scenario { seed, ..fixture(name) });
+            assert!(played.findings().is_empty(), "{name} {seed}:\n{}", story(&played));
+        }
+    }
+}
+
+/// A week of one rack whose sensors report every half a minute: the least that proves a steady load. One of two supply
+/// thermometers drifts by .05 K an hour from the second day on.
+#[test]
+fn a_drift_of_a_twentieth_of_a_kelvin_an_hour_is_found_within_a_week_and_its_size_is_told() {
+    let text = "{name: week, seed: 31, site: demo, start: 2026-01-05T00:00:00Z, duration: 168h, sample_every: 30s, \
+                redundant_supply_sensors: true, gpus: {nodes: 0, gpus_per_node: 0, every: 30s}, \
+                loops: [{name: loop-a, racks: [{name: a1, load: training, faults: [{kind: drift, begins: 24h, \
+                severity: 0.05, signal: coolant_supply_temperature, sensor: b}]}]}]}";
+    let scenario = Scenario::read(&Document { name: "week.yaml".into(), text: text.into() })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let played = play(&scenario);
+    // The rack's balance reads the mean of both thermometers, and so sees half of what one has drifted.
+    for (detector, share, limit) in [("redund", 1.0, 12.0), ("hb", 0.5, 24.0)] {
+        let found = played.finding(detector);
+        let hours = played.delay(detector) / 3_600.0;
+        let drifted = share * 0.05 * hours;
+        let shift: f64 = found.evidence["shift"].parse().unwrap();
+        println!("{detector} after {hours:.1} h, drifted by {drifted:.2} K, told {shift:.2} K");
+        assert!(0.0 < hours && hours < limit, "{detector} after {hours} h");
+        assert!((shift.abs() - drifted).abs() < 0.1, "{detector}: {shift} K told, {drifted} K true");
+    }
+    let first = played.findings().into_iter().min_by_key(|finding| finding.detected).unwrap();
+    assert_eq!(&*first.detector, "redund", "{}", story(&played));
+    assert!(
+        doubts(&played.facts["a1"], Trust::Distrusted).contains(&("coolant_supply_temperature", Some("b")))
+    );
+}
+
+/// Up and down between −1 and 1, a hundred times in ten thousand seconds.
+fn swing(seconds: f64) -> f64 {
+    4.0 * (seconds / 100.0 % 1.0 - 0.5).abs() - 1.0
+}
+
+/// A healthy loop, but that its valve swings by 10 % of stroke in a hundred seconds, and its supply temperature with it
+/// by 1 K: what a limit cycle of .01 Hz looks like.
+#[test]
+fn a_valve_that_hunts_at_a_hundredth_of_a_hertz_is_found_with_its_period() {
+    let text = "{name: hunts, seed: 32, site: demo, start: 2026-01-05T08:00:00Z, duration: 2h, \
+                loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}}, {name: a2, load: training}]}]}";
+    let scenario = Scenario::read(&Document { name: "hunts.yaml".into(), text: text.into() })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let begins = scenario.start + Microseconds::from_minutes(90);
+    let mut player = Player::new(scenario.start, evaluator::default_documents(), None);
+    let mut simulation = Simulation::new(&scenario);
+    let (mut readings, mut found) = (Vec::new(), Vec::new());
+    while let Some(instant) = simulation.step(&mut readings) {
+        player.tick_until(instant);
+        for reading in readings.iter_mut().filter(|reading| reading.place.rack.is_none() && begins <= instant)
+        {
+            let seconds = (instant - begins).as_seconds();
+            match &*reading.signal {
+                "valve_position" => reading.value += 10.0 * swing(seconds),
+                // Some seconds later: sensor and hold-up.
+                "coolant_supply_temperature" => reading.value += swing(seconds + 85.0),
+                _ => {}
+            }
+        }
+        player.send(&readings);
+        found.extend(player.take_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Finding(finding) => Some(*finding),
+            _ => None,
+        }));
+    }
+    let first = found.first().expect("a finding");
+    assert_eq!(&*first.detector, "hunting", "{found:?}");
+    let after = first.detected - begins;
+    assert!(Microseconds::ZERO < after && after <= Microseconds::from_minutes(12), "{after}");
+    let period: Microseconds = first.evidence["period"].parse().unwrap_or_else(|error| panic!("{error}"));
+    assert!((period.as_seconds() - 100.0).abs() <= 10.0, "{period}");
+}
+
+/// The pump's curve as its data sheet has it, of two reference racks: 76 kPa at 300 L/min.
+fn site(pump_curve: &str) -> Document {
+    let text = format!(
+        "apiVersion: thermogate.dev/v1alpha1\nkind: Site\nmetadata: {{name: demo}}\n\
+         loops:\n  - {{name: loop-a{pump_curve}}}\n\
+         racks:\n  - {{name: a1, loop: loop-a}}\n  - {{name: a2, loop: loop-a}}\n"
+    );
+    Document { name: "site.yaml".into(), text }
+}
+
+/// Hoses that were tight are made free after two hours: the pump moves more at less speed, and is as good as before. Only
+/// its curve tells that from a loss of head.
+#[test]
+fn with_the_pumps_curve_in_the_site_file_another_operating_point_is_no_loss_of_head() {
+    let text = "{name: hoses, seed: 33, site: demo, start: 2026-01-05T08:00:00Z, duration: 4h, \
+                loops: [{name: loop-a, racks: [\
+                {name: a1, load: {constant: 0.5}, faults: [{kind: branch_restriction, begins: 0s, ends: 2h, severity: 4}]}, \
+                {name: a2, load: {constant: 0.5}, faults: [{kind: branch_restriction, begins: 0s, ends: 2h, severity: 4}]}]}]}";
+    let scenario = Scenario::read(&Document { name: "hoses.yaml".into(), text: text.into() })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let found = |pump_curve: &str| {
+        let mut player = Player::new(scenario.start, evaluator::default_documents(), Some(site(pump_curve)));
+        let findings = player.play(&scenario, |_, _| {}).findings;
+        findings.iter().filter(|finding| &*finding.detector == "pump").count()
+    };
+    assert_eq!(found(""), 1, "a false alarm without the curve");
+    assert_eq!(found(", pumpCurve: {innerLoss: 76 kPa, atFlow: 300 L/min}"), 0);
+    let worn = fixture("pump_head_loss");
+    let mut player = Player::new(
+        worn.start,
+        evaluator::default_documents(),
+        Some(site(", pumpCurve: {innerLoss: 76 kPa, atFlow: 300 L/min}")),
+    );
+    let findings = player.play(&worn, |_, _| {}).findings;
+    assert_eq!(&*findings[0].detector, "pump", "a loss of head is found with it as well: {findings:?}");
+}
+
 /// The loop of the documentation goes from 30 % to full load and is back within half a kelvin after some 341 s.
 #[test]
 fn a_healthy_loop_recovers_from_each_burst_of_load_within_ten_minutes() {
@@ -199,6 +338,26 @@ fn a_rack_that_falls_silent_is_one_gap_and_its_objectives_are_unknown() {
         let unknown = (Outcome::Unknown, Some(UnknownReason::Stale));
         assert_eq!(played.outcome(rack, "coolant-supply-temperature"), unknown, "{rack}");
     }
+}
+
+/// Feeds of which it is not known yet how often they report.
+#[test]
+fn a_lost_report_among_the_first_of_a_slow_feed_is_no_gap_and_a_feed_that_stays_away_is_one() {
+    let scenario = |more: &str| {
+        let text = format!(
+            "{{name: slow, seed: 41, site: demo, start: 2026-01-05T08:00:00Z, duration: 30m, sample_every: 60s, \
+             gpus: {{nodes: 18, gpus_per_node: 1, every: 60s}}, {more}"
+        );
+        Scenario::read(&Document { name: "slow.yaml".into(), text }).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let lossy = "lost_share: 0.02, loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}}]}]}";
+    let played = play(&scenario(lossy));
+    assert!(played.findings().is_empty(), "{}", story(&played));
+    let silent = "loops: [{name: loop-a, racks: [{name: a1, load: {constant: 0.8}, faults: [{kind: gap, begins: 4m}]}]}]}";
+    let played = play(&scenario(silent));
+    let gaps = played.findings().into_iter().filter(|finding| &*finding.detector == "gap").count();
+    assert_eq!(gaps, 1, "{}", story(&played));
+    assert!(played.delay("gap") <= 6.0 * 60.0, "{}", story(&played));
 }
 
 #[test]

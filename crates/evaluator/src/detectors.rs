@@ -111,7 +111,14 @@ pub struct Inputs<'a> {
     pub means: &'a [f64],
     /// Volumetric heat capacity of the coolant, MJ/(m³·K).
     pub heat_capacity: f64,
+    /// What the loop's pump loses inside itself, kPa/(L/min)²: `a` of its curve H = H0·s² − a·V². 0 where the site file
+    /// tells no curve.
+    pub pump_curve: f64,
 }
+
+/// In place of the first signal of an input's choice: the input is taken only where the site file tells the pump's curve
+/// and one of the others exists. Such an input is the last.
+pub const ONLY_WITH_PUMP_CURVE: &str = "(with a pump curve)";
 
 /// A residual, or what a line is fitted to: `value − (slope · regressor + offset)` is the residual then.
 #[derive(Debug, Clone, Copy, PartialEq)]

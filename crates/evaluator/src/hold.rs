@@ -12,6 +12,9 @@ const INTERVALS: i64 = 3;
 const HOLD_MINIMUM: Microseconds = Microseconds::from_seconds(15);
 /// The hold while the interval is not known.
 const HOLD_UNKNOWN: Microseconds = Microseconds::from_seconds(60);
+/// While the interval is not known a silence is told only when it is longer by so much: of a feed that reports once a
+/// minute, one lost report among the first ten would else be a gap.
+const GRACE_UNKNOWN: Microseconds = Microseconds::from_minutes(4);
 /// An on-change feed is held for this many republish periods.
 const REPUBLISHES: i64 = 2;
 /// Deltas that a first estimate of the interval needs, and those after which it stays as it is.
@@ -51,6 +54,14 @@ impl Hold {
         self.interval
     }
 
+    /// How much longer than its hold a silence must last to be told.
+    pub(crate) fn grace(&self) -> Microseconds {
+        match (&self.deltas, self.interval) {
+            (Some(_), None) => GRACE_UNKNOWN,
+            (Some(_) | None, _) => Microseconds::ZERO,
+        }
+    }
+
     /// Learns from the time between two readings that follow each other, in order of their times.
     ///
     /// The interval is the 90th percentile (nearest rank) of the first 100 deltas.
@@ -86,9 +97,11 @@ mod tests {
             hold.learn(Microseconds::from_seconds(10));
         }
         assert_eq!(hold.interval(), None, "nine deltas are too few");
+        assert_eq!(hold.grace(), GRACE_UNKNOWN);
         // One lost report in ten does not lengthen the interval.
         hold.learn(Microseconds::from_seconds(40));
         assert_eq!(hold.length(), Microseconds::from_seconds(30));
+        assert_eq!(hold.grace(), Microseconds::ZERO);
         for _ in 0..90 {
             hold.learn(Microseconds::from_seconds(10));
         }
@@ -103,6 +116,7 @@ mod tests {
         let every = |seconds| Feed::Periodic { interval: Microseconds::from_seconds(seconds) };
         assert_eq!(Hold::of(every(300)).length(), Microseconds::from_seconds(900));
         assert_eq!(Hold::of(every(1)).length(), Microseconds::from_seconds(15));
+        assert_eq!(Hold::of(every(1)).grace(), Microseconds::ZERO);
         let on_change = Feed::OnChange { republish: Microseconds::from_seconds(100) };
         assert_eq!(Hold::of(on_change).length(), Microseconds::from_seconds(200));
     }

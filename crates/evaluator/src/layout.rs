@@ -13,7 +13,7 @@ use telemetry::{Microseconds, Name};
 use crate::block::BLOCK;
 use crate::configuration::InForce;
 use crate::detectors::oscillation::FAST;
-use crate::detectors::{DETECTORS, Rule, Source};
+use crate::detectors::{DETECTORS, ONLY_WITH_PUMP_CURVE, Rule, Source};
 use crate::group::Group;
 use crate::headroom;
 use crate::objective::Promise;
@@ -60,6 +60,8 @@ pub(crate) struct Component {
     pub place: Place,
     /// For each input the series that measure it.
     pub inputs: Vec<Vec<u32>>,
+    /// What the pump loses inside itself, kPa/(L/min)², where the residual takes that into account and it is known.
+    pub pump_curve: Option<f64>,
 }
 
 /// What the thermal resistances of a rack's GPUs are made of.
@@ -214,7 +216,7 @@ impl Layout {
         };
         layout.place_groups(groups, in_force);
         layout.place_feeds(declarations, gone);
-        layout.place_components(&index);
+        layout.place_components(&index, in_force);
         layout.place_resistances(&index);
         layout.place_controls(&index);
         layout.place_racks(declarations, gone, &index);
@@ -297,18 +299,28 @@ impl Layout {
         }
     }
 
-    fn place_components(&mut self, index: &SeriesIndex<'_>) {
+    fn place_components(&mut self, index: &SeriesIndex<'_>, in_force: &InForce) {
         for (detector, row) in DETECTORS.iter().enumerate() {
             let Rule::Residual(rule) = &row.rule else { continue };
             match rule.source {
                 Source::Signals { inputs, .. } => {
                     let anchors = inputs[0].iter().flat_map(|signal| index.places(signal));
                     for (place, _) in anchors {
-                        let found = inputs.iter().map(|choice| {
+                        let at = |choice: &[&str]| {
                             choice.iter().find_map(|signal| index.at_or_above(signal, place)).cloned()
-                        });
-                        if let Some(inputs) = found.collect() {
-                            self.components.push(Component { detector, place: place.clone(), inputs });
+                        };
+                        let is_for_curve = |choice: &&&[&str]| choice[0] == ONLY_WITH_PUMP_CURVE;
+                        let for_curve = inputs.iter().find(is_for_curve).and_then(|choice| at(choice));
+                        let curve = in_force.site.pump_curve(place).zip(for_curve);
+                        let others = inputs.iter().filter(|choice| !is_for_curve(choice));
+                        if let Some(mut inputs) = others.map(|choice| at(choice)).collect::<Option<Vec<_>>>()
+                        {
+                            let pump_curve = curve.map(|(curve, flow)| {
+                                inputs.push(flow);
+                                curve
+                            });
+                            let place = place.clone();
+                            self.components.push(Component { detector, place, inputs, pump_curve });
                         }
                     }
                 }
@@ -316,7 +328,8 @@ impl Layout {
                     for (place, series) in index.places(signal) {
                         if let [one, other, ..] = series[..] {
                             let inputs = vec![vec![one], vec![other]];
-                            self.components.push(Component { detector, place: place.clone(), inputs });
+                            let place = place.clone();
+                            self.components.push(Component { detector, place, inputs, pump_curve: None });
                         }
                     }
                 }

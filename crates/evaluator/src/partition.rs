@@ -13,6 +13,7 @@ mod feeds; // gaps, stale feeds, coverage, clock skew
 mod headroom; // at the end of a block: how much power racks can sustain
 mod judging; // at the end of a slice: groups and their statuses
 mod moving; // a rack that is put on another loop
+mod noise; // at the end of a block: sensors whose readings scatter
 mod pump_trip; // as flows arrive
 mod residuals; // at the end of a block: residuals
 mod runs; // runs, maintenance and calibrations
@@ -290,13 +291,15 @@ impl Partition {
             group.follow(planned);
             self.groups.push(group);
         }
-        self.layout = Layout::new(&self.declarations, &self.gone, &self.groups, in_force);
+        let layout = Layout::new(&self.declarations, &self.gone, &self.groups, in_force);
+        let before = std::mem::replace(&mut self.layout, layout);
         for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
             series.is_known_signal = in_force.known.get(&declaration.identity.signal).is_some();
         }
         self.follow_watches(environment, effects);
-        let kept: BTreeSet<&Name> = self.groups.iter().map(|group| &group.objective).collect();
         let time = environment.watermark.or(self.position).unwrap_or(EventTime::MINIMUM);
+        self.forget_other_curves(&before.components, time, effects);
+        let kept: BTreeSet<&Name> = self.groups.iter().map(|group| &group.objective).collect();
         let is_gone = |labels: &Labels| labels.get("objective").is_some_and(|name| !kept.contains(name));
         self.alerts.end_where(is_gone, time, "the objective is no longer in force", effects);
         for run in runs.open() {

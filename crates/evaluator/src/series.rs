@@ -1,10 +1,11 @@
 //! One sensor's stream: readings wait in order of time until the watermark has passed them, then they are settled,
 //! hold their value, and fill slices and blocks.
 //!
-//! samples → **series** → slices, blocks, gaps, stuck sensors
+//! samples → **series** → slices, blocks, gaps, stuck and noisy sensors
 
 mod believed; // how far a sensor is believed, and how it is calibrated
 mod point; // one report
+pub(crate) mod scatter; // how much its readings scatter
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,8 @@ use crate::hold::Hold;
 use crate::reading::{flag_of, is_possible};
 use crate::stuck::Stuck;
 use crate::trust::Standing;
+
+use self::scatter::Scatter;
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
@@ -94,6 +97,8 @@ pub(crate) struct Series {
     pub known: KnownTime,
     /// Whether the sensor moves.
     pub stuck: Option<Box<Stuck>>,
+    /// How much its readings scatter, where its sensor has noise.
+    pub scatter: Option<Box<Scatter>>,
 }
 
 impl Series {
@@ -118,6 +123,7 @@ impl Series {
             last_block: None,
             known: KnownTime::default(),
             stuck: Stuck::applies(declaration).then(Box::default),
+            scatter: Scatter::applies(declaration).then(Box::default),
         }
     }
 
@@ -235,7 +241,7 @@ impl Series {
                 if self.silent {
                     self.silent = false;
                     tell(SeriesEvent::Resumed { at: point.time });
-                } else if gap {
+                } else if latest.until + self.hold.grace() < point.time {
                     tell(SeriesEvent::Gap {
                         last: latest.time,
                         held_until: latest.until,
@@ -340,6 +346,13 @@ impl Series {
             if point.report() == Report::Reading {
                 let is_new = from <= point.time;
                 self.block.add(point.value, end - start, is_new);
+                if let Some(scatter) = self.scatter.as_mut().filter(|_| is_new)
+                    && let Some(before) = index.checked_sub(1).map(|before| self.points[before])
+                    && before.report() == Report::Reading
+                    && point.time <= before.until()
+                {
+                    scatter.add(point.value - before.value);
+                }
                 if self.fault.is_none() {
                     self.known.add(start, end);
                 }

@@ -14,6 +14,8 @@ use crate::objective::Trend;
 const SIGNIFICANT_Z: f64 = 4.0;
 /// Share of the window's blocks that must be known, in percent (20 of 30 in the method's source, and .8 of coverage).
 const KNOWN_PERCENT: i64 = 80;
+/// Blocks at either end that say where the level was and is.
+const END_BLOCKS: usize = 3;
 /// A threshold further away than this is not told.
 const HORIZON: Microseconds = Microseconds::from_hours(4);
 
@@ -31,6 +33,16 @@ impl Blocks {
         while self.known.front().is_some_and(|(oldest, _)| *oldest <= end - window) {
             self.known.pop_front();
         }
+    }
+
+    /// How far the level has moved from the first to the last of the blocks that are kept, each end the median of
+    /// three; none of fewer than six.
+    pub(crate) fn moved(&self) -> Option<f64> {
+        let end = |at: usize| {
+            median(&mut self.known.range(at..at + END_BLOCKS).map(|(_, mean)| *mean).collect::<Vec<f64>>())
+        };
+        let last = self.known.len().checked_sub(END_BLOCKS).filter(|last| END_BLOCKS <= *last)?;
+        Some(end(last)? - end(0)?)
     }
 
     /// The trend over the window, for blocks of the given length; none while too few are known.
@@ -156,6 +168,20 @@ mod tests {
     fn a_constant_has_no_significant_trend() {
         let trend = trend_of(&[45.0; 30], 50.0).unwrap();
         assert_eq!((trend.slope_per_hour, trend.significant), (0.0, false));
+    }
+
+    #[test]
+    fn how_far_a_level_has_moved_does_not_hang_on_one_block_at_its_end() {
+        let moved = |means: &[f64]| {
+            let mut blocks = Blocks::default();
+            for (minute, mean) in (1..).zip(means) {
+                let end = EventTime::from_unix_micros(minute * 60_000_000);
+                blocks.add(end, Some(*mean), Microseconds::from_minutes(30));
+            }
+            blocks.moved()
+        };
+        assert_eq!(moved(&[30.0, 30.0, 35.0, 31.0, 32.0, 32.0, 20.0]), Some(2.0));
+        assert_eq!(moved(&[30.0, 30.0, 30.0, 32.0, 32.0]), None, "its ends would be one");
     }
 
     #[test]

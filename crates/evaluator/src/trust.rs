@@ -17,6 +17,8 @@ pub(crate) enum Evidence {
     Culprit,
     /// A balance is off, and this sensor is one of several that explain it.
     OneOfSeveral,
+    /// Its readings scatter more than they did.
+    Noisy,
     /// No reading for longer than its feed allows. Its time is unknown already.
     Silent,
     /// Its calibration is older than the site file allows.
@@ -42,6 +44,7 @@ pub(crate) const EVIDENCE: &[Row] = &[
     Row { evidence: Evidence::Flagged, trust: Trust::Distrusted, is_event: true },
     Row { evidence: Evidence::Culprit, trust: Trust::Distrusted, is_event: true },
     Row { evidence: Evidence::OneOfSeveral, trust: Trust::Suspect, is_event: true },
+    Row { evidence: Evidence::Noisy, trust: Trust::Suspect, is_event: true },
     Row { evidence: Evidence::Silent, trust: Trust::Suspect, is_event: false },
     Row { evidence: Evidence::Overdue, trust: Trust::Uncalibrated, is_event: true },
 ];

@@ -35,7 +35,7 @@ pub const LOOP_SIGNALS: &[Signal<CoolingLoop>] = &[
     signal("filter_differential_pressure", Instrument::FILTER_CELL, |unit| unit.operating_point.filter),
     signal("pump_differential_pressure", Instrument::PRESSURE_CELL, |unit| unit.operating_point.pump),
     signal("pump_speed", Instrument::DRIVE, |unit| 100.0 * unit.pump_speed()),
-    signal("pump_power", Instrument::SMALL_POWER_METER, |unit| unit.operating_point.pump_watts()),
+    signal("pump_power", Instrument::SMALL_POWER_METER, CoolingLoop::pump_watts),
     signal("valve_position", Instrument::DRIVE, |unit| 100.0 * unit.valve_position),
     signal("facility_supply_temperature", Instrument::THERMOMETER, |unit| unit.facility_supply_celsius),
     signal("facility_return_temperature", Instrument::THERMOMETER, |unit| unit.facility_return_celsius),
@@ -197,7 +197,7 @@ impl Channel {
             jitter => instant + Microseconds((jitter.get() as f64 * self.fate.between(-1.0, 1.0)) as i64),
         };
         let lost = lost_share > 0.0 && self.fate.uniform() < lost_share;
-        let mut value = self.instrument.measure(truth);
+        let mut value = self.instrument.measure(truth, self.noise_factor(seconds));
         let mut sending = Sending { time, value: 0.0, delay: Microseconds::ZERO, twice: false };
         let (mut frozen, mut stale, mut silent, mut coarse) = (false, false, lost, None);
         for fault in self.faults.iter().filter(|fault| fault.is_active(seconds)) {
@@ -213,7 +213,9 @@ impl Channel {
                 FaultKind::Skew => sending.time = sending.time + length,
                 FaultKind::Late => sending.delay += length,
                 FaultKind::Duplicate => sending.twice = true,
-                FaultKind::PumpHeadLoss
+                FaultKind::Noise
+                | FaultKind::PumpHeadLoss
+                | FaultKind::BearingWear
                 | FaultKind::PumpTrip
                 | FaultKind::FilterClogging
                 | FaultKind::ExchangerFouling
@@ -243,6 +245,13 @@ impl Channel {
         }
         self.last_sent = Some((sending.time, sending.value));
         Some(sending)
+    }
+
+    /// How much more than built its instrument scatters.
+    fn noise_factor(&self, seconds: f64) -> f64 {
+        let active = self.faults.iter().filter(|fault| fault.is_active(seconds));
+        let noise = active.filter(|fault| fault.kind == FaultKind::Noise);
+        noise.map(|fault| fault.severity_at(seconds)).product()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::reference::{
     CDU_CAPACITY, CDU_CONDUCTANCE, COOLANT_RATE, EXCHANGER_EXPONENT, FACILITY_FLOW, FACILITY_FLOW_MAX,
     RACK_FLOW, RACK_KILOPASCAL, ROOM_CELSIUS, WATER_RATE,
 };
-use crate::scenario::{FacilityWater, LoopScenario};
+use crate::scenario::{FacilityWater, LoopScenario, RackScenario};
 
 /// Set point of the supply temperature, °C.
 pub const SUPPLY_SETPOINT_CELSIUS: f64 = 35.0;
@@ -27,6 +27,7 @@ const DAY_SECONDS: i64 = 86_400;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Disturbance {
     head_factor: f64,
+    pump_power_factor: f64,
     filter_factor: f64,
     conductance_factor: f64,
     valve_gain_factor: f64,
@@ -40,6 +41,7 @@ struct Disturbance {
 impl Disturbance {
     const NONE: Self = Self {
         head_factor: 1.0,
+        pump_power_factor: 1.0,
         filter_factor: 1.0,
         conductance_factor: 1.0,
         valve_gain_factor: 1.0,
@@ -56,6 +58,7 @@ impl Disturbance {
             let severity = fault.severity_at(seconds);
             match fault.kind {
                 FaultKind::PumpHeadLoss => all.head_factor *= 1.0 - severity,
+                FaultKind::BearingWear => all.pump_power_factor *= severity,
                 // Head goes with the square of speed.
                 FaultKind::PumpTrip => all.head_factor *= (1.0 - severity) * (1.0 - severity),
                 FaultKind::FilterClogging => all.filter_factor *= severity,
@@ -77,6 +80,7 @@ impl Disturbance {
                 | FaultKind::Drift
                 | FaultKind::Offset
                 | FaultKind::Gain
+                | FaultKind::Noise
                 | FaultKind::Coarse
                 | FaultKind::Gap
                 | FaultKind::Stale
@@ -132,7 +136,14 @@ impl CoolingLoop {
         let mut noise = Noise::new(seed, path);
         let racks = scenario.racks.iter().map(|rack| {
             let part = |part: &str| Noise::new(seed, &format!("{path}/{}/{part}", rack.name));
-            let load = Load::new(rack.load.clone(), part("load"));
+            let load_of = |rack: &RackScenario| {
+                Load::new(rack.load.clone(), Noise::new(seed, &format!("{path}/{}/load", rack.name)))
+            };
+            let mut load = load_of(rack);
+            for other in &scenario.racks {
+                let moves = other.load.moves().filter(|(to, _)| **to == rack.name);
+                moves.for_each(|(_, span)| load.receive(load_of(other), span.clone()));
+            }
             let plant = build.plant(seed, &format!("{path}/{}", rack.name));
             let faults = rack.faults.clone();
             Rack::new(SUPPLY_SETPOINT_CELSIUS, build, load, faults, part("rack"), part("trays"), plant)
@@ -270,6 +281,11 @@ impl CoolingLoop {
     /// Speed of the pump, 0 to 1.
     pub fn pump_speed(&self) -> f64 {
         self.pump.output()
+    }
+
+    /// Electrical power of the pump, W.
+    pub fn pump_watts(&self) -> f64 {
+        self.operating_point.pump_watts() * self.disturbance.pump_power_factor
     }
 
     /// Coolant that comes back, L/min.

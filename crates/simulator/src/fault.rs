@@ -113,6 +113,8 @@ macro_rules! fault_kinds {
 fault_kinds! {
     /// The pump gives less head than its curve says.
     PumpHeadLoss "pump_head_loss" on Loop, "share of head lost": 0.0 to 0.3 in 0.0..=1.0, relevant 0.04;
+    /// The pump's bearings wear: it takes more power for the same flow and head.
+    BearingWear "bearing_wear" on Loop, "power of the pump as a multiple": 1.0 to 1.25 in 1.0..=3.0, relevant 0.05;
     /// The pump stops; what is left is inertia and convection.
     PumpTrip "pump_trip" on Loop, "share of speed lost": 0.0 to 0.98 in 0.5..=1.0, relevant 0.5;
     /// The filter clogs.
@@ -149,6 +151,8 @@ fault_kinds! {
     Offset "offset" on Sensor, "unit of the signal": 0.0 to 1.0 in -100.0..=100.0, relevant 0.25;
     /// A sensor's scale is wrong.
     Gain "gain" on Sensor, "factor": 1.0 to 1.05 in 0.0..=10.0, relevant 0.02;
+    /// A sensor's readings scatter more; without effect on signals that are reported exactly or by a drive.
+    Noise "noise" on Sensor, "noise of the sensor as a multiple": 1.0 to 5.0 in 0.0..=50.0, relevant 1.0;
     /// A sensor reports in coarser steps.
     Coarse "coarse" on Sensor, "step in the unit of the signal": 0.0 to 1.0 in 0.001..=100.0, relevant 0.0;
 

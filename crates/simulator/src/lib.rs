@@ -35,7 +35,7 @@ mod physics_tests;
 
 pub use equilibrium::{Equilibrium, RestingRack, equilibrium, power_at};
 pub use fault::{Fault, FaultKind, Severity, Target, TruthLabel};
-pub use load::{LoadPlan, Step};
+pub use load::{LoadPlan, Mode, ModeSpan, SoakStage, Step};
 pub use noise::Noise;
 pub use scenario::{FacilityWater, GpuReporting, LoopScenario, RackScenario, Scenario};
 pub use simulation::{Reading, Simulation};

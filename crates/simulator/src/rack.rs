@@ -158,6 +158,7 @@ impl Rack {
                     (0..TRAYS).filter(|tray| concerned(*tray)).for_each(|tray| forced[tray] |= now);
                 }
                 FaultKind::PumpHeadLoss
+                | FaultKind::BearingWear
                 | FaultKind::PumpTrip
                 | FaultKind::FilterClogging
                 | FaultKind::ExchangerFouling
@@ -170,6 +171,7 @@ impl Rack {
                 | FaultKind::Drift
                 | FaultKind::Offset
                 | FaultKind::Gain
+                | FaultKind::Noise
                 | FaultKind::Coarse
                 | FaultKind::Gap
                 | FaultKind::Stale

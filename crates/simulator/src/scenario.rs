@@ -243,6 +243,19 @@ impl Scenario {
                     return Err(format!("two racks named {name:?}: give each a name of its own"));
                 }
                 rack.load.check().map_err(|message| format!("rack {name:?}: {message}"))?;
+                for (to, _) in rack.load.moves() {
+                    let others = || {
+                        cooling_loop.racks.iter().map(|other| &*other.name).filter(|other| **other != **name)
+                    };
+                    if !others().any(|other| *other == **to) {
+                        return Err(format!(
+                            "rack {name:?}: its load moves to {to:?}: name another rack of loop {:?}{}",
+                            cooling_loop.name,
+                            nearest(to, others())
+                                .map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
+                        ));
+                    }
+                }
                 for fault in &rack.faults {
                     check_fault(fault, Target::Rack)
                         .map_err(|message| format!("rack {name:?}: {message}"))?;
@@ -408,6 +421,21 @@ loops:
             ("constant: 0.8", "constant: 80", "load level 80: give a share of full load between 0 and 1.2"),
             ("signal: coolant_flow", "signal: coolant_flow, node: tray-19", "tray-01 to tray-18"),
             ("kind: stuck", "kind: stuk", "did you mean `stuck`?"),
+            (
+                "{ constant: 0.8 }",
+                "{ modes: { plan: training, modes: [{ mode: { moved: { to: a2, share: 0.5 } }, begins: 1m }] } }",
+                "rack \"a1\": its load moves to \"a2\": name another rack of loop \"loop-a\"",
+            ),
+            (
+                "{ constant: 0.8 }",
+                "{ modes: { plan: training, modes: [{ mode: { reduced_clocks: 70 }, begins: 1m }] } }",
+                "load mode with a share of 70: give a number between 0 and 1",
+            ),
+            (
+                "{ constant: 0.8 }",
+                "{ soak: { stages: [{ level: 1, hold: 0s }], ramp: 1m } }",
+                "soak: give at least one stage",
+            ),
         ];
         for (good, bad, expected) in cases {
             assert!(GOOD.contains(good), "{good}");

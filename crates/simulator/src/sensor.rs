@@ -98,11 +98,11 @@ impl Sensor {
         self.followed = Some(followed + self.follows * (truth - followed));
     }
 
-    /// A reading before it is rounded to steps.
-    pub fn measure(&mut self, truth: f64) -> f64 {
+    /// A reading before it is rounded to steps, with `noise_factor` times the noise that it was built with.
+    pub fn measure(&mut self, truth: f64, noise_factor: f64) -> f64 {
         let seen = self.followed.unwrap_or(truth);
         let deviation = self.noise_scale * (self.instrument.noise + self.instrument.noise_share * seen.abs());
-        let noise = if deviation > 0.0 { deviation * self.noise.normal() } else { 0.0 };
+        let noise = if deviation > 0.0 { deviation * noise_factor * self.noise.normal() } else { 0.0 };
         seen * self.gain + self.bias + noise
     }
 
@@ -129,7 +129,7 @@ mod tests {
         for _ in 0..7 {
             sensor.follow(40.0);
         }
-        let reading = sensor.measure(40.0);
+        let reading = sensor.measure(40.0, 1.0);
         assert!((35.9..36.8).contains(&reading), "63 % after a time constant: {reading}");
         let rounded = sensor.round(reading);
         assert!(

@@ -357,7 +357,7 @@ fn every_fixture_is_read_and_goes_wrong_as_its_name_says() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names.len(), 9, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     for name in names {
         let scenario = fixture(&name);
         assert_eq!(format!("{}.yaml", scenario.name), name);
@@ -368,6 +368,8 @@ fn every_fixture_is_read_and_goes_wrong_as_its_name_says() {
             "silent_feed" => "gap",
             "sensor_drift" => "drift",
             "throttling" => "pump_head_loss",
+            "noisy" => "noise",
+            "mode_changes" | "soak" => "healthy",
             name => name,
         };
         assert_eq!(first, expected, "{name}");
@@ -377,6 +379,69 @@ fn every_fixture_is_read_and_goes_wrong_as_its_name_says() {
             assert!(healthy >= minutes(60) && left >= minutes(40), "{name}: {healthy} before, {left} after");
         }
     }
+}
+
+#[test]
+fn a_noisy_meter_scatters_as_much_more_as_planned_and_its_neighbours_as_before() {
+    let scenario = fixture("noisy_sensor.yaml");
+    let all = readings(&scenario);
+    // Standard deviation of the steps from reading to reading, which the load has little part in.
+    let scatter = |rack: &str, from: i64, to: i64| {
+        let span = scenario.start + minutes(from)..scenario.start + minutes(to);
+        let of = |reading: &&Reading| {
+            reading.place.rack.as_deref() == Some(rack)
+                && &*reading.signal == "coolant_flow"
+                && span.contains(&reading.time)
+        };
+        let values: Vec<f64> = all.iter().filter(of).map(|reading| reading.value).collect();
+        let squares: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0])).sum();
+        (squares / (values.len() - 1) as f64).sqrt()
+    };
+    let (noisy, quiet) =
+        (scatter("a1", 120, 180) / scatter("a1", 0, 120), scatter("a2", 120, 180) / scatter("a2", 0, 120));
+    assert!((noisy - 6.0).abs() < 0.5 && (quiet - 1.0).abs() < 0.1, "{noisy} {quiet}");
+}
+
+#[test]
+fn worn_bearings_take_more_power_for_the_same_flow_and_head() {
+    let scenario = fixture("bearing_wear.yaml");
+    let all = readings(&scenario);
+    let over = |name: &str, from: f64, to: f64| {
+        let of = all.iter().filter(|reading| reading.place.rack.is_none() && *reading.signal == *name);
+        let values: Vec<(f64, f64)> =
+            of.map(|reading| ((reading.time - scenario.start).as_seconds() / 60.0, reading.value)).collect();
+        mean(&values, from, to)
+    };
+    let growth = |name: &str| over(name, 180.0, 240.0) / over(name, 60.0, 120.0);
+    assert!((growth("pump_power") - 1.25).abs() < 0.02, "{}", growth("pump_power"));
+    for name in ["pump_speed", "coolant_supply_flow", "pump_differential_pressure"] {
+        assert!((growth(name) - 1.0).abs() < 0.01, "{name} {}", growth(name));
+    }
+}
+
+/// One rack's power falls as the other's rises, and their sum stays; reduced clocks and a drained rack take less.
+#[test]
+fn modes_of_operation_show_in_the_power_of_the_racks() {
+    let scenario = fixture("mode_changes.yaml");
+    let all = readings(&scenario);
+    let power = |rack: &str, from: f64, to: f64| {
+        let of = all.iter().filter(|reading| {
+            reading.place.rack.as_deref() == Some(rack) && &*reading.signal == "rack_power"
+        });
+        let values: Vec<(f64, f64)> =
+            of.map(|reading| ((reading.time - scenario.start).as_seconds() / 60.0, reading.value)).collect();
+        mean(&values, from, to)
+    };
+    let reduced = power("a1", 152.0, 209.0) / power("a1", 90.0, 149.0);
+    // Colder dies leak less current, so that power falls by a little more than the clocks.
+    assert!((0.64..0.70).contains(&reduced), "{reduced}");
+    assert!(power("a1", 320.0, 359.0) < 0.2 * power("a1", 240.0, 299.0), "drained");
+    assert!((power("a1", 380.0, 480.0) / power("a1", 90.0, 149.0) - 1.0).abs() < 0.03, "as before");
+
+    let moved = power("a2", 180.0, 239.0) - power("a2", 245.0, 299.0);
+    let received = power("a3", 245.0, 299.0) - power("a3", 180.0, 239.0);
+    assert!(moved > 40.0 && (moved / received - 1.0).abs() < 0.15, "{moved} {received}");
+    assert!((power("a2", 310.0, 360.0) / power("a2", 180.0, 239.0) - 1.0).abs() < 0.03, "back again");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //!     aliases: [C-F00-CDU-05]          # other names of it in telemetry
 //!     coolant: pg25                    # water, pg25, or {heatCapacity: 4.05} in MJ/(m3.K)
 //!     nominalFlow: 450 L/min
+//!     pumpCurve: {innerLoss: 76 kPa, atFlow: 450 L/min}   # what the pump loses inside itself at a flow, of its data sheet
 //!     billOfMaterials: {cdu: X200, pump: P9}
 //! racks:
 //!   - name: a1
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::document::DocumentError;
+use crate::place::Place;
 use crate::record::Document;
 use crate::signal::Span;
 use crate::unit::{Unit, conversion};
@@ -65,6 +67,9 @@ pub struct CoolantLoop {
     pub heat_capacity: f64,
     /// Flow at full load, L/min.
     pub nominal_flow: Option<f64>,
+    /// What its pump loses inside itself, kPa/(L/min)²: `a` of the curve H = H0·s² − a·V².
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pump_curve: Option<f64>,
     /// SHA-256 of its bill of materials: baselines are taken anew when it changes.
     pub bill_of_materials: Name,
     /// Usual ranges by signal, in canonical units, instead of the signal table's.
@@ -154,6 +159,11 @@ impl Site {
         self.loops.get(name).or_else(|| self.loops.get(self.loop_aliases.get(name)?))
     }
 
+    /// `a` of the curve H = H0·s² − a·V² of the pump that moves the coolant at a place, kPa/(L/min)².
+    pub fn pump_curve(&self, place: &Place) -> Option<f64> {
+        self.coolant_loop(place.cooling_loop.as_deref()?)?.pump_curve
+    }
+
     /// The racks on a loop, in order of their names.
     pub fn racks_on<'a>(&'a self, cooling_loop: &'a str) -> impl Iterator<Item = &'a Rack> {
         self.racks.values().filter(move |rack| rack.cooling_loop.as_deref() == Some(cooling_loop))
@@ -192,6 +202,7 @@ loops:
     aliases: [C-F00-CDU-05]
     coolant: {heatCapacity: 4.05}
     nominalFlow: 100 gpm
+    pumpCurve: {innerLoss: 76 kPa, atFlow: 200 L/min}
     usual: {coolant_supply_temperature: [18, 45]}
 racks:
   - name: a1
@@ -230,6 +241,9 @@ calibrations:
         assert_eq!(rack.heat_capacity, 4.05);
         assert_eq!(site.racks_on("loop-a").count(), 1);
         assert_eq!(site.loops["loop-a"].nominal_flow, Some(378.5411784));
+        let at = |name: &str| Place { cooling_loop: Some(name.into()), ..Place::default() };
+        assert_eq!(site.pump_curve(&at("loop-a")), Some(0.0019), "76 kPa by the square of 200 L/min");
+        assert_eq!(site.pump_curve(&at("loop-b")), None);
     }
 
     #[test]
@@ -238,40 +252,46 @@ calibrations:
             (
                 "- name: b1",
                 "- name: a1",
-                "site.yaml:17: rack \"a1\" is there twice: give each rack a name or alias of its own",
+                "site.yaml:18: rack \"a1\" is there twice: give each rack a name or alias of its own",
             ),
-            ("- name: b1", "- name: Pod1C-E02", "site.yaml:17: rack \"Pod1C-E02\" is there twice"),
-            ("node-02]", "node-01]", "site.yaml:14: host \"node-01\" is there twice"),
+            ("- name: b1", "- name: Pod1C-E02", "site.yaml:18: rack \"Pod1C-E02\" is there twice"),
+            ("node-02]", "node-01]", "site.yaml:15: host \"node-01\" is there twice"),
             (
                 "loop: C-F00-CDU-05",
                 "loop: loop-b",
-                "site.yaml:12: no loop is called \"loop-b\": list it under loops; did you mean \"loop-a\"?",
+                "site.yaml:13: no loop is called \"loop-b\": list it under loops; did you mean \"loop-a\"?",
             ),
             (
                 "120000 W",
                 "120",
-                "site.yaml:15: \"120\" has no unit: write a number and a unit, such as 12.5 kW",
+                "site.yaml:16: \"120\" has no unit: write a number and a unit, such as 12.5 kW",
             ),
-            ("120000 W", "120 rpm", "site.yaml:15: \"120 rpm\" does not fit"),
-            ("rack: a1", "rack: a2", "site.yaml:21: no rack is called \"a2\""),
+            ("120000 W", "120 rpm", "site.yaml:16: \"120 rpm\" does not fit"),
+            ("rack: a1", "rack: a2", "site.yaml:22: no rack is called \"a2\""),
             (
                 "signal: coolant_flow",
                 "signal: coolant_flwo",
-                "site.yaml:21: no signal is called \"coolant_flwo\": use a canonical name; did you mean \"coolant_flow\"?",
+                "site.yaml:22: no signal is called \"coolant_flwo\": use a canonical name; did you mean \"coolant_flow\"?",
             ),
             (
                 "[18, 45]",
                 "[45, 18]",
-                "site.yaml:9: usual range of coolant_supply_temperature is [45, 18]: write the lower end first",
+                "site.yaml:10: usual range of coolant_supply_temperature is [45, 18]: write the lower end first",
             ),
-            ("hosts:", "host:", "site.yaml:14: unknown field `host`"),
+            ("hosts:", "host:", "site.yaml:15: unknown field `host`"),
             ("kind: Site", "kind: Rack", "site.yaml:2: kind is \"Rack\": write Site"),
-            ("2026-01-05", "5.1.2026", "site.yaml:21: \"5.1.2026\" is not a day"),
-            ("validDays: 365", "validDays: 0", "site.yaml:21: validDays is 0: give 1 to 36500 days"),
+            ("2026-01-05", "5.1.2026", "site.yaml:22: \"5.1.2026\" is not a day"),
+            ("validDays: 365", "validDays: 0", "site.yaml:22: validDays is 0: give 1 to 36500 days"),
             (
                 "sensors: [A, B]",
                 "sensors: [A]",
-                "site.yaml:19: a redundancy group has fewer than two sensors",
+                "site.yaml:20: a redundancy group has fewer than two sensors",
+            ),
+            ("76 kPa", "76", "site.yaml:9: \"76\" has no unit: write a number and a unit, such as 12.5 kPa"),
+            (
+                "200 L/min",
+                "0 L/min",
+                "site.yaml:9: pumpCurve: give a loss of none or more at a flow above none",
             ),
         ] {
             assert!(SITE.contains(find), "{find}");

@@ -39,6 +39,8 @@ pub(crate) struct Moves {
     pub travel: f64,
     /// How often it turned around.
     pub reversals: usize,
+    /// Twice the usual time between two turns, in steps; none with fewer than two.
+    pub period_steps: Option<usize>,
 }
 
 /// What a look changed.
@@ -91,10 +93,14 @@ impl Motion {
 
     /// Travel and reversals in the window; no step is guessed that is not known.
     pub(crate) fn moves(&self) -> Moves {
-        self.steps.iter().flatten().fold(Moves { travel: 0.0, reversals: 0 }, |sum, (travel, turned)| Moves {
-            travel: sum.travel + travel,
-            reversals: sum.reversals + usize::from(*turned),
-        })
+        let travel = self.steps.iter().flatten().map(|(travel, _)| travel).sum();
+        let turned =
+            |(at, step): (usize, &Option<(f64, bool)>)| step.filter(|(_, turned)| *turned).map(|_| at);
+        let turns: Vec<usize> = self.steps.iter().enumerate().filter_map(turned).collect();
+        let mut between: Vec<usize> = turns.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        between.sort_unstable();
+        let period_steps = between.get(between.len() / 2).map(|steps| 2 * steps);
+        Moves { travel, reversals: turns.len(), period_steps }
     }
 
     /// Looks at the window.
@@ -128,8 +134,12 @@ mod tests {
     fn a_valve_that_swings_by_a_few_percent_hunts_until_it_rests() {
         let swing = |step: usize| if step < 120 { 45.0 + 4.0 * libm::sin(step as f64 * 2.1) } else { 45.0 };
         let looks = looks((0..240).map(swing));
+        // 2.1 radians a step: a period of three steps.
         assert!(
-            matches!(looks[..], [Change::Begun(Moves { reversals: 8.., .. }), Change::Over]),
+            matches!(
+                looks[..],
+                [Change::Begun(Moves { reversals: 8.., period_steps: Some(2..=4), .. }), Change::Over]
+            ),
             "{looks:?}"
         );
     }

@@ -18,6 +18,10 @@ const BUSY_SHARE: f64 = 0.6;
 /// A loop is unsettled when its valve has travelled more than this, %, within this many blocks.
 const TRAVEL_MAXIMUM: f64 = 50.0;
 const TRAVEL_BLOCKS: usize = 10;
+/// A valve that has moved by more, %, in one of the latest two blocks moves what follows it from reading to reading: 2 % of
+/// stroke are some 6 % of the water.
+const SPAN_MAXIMUM_OF_REST: f64 = 2.0;
+const BLOCKS_OF_REST: usize = 2;
 
 /// Whether a rack's power rests.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +81,11 @@ impl ValveTravel {
         }
     }
 
+    /// Whether it has moved in the latest blocks by what readings from second to second would show.
+    pub(crate) fn has_just_moved(&self) -> bool {
+        self.spans.iter().rev().take(BLOCKS_OF_REST).any(|span| SPAN_MAXIMUM_OF_REST < *span)
+    }
+
     /// Whether the loop is too restless for residuals that need a steady state.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.spans.iter().sum::<f64>() > TRAVEL_MAXIMUM
@@ -131,7 +140,12 @@ mod tests {
         for _ in 0..10 {
             travel.observe(Some(&block(49.0, 50.0, 51.0)));
         }
-        assert!(!travel.is_unsettled());
+        assert!(!travel.is_unsettled() && !travel.has_just_moved());
+        travel.observe(Some(&block(48.0, 50.0, 52.0)));
+        travel.observe(Some(&block(50.0, 50.0, 50.0)));
+        assert!(!travel.is_unsettled() && travel.has_just_moved(), "a move that is small for its loop");
+        travel.observe(Some(&block(50.0, 50.0, 50.0)));
+        assert!(!travel.has_just_moved());
         for _ in 0..2 {
             travel.observe(Some(&block(20.0, 50.0, 80.0)));
         }

@@ -9,14 +9,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::valve::ENDS;
+use super::valve::{DECAY_SHARE, ENDS};
 use crate::block::ClosedBlock;
 
 /// Smallest error that must be answered within a block, K.
 pub(crate) const ERROR_MINIMUM: f64 = 0.5;
-/// An error that has become smaller than this share of the block before is being answered: under a PI controller the
-/// valve stands still while the error decays with the integral time.
-const DECAY_SHARE: f64 = 0.75;
 /// A valve that moves by less within a block, % of stroke, does not answer.
 const SPAN_MAXIMUM: f64 = 0.2;
 /// Blocks that are looked at together.

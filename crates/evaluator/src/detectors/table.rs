@@ -4,13 +4,16 @@
 use telemetry::facts::{Cause, Severity};
 use telemetry::formula::{expected_delta_t, film_conductance, heat_kw, log_mean_difference};
 
-use super::{Detector, Gate, Inputs, Residual, ResidualRule, Rule, Side, Source};
+use super::{Detector, Gate, Inputs, ONLY_WITH_PUMP_CURVE, Residual, ResidualRule, Rule, Side, Source};
 
 /// Detectors of troubles that leave no reading of a place or loop as it was.
 const UPHEAVALS: &[&str] = &["pump_trip", "hunting", "valve_stuck", "leak", "gap", "stale"];
 
 /// Coolant flow of a loop.
 const LOOP_FLOW: &[&str] = &["coolant_supply_flow", "coolant_flow"];
+
+/// The same, where the site file tells the pump's curve: without that the flow says nothing of the pump.
+const FLOW_FOR_PUMP_CURVE: &[&str] = &[ONLY_WITH_PUMP_CURVE, "coolant_supply_flow", "coolant_flow"];
 
 /// All detectors, in the order of their reports: of two that speak in the same block, the first explains the other.
 pub const DETECTORS: &[Detector] = &[
@@ -95,13 +98,23 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Control,
     },
     Detector {
+        name: "noise_growth",
+        alertname: "SensorNoiseGrowth",
+        meaning: "the readings scatter more than they did, although load and loop rest",
+        suggestion: "wiring, shielding and supply of the sensor, then the sensor",
+        cause: Cause::Sensor,
+        severity: Severity::Warning,
+        explained_by: &["pump_trip", "hunting", "valve_stuck", "stiction", "gap", "stale"],
+        rule: Rule::Sensor,
+    },
+    Detector {
         name: "leak",
         alertname: "CoolantLoss",
         meaning: "more coolant is sent than comes back",
         suggestion: "look for coolant on the floor, then at both flow meters",
         cause: Cause::Rack,
         severity: Severity::Critical,
-        explained_by: &["pump_trip", "gap", "stale"],
+        explained_by: &["pump_trip", "gap", "stale", "noise_growth"],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["coolant_supply_flow"], &["coolant_return_flow"]],
@@ -121,7 +134,7 @@ pub const DETECTORS: &[Detector] = &[
         suggestion: "flow meters of supply and return",
         cause: Cause::Sensor,
         severity: Severity::Warning,
-        explained_by: &["pump_trip", "gap", "stale"],
+        explained_by: &["pump_trip", "gap", "stale", "noise_growth"],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["coolant_supply_flow"], &["coolant_return_flow"]],
@@ -144,14 +157,42 @@ pub const DETECTORS: &[Detector] = &[
         explained_by: &["pump_trip", "gap", "stale"],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
-                inputs: &[&["pump_differential_pressure"], &["pump_speed"]],
-                // Head by the square of the speed (affinity law). Without a pump curve the part a·V² is left out: it
-                // follows the square of the speed too while the valves rest.
-                residual: |inputs| log_ratio(inputs.means[0], square(inputs.means[1] / 100.0)),
+                inputs: &[&["pump_differential_pressure"], &["pump_speed"], FLOW_FOR_PUMP_CURVE],
+                // Head without flow by the square of the speed (affinity law). Without a pump curve the part a·V² that
+                // the pump loses inside is left out: it follows the square of the speed too while the valves rest.
+                residual: |inputs| {
+                    let lost = inputs.means.get(2).map_or(0.0, |flow| inputs.pump_curve * square(*flow));
+                    log_ratio(inputs.means[0] + lost, square(inputs.means[1] / 100.0))
+                },
             },
             side: Side::Down,
             floor: 0.003,
             relevance: 0.03,
+            gate: Gate::Always,
+            unit: "",
+        }),
+    },
+    Detector {
+        name: "pump_efficiency",
+        alertname: "PumpEfficiencyLoss",
+        meaning: "the pump takes more power than it did for what it moves",
+        suggestion: "bearings, seal and motor of the pump",
+        cause: Cause::Rack,
+        severity: Severity::Warning,
+        explained_by: &["pump_trip", "leak", "flow_meter", "pump", "stuck", "gap", "stale", "noise_growth"],
+        rule: Rule::Residual(ResidualRule {
+            source: Source::Signals {
+                inputs: &[&["pump_power"], &["pump_differential_pressure"], LOOP_FLOW],
+                // Hydraulic by electrical power; which of the loop's flow is measured is a constant factor.
+                residual: |inputs| {
+                    let [power, head, flow] = inputs.means[..] else { return None };
+                    (head > 0.0 && flow > 0.0).then_some(())?;
+                    log_ratio(head * flow, power)
+                },
+            },
+            side: Side::Down,
+            floor: 0.005,
+            relevance: 0.05,
             gate: Gate::Always,
             unit: "",
         }),
@@ -183,7 +224,7 @@ pub const DETECTORS: &[Detector] = &[
         suggestion: "hoses, manifold, quick disconnects and cold plates of the rack",
         cause: Cause::Rack,
         severity: Severity::Warning,
-        explained_by: &["pump_trip", "stuck", "gap", "stale"],
+        explained_by: &["pump_trip", "stuck", "gap", "stale", "noise_growth"],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[&["coolant_differential_pressure"], &["coolant_flow"]],
@@ -203,7 +244,7 @@ pub const DETECTORS: &[Detector] = &[
         suggestion: "the sensor that other balances contradict too, else both",
         cause: Cause::Sensor,
         severity: Severity::Warning,
-        explained_by: &["pump_trip", "stuck", "gap", "stale"],
+        explained_by: &["pump_trip", "stuck", "gap", "stale", "noise_growth"],
         rule: Rule::Residual(ResidualRule {
             source: Source::Pair("coolant_supply_temperature"),
             side: Side::Both,
@@ -285,7 +326,17 @@ pub const DETECTORS: &[Detector] = &[
         suggestion: "plates of the distribution unit's exchanger, on the facility's side first",
         cause: Cause::Rack,
         severity: Severity::Warning,
-        explained_by: &["pump_trip", "hunting", "valve_stuck", "leak", "flow_meter", "stuck", "gap", "stale"],
+        explained_by: &[
+            "pump_trip",
+            "hunting",
+            "valve_stuck",
+            "leak",
+            "flow_meter",
+            "stuck",
+            "gap",
+            "stale",
+            "noise_growth",
+        ],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
                 inputs: &[
@@ -325,6 +376,7 @@ pub const DETECTORS: &[Detector] = &[
             "stuck",
             "gap",
             "stale",
+            "noise_growth",
         ],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
@@ -372,6 +424,7 @@ pub const DETECTORS: &[Detector] = &[
             "redund",
             "stuck",
             "flow_meter",
+            "noise_growth",
         ],
         rule: Rule::Residual(ResidualRule {
             source: Source::Signals {
@@ -540,6 +593,37 @@ mod tests {
     fn a_pump_that_stands_still_has_no_head_residual() {
         assert_eq!(log_ratio(0.0, 0.0), None);
         assert_eq!(log_ratio(200.0, 1.0).unwrap().value, libm::log(200.0));
+    }
+
+    fn residual_of(name: &str, means: &[f64], pump_curve: f64) -> f64 {
+        let row = DETECTORS.iter().find(|row| row.name == name).unwrap();
+        let Rule::Residual(ResidualRule { source: Source::Signals { residual, .. }, .. }) = &row.rule else {
+            panic!("{name}")
+        };
+        residual(&Inputs { means, heat_capacity: 3.98, pump_curve }).unwrap().value
+    }
+
+    #[test]
+    fn with_its_curve_a_pump_has_the_same_head_at_every_flow() {
+        // H = 400 s² − .00338 V², kPa: at 80 % and 150 L/min, and at 59 % and half of that.
+        let curve = 76.0 / (150.0 * 150.0);
+        let at = |speed: f64, flow: f64| {
+            let head = 400.0 * square(speed / 100.0) - curve * square(flow);
+            [curve, 0.0].map(|known| residual_of("pump", &[head, speed, flow], known))
+        };
+        let ([with, without], [with_less, without_less]) = (at(80.0, 150.0), at(59.0, 75.0));
+        assert!(
+            (with - with_less).abs() < 1e-12 && (with - libm::log(400.0)).abs() < 1e-12,
+            "{with} {with_less}"
+        );
+        assert!(without_less - without > 0.1, "without it the flow looks like a loss of head");
+    }
+
+    #[test]
+    fn a_pump_that_takes_a_fifth_more_power_has_lost_a_sixth_of_its_efficiency() {
+        let shift = residual_of("pump_efficiency", &[1_080.0, 180.0, 150.0], 0.0)
+            - residual_of("pump_efficiency", &[900.0, 180.0, 150.0], 0.0);
+        assert!((libm::exp(shift) - 5.0 / 6.0).abs() < 1e-12, "{shift}");
     }
 
     #[test]

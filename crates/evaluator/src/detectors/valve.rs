@@ -14,18 +14,32 @@ pub(crate) const ERROR_MINIMUM: f64 = 1.0;
 const SPAN_MAXIMUM: f64 = 0.5;
 /// At its ends, %, a valve can do no more.
 pub(crate) const ENDS: (f64, f64) = (4.0, 97.0);
-/// Blocks in a row that make it certain.
-pub(crate) const BLOCKS: u32 = 3;
+/// What such an error must add up to, K·min, over blocks in a row, of which there must be so many: a controller as slow
+/// as any (3 % of stroke a kelvin, Ti 90 s) asks for a seventh of the stroke by then.
+pub(crate) const UNANSWERED_MINIMUM: f64 = 3.0;
+const BLOCKS_MINIMUM: u32 = 2;
+/// An error that has become smaller than this share of the block before is being answered: under a PI controller the
+/// valve stands still while the error decays with the integral time.
+pub(crate) const DECAY_SHARE: f64 = 0.75;
 
 /// What is known of a valve.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Valve {
-    /// Since when it has not answered, and for how many blocks.
-    silent: Option<(EventTime, u32)>,
-    /// Its mean position in the block before, %.
-    before: Option<f64>,
+    /// Since when it has not answered.
+    silent: Option<Silence>,
+    /// Size of the error, K, and last position, %, in the block before.
+    before: Option<(f64, f64)>,
     /// It is stuck, as was told.
     alarm: bool,
+}
+
+/// Errors that were not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Silence {
+    since: EventTime,
+    blocks: u32,
+    /// What they add up to, K·min.
+    error: f64,
 }
 
 /// What a block changed.
@@ -45,23 +59,32 @@ impl Valve {
             self.before = None;
             return None;
         };
-        let moved = self.before.replace(position.mean).map(|before| (position.mean - before).abs());
+        let error = error.abs();
+        let before = self.before.replace((error, position.last));
+        // Against where it was last, not against its mean: a valve that moved in the block before may rest in this one.
         let rests = position.maximum - position.minimum <= SPAN_MAXIMUM
-            && moved.is_none_or(|moved| moved <= SPAN_MAXIMUM);
+            && before.is_none_or(|(_, last)| (position.mean - last).abs() <= SPAN_MAXIMUM);
         let could_move = ENDS.0 < position.mean && position.mean < ENDS.1;
         if !rests {
             self.silent = None;
             return std::mem::take(&mut self.alarm).then_some(Change::Over);
         }
-        if error.abs() < ERROR_MINIMUM || !could_move {
+        let decays = before.is_some_and(|(before, _)| error < DECAY_SHARE * before);
+        if error < ERROR_MINIMUM || decays || !could_move {
             // A stuck valve is right by chance now and then: what is told ends only when it moves.
             self.silent = None;
             return None;
         }
-        let (onset, blocks) = self.silent.unwrap_or((position.start, 0));
-        self.silent = Some((onset, blocks.saturating_add(1)));
-        (BLOCKS <= blocks + 1 && !std::mem::replace(&mut self.alarm, BLOCKS <= blocks + 1))
-            .then_some(Change::Stuck { onset })
+        let so_far = self.silent.unwrap_or(Silence { since: position.start, blocks: 0, error: 0.0 });
+        let silence = Silence {
+            blocks: so_far.blocks.saturating_add(1),
+            error: so_far.error + error * position.length.as_seconds() / 60.0,
+            ..so_far
+        };
+        self.silent = Some(silence);
+        let is_stuck = BLOCKS_MINIMUM <= silence.blocks && UNANSWERED_MINIMUM <= silence.error;
+        (is_stuck && !std::mem::replace(&mut self.alarm, is_stuck))
+            .then_some(Change::Stuck { onset: silence.since })
     }
 }
 
@@ -77,7 +100,7 @@ mod tests {
             mean: position,
             minimum: position - span / 2.0,
             maximum: position + span / 2.0,
-            last: position,
+            last: position - span / 2.0,
             known: Microseconds::from_seconds(60),
             count: 12,
         }
@@ -89,15 +112,37 @@ mod tests {
         let mut see =
             |minute, error, position, span| valve.observe(Some(error), Some(&block(minute, position, span)));
         assert_eq!(see(0, 0.1, 30.0, 0.0), None);
-        assert_eq!(see(1, 2.0, 30.0, 0.0), None);
-        assert_eq!(see(2, 3.0, 30.0, 0.1), None);
+        assert_eq!(see(1, 1.2, 30.0, 0.0), None);
+        assert_eq!(see(2, 1.5, 30.0, 0.1), None, "2.7 K·min");
         assert_eq!(
-            see(3, 3.0, 30.0, 0.0),
+            see(3, 1.5, 30.0, 0.0),
             Some(Change::Stuck { onset: EventTime::from_unix_micros(60_000_000) })
         );
         assert_eq!(see(4, 3.0, 30.0, 0.0), None, "told once");
         assert_eq!(see(5, 0.0, 30.0, 0.0), None, "right by chance");
         assert_eq!(see(6, 2.0, 34.0, 3.0), Some(Change::Over));
+    }
+
+    #[test]
+    fn a_large_error_makes_it_certain_within_two_blocks_after_the_one_in_which_it_jumped() {
+        let mut valve = Valve::default();
+        let mut see =
+            |minute, error, position, span| valve.observe(Some(error), Some(&block(minute, position, span)));
+        assert_eq!(see(0, 0.1, 50.0, 0.0), None);
+        assert_eq!(see(1, 1.0, 40.0, 20.0), None, "it moves, down to 30 %");
+        assert_eq!(see(2, 3.0, 30.0, 0.0), None);
+        let onset = EventTime::from_unix_micros(120_000_000);
+        assert_eq!(see(3, 5.0, 30.0, 0.0), Some(Change::Stuck { onset }));
+    }
+
+    #[test]
+    fn a_valve_may_rest_while_the_error_decays_with_the_integral_time() {
+        let mut valve = Valve::default();
+        let errors = [0.1, 6.0, 4.4, 2.3, 1.2, 0.6];
+        for (minute, error) in (0..).zip(errors) {
+            let span = if minute == 1 { 10.0 } else { 0.1 };
+            assert_eq!(valve.observe(Some(error), Some(&block(minute, 30.0, span))), None, "minute {minute}");
+        }
     }
 
     #[test]

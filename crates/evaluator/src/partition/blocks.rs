@@ -59,9 +59,11 @@ impl Partition {
         }
         self.end_maintenance(end, effects);
         self.note_load(end, environment);
+        // In the order of the table: what explains others speaks before them.
+        self.look_at_controls(end, effects);
+        self.look_for_noise(end, effects);
         self.look_at_residuals(end, environment, effects);
         self.look_at_resistances(end, effects);
-        self.look_at_controls(end, effects);
         self.look_at_soaks(end, environment, effects);
         self.update_flows(end, effects);
         self.forget_calibrated(end, effects);

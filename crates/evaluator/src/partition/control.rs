@@ -136,6 +136,7 @@ impl Partition {
             };
             let (place, temperature, set_point) = (place.clone(), mean(supply), mean(set_point));
             let (position, is_valve_due) = (new(valve), !is_between(valve));
+            let water_length = new(water).map_or(BLOCK, |block| block.length);
             let (water, is_water_due) = (mean(water), !is_between(water));
             let error = temperature.zip(set_point).map(|(supply, set_point)| supply - set_point);
             // The blocks of a slow feed are too long for the shortest of slow swings: there each minute's reading counts.
@@ -148,7 +149,7 @@ impl Partition {
                 self.look_for_stiction(&place, error, position.as_ref(), end, effects);
             }
             if is_water_due {
-                self.look_at_water(&place, water, set_point, end, effects);
+                self.look_at_water(&place, water, water_length, set_point, end, effects);
             }
         }
     }
@@ -172,10 +173,12 @@ impl Partition {
             [control.fast.look(&FAST), control.slow.look(&SLOW)]
         };
         let rests = control.rests();
-        let period = moves.and_then(|_| control.fast.period(&FAST));
+        let of_temperature = moves.and_then(|_| control.fast.period(&FAST));
         let detector = detectors::known("hunting");
         let key = FindingKey::of_place(detector, place.clone());
         if let Some(motion::Change::Begun(moves)) = moves {
+            let of_valve = moves.period_steps.map(|steps| Microseconds(FAST.step.0 * steps as i64));
+            let period = of_temperature.or(of_valve);
             let anomaly = hunting_valve(detector, key.clone(), moves, period, end);
             self.open(detector, anomaly, effects);
         }
@@ -208,8 +211,11 @@ impl Partition {
                 let evidence = Labels::from([
                     (
                         "rule".into(),
-                        format!("off its set point for {} blocks while the valve rests", valve::BLOCKS)
-                            .into(),
+                        format!(
+                            "off its set point by {} K·min in a row while the valve rests",
+                            valve::UNANSWERED_MINIMUM
+                        )
+                        .into(),
                     ),
                     ("valve_position_percent".into(), position.into()),
                     ("clears".into(), "when the valve moves".into()),
@@ -270,6 +276,7 @@ impl Partition {
         &mut self,
         place: &Place,
         water: Option<f64>,
+        length: Microseconds,
         set_point: Option<f64>,
         end: EventTime,
         effects: &mut Effects,
@@ -278,9 +285,9 @@ impl Partition {
         let key = FindingKey::of_place(detector, place.clone());
         let limit = set_point.unwrap_or(WATER_LIMIT);
         let control = self.controls.entry(place.clone()).or_default();
-        match control.warming.observe(end, water, limit) {
-            Some(warming::Change::Begun(trend)) => {
-                let anomaly = warming_water(detector, key, &trend, limit, end);
+        match control.warming.observe(end, length, water, limit) {
+            Some(warming::Change::Begun { trend, rise }) => {
+                let anomaly = warming_water(detector, key, &trend, rise, limit, end);
                 self.open(detector, anomaly, effects);
             }
             Some(warming::Change::Over) => self.close(detector, &key, end, effects),
@@ -336,10 +343,21 @@ fn warming_water(
     detector: &Detector,
     key: FindingKey,
     trend: &TrendStatus,
+    rise: f64,
     limit: f64,
     end: EventTime,
 ) -> Anomaly {
     let mut evidence = Labels::from([
+        (
+            "rule".into(),
+            format!(
+                "this slope, and warmer by {} K within {} min",
+                warming::RISE_MINIMUM,
+                warming::WINDOW.0 / BLOCK.0
+            )
+            .into(),
+        ),
+        ("rise_kelvin".into(), format!("{rise:.2}").into()),
         ("level_celsius".into(), format!("{:.2}", trend.level).into()),
         ("limit_celsius".into(), format!("{limit:.2}").into()),
         ("clears".into(), "when it warms by less than 0.75 K/h".into()),

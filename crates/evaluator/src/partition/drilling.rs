@@ -133,8 +133,11 @@ impl Partition {
 
     fn knows_flow(&self, place: &Place) -> bool {
         let knows = |number: &u32| self.flows.get(number).is_some_and(|flow| flow.is_steady_known());
-        let mut flows =
-            self.layout.flows.iter().filter(|number| touches(&self.layout.measured[**number as usize].place, place));
+        let mut flows = self
+            .layout
+            .flows
+            .iter()
+            .filter(|number| touches(&self.layout.measured[**number as usize].place, place));
         // One meter of the loop is enough; without one all racks must lose their flow.
         let of_loop = flows
             .clone()

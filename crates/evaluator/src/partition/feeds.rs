@@ -76,7 +76,7 @@ impl Partition {
             let series = &self.series[number as usize];
             let Some(latest) = series.latest else { continue };
             self.deadlines[number as usize] = latest.until.max(latest.time);
-            if latest.until < watermark && !series.silent {
+            if latest.until + series.hold.grace() < watermark && !series.silent {
                 gaps.insert(number, Silence { last: latest.time, held_until: latest.until, resumed: None });
             }
         }
@@ -357,7 +357,7 @@ impl Partition {
     }
 
     /// A finding about one series.
-    fn key_of(&self, detector: &Detector, number: u32) -> FindingKey {
+    pub(super) fn key_of(&self, detector: &Detector, number: u32) -> FindingKey {
         let declaration = &self.declarations[number as usize];
         FindingKey {
             detector: detector.name.into(),

@@ -15,7 +15,7 @@ use crate::detectors::residual::{Change, ResidualState};
 use crate::detectors::{DETECTORS, Detector, Gate, Inputs, Residual, ResidualRule, Rule, Source};
 use crate::effect::{Counter, Effects};
 use crate::finding::{Anomaly, FindingKey};
-use crate::layout::Resistances;
+use crate::layout::{Component, Resistances};
 use crate::plan::touches;
 
 /// A tray is compared with at least as many others.
@@ -65,7 +65,8 @@ impl Partition {
             let residual = match rule.source {
                 Source::Signals { residual, .. } => {
                     let heat_capacity = heat_capacity(&place, environment);
-                    residual(&Inputs { means: &means, heat_capacity })
+                    let pump_curve = component.pump_curve.unwrap_or_default();
+                    residual(&Inputs { means: &means, heat_capacity, pump_curve })
                 }
                 Source::Pair(_) => Some(Residual { value: means[0] - means[1], regressor: None }),
                 Source::RackResistance | Source::TrayResistance => None,
@@ -73,6 +74,25 @@ impl Partition {
             if let Some(residual) = residual {
                 self.observe_residual(detector, rule, place, residual, (start, end), effects);
             }
+        }
+    }
+
+    /// Residuals that another pump curve is in force for start anew: their baselines are those of another quantity.
+    pub(super) fn forget_other_curves(
+        &mut self,
+        before: &[Component],
+        time: EventTime,
+        effects: &mut Effects,
+    ) {
+        let is_other = |now: &&Component| {
+            let same = |one: &&Component| one.detector == now.detector && one.place == now.place;
+            before.iter().find(same).is_some_and(|before| before.pump_curve != now.pump_curve)
+        };
+        let others = self.layout.components.iter().filter(is_other);
+        let others: Vec<_> = others.map(|now| (&DETECTORS[now.detector], now.place.clone())).collect();
+        for (detector, place) in others {
+            self.residuals.remove(&(Name::from(detector.name), place.clone()));
+            self.close(detector, &FindingKey::of_place(detector, place), time, effects);
         }
     }
 
@@ -227,7 +247,8 @@ impl Partition {
         is_new.then_some((means, start))
     }
 
-    fn is_open(&self, gate: Gate, place: &Place) -> bool {
+    /// Whether what this gate lets through means something at a place now.
+    pub(super) fn is_open(&self, gate: Gate, place: &Place) -> bool {
         let steady = match &place.rack {
             Some(rack) => self.racks.get(rack).map(|rack| &rack.steady),
             None => Some(&self.steady),

@@ -223,6 +223,7 @@ impl Partition {
         }
         self.headroom.forget();
         self.forget_watches(place, end, effects);
+        self.forget_noise(|component| touches(component, place), end, effects);
     }
 
     /// A run's data is here up to its end: judges what is left and tells the final statuses.

@@ -75,6 +75,7 @@ impl Partition {
             Evidence::Flagged => "its source does not trust its reading".to_owned(),
             Evidence::Culprit => format!("finding {}, which nothing else explains", detector()),
             Evidence::OneOfSeveral => format!("finding {}", detector()),
+            Evidence::Noisy => "finding noise_growth".to_owned(),
             Evidence::Silent => "no reading for longer than its feed allows".to_owned(),
             Evidence::Overdue => {
                 let rule = self.layout.calibrations.get(number as usize).copied().flatten();

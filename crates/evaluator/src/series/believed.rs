@@ -72,6 +72,7 @@ impl Series {
             Evidence::Flagged => self.is_flagged(),
             Evidence::Culprit => self.blame().is_some_and(|blame| blame.is_sole),
             Evidence::OneOfSeveral => self.blame().is_some(),
+            Evidence::Noisy => self.is_noisy(),
             Evidence::Silent => self.is_silent(time),
             Evidence::Overdue => standing.is_some_and(|standing| standing.is_overdue),
         })
@@ -79,7 +80,16 @@ impl Series {
 
     /// Asked of every sensor again and again, and nearly always there is nothing.
     fn is_trusted_at_a_glance(&self, time: EventTime) -> bool {
-        self.standing.is_none() && self.fault.is_none() && !self.is_silent(time) && !self.is_flagged()
+        self.standing.is_none()
+            && self.fault.is_none()
+            && !self.is_silent(time)
+            && !self.is_flagged()
+            && !self.is_noisy()
+    }
+
+    /// Whether its readings scatter more than they did.
+    fn is_noisy(&self) -> bool {
+        self.scatter.as_ref().is_some_and(|scatter| scatter.alarm)
     }
 
     /// Whether its latest reading is no longer held at `time`. The flag `silent` depends on when the watermark came

@@ -65,12 +65,20 @@ struct LoopFile {
     #[serde(default)]
     coolant: CoolantFile,
     nominal_flow: Option<Spanned<String>>,
+    pump_curve: Option<PumpCurveFile>,
     #[serde(default)]
     bill_of_materials: Labels,
     #[serde(default)]
     usual: BTreeMap<String, Spanned<[f64; 2]>>,
     #[serde(default)]
     limits: BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PumpCurveFile {
+    inner_loss: Spanned<String>,
+    at_flow: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -214,9 +222,11 @@ impl Reader<'_> {
                 format!("heatCapacity is {heat_capacity}: give MJ/(m3.K) between 1 and 5; water has 4.15"),
             );
         }
+        let pump_curve = file.pump_curve.and_then(|curve| self.pump_curve(&curve));
         let one = CoolantLoop {
             name: name.clone(),
             heat_capacity,
+            pump_curve,
             nominal_flow: file.nominal_flow.and_then(|flow| self.quantity(&flow, Unit::LITRES_PER_MINUTE)),
             bill_of_materials: sha256_hex(&canonical_json(&file.bill_of_materials)).into(),
             usual: self.ranges(file.usual),
@@ -341,6 +351,21 @@ impl Reader<'_> {
             }
         }
         limits
+    }
+
+    /// What a pump loses inside itself, kPa/(L/min)²: it grows with the square of the flow.
+    fn pump_curve(&mut self, file: &PumpCurveFile) -> Option<f64> {
+        let loss = self.quantity(&file.inner_loss, Unit::KILOPASCALS)?;
+        let flow = self.quantity(&file.at_flow, Unit::LITRES_PER_MINUTE)?;
+        let curve = loss / (flow * flow);
+        if flow <= 0.0 || loss < 0.0 || !curve.is_finite() {
+            self.refuse(
+                &file.at_flow,
+                "pumpCurve: give a loss of none or more at a flow above none".to_owned(),
+            );
+            return None;
+        }
+        Some(curve)
     }
 
     /// Reads `120 kW` in the wanted unit; a bare number is refused, since it does not say which unit it is in.
