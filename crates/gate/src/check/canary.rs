@@ -237,6 +237,17 @@ impl Judged {
     }
 }
 
+/// Whose doing it is when a metric is worse: exchanger and pump are the loop's, and no image or driver wears them.
+fn cause_of(metric: Metric) -> Cause {
+    match metric {
+        Metric::ExchangerConductance | Metric::PumpHead => Cause::Facility,
+        Metric::ThermalResistance
+        | Metric::HydraulicResistance
+        | Metric::SettlingTime
+        | Metric::HeatBalance => Cause::Release,
+    }
+}
+
 /// A row for the thermal resistance, and one for each other metric that is surely worse.
 fn rows(
     check: &Check,
@@ -288,7 +299,7 @@ fn rows(
         row.row.since = draft.row.since;
         row.row.known_units = one.estimate.since as u64;
         row.row.asked_units = draft.row.asked_units;
-        row.cause = Cause::Release;
+        row.cause = cause_of(one.metric);
         let said = format!(
             "{}: {} of {place} {} against {}, beyond {} by a confidence sequence of {}, {}",
             check.name,

@@ -67,7 +67,8 @@ fn a_weaker_pump_is_told_against_those_of_other_loops() {
     let healthy = judged(None);
     assert_eq!(healthy.verdict, VerdictKind::Pass, "{}", healthy.reason);
     let weaker = judged(Some(0.15));
-    assert_eq!(weaker.verdict, VerdictKind::Fail, "{}", weaker.reason);
+    assert_eq!(weaker.verdict, VerdictKind::Inconclusive, "no release wears pumps: {}", weaker.reason);
+    assert!(weaker.reason.contains("the cause is the facility"), "{}", weaker.reason);
     assert!(weaker.reason.contains("pump_head") && !weaker.reason.contains("[also"), "{}", weaker.reason);
     let beside = healthy.checks[0].evidence.iter().filter(|evidence| evidence.name == "beside");
     let shown: Vec<&str> = beside.filter_map(|evidence| evidence.text.split(' ').next()).collect();
