@@ -174,6 +174,23 @@ impl Findings {
         }
     }
 
+    /// An open finding has become graver.
+    pub(crate) fn raise(
+        &mut self,
+        detector: &Detector,
+        key: &FindingKey,
+        severity: Severity,
+        time: EventTime,
+        outlet: &mut Outlet<'_>,
+    ) {
+        let known = self.open.iter_mut().find(|finding| is_of(finding, key));
+        let Some(finding) = known.filter(|finding| finding.severity < severity) else { return };
+        finding.severity = severity;
+        let finding = finding.clone();
+        outlet.effects.push(Effect::Finding(Box::new(finding.clone())));
+        self.tell(detector, &finding, Condition::Fires, time, outlet);
+    }
+
     /// Ends a finding, if it is open.
     pub(crate) fn close(
         &mut self,

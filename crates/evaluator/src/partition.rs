@@ -24,6 +24,7 @@ mod watching; // at the end of a block: groups of signals without physics
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use telemetry::facts::Severity;
 use telemetry::names::SharedNames;
 use telemetry::place::Place;
 use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDeclaration};
@@ -424,6 +425,26 @@ impl Partition {
         let time = anomaly.detected;
         let suppressed = |place: &Place| Self::suppressed(racks, place, time);
         findings.open(detector, anomaly, &mut Outlet { alerts, effects, suppressed: &suppressed });
+    }
+
+    /// An open finding has become graver.
+    fn raise(
+        &mut self,
+        detector: &Detector,
+        key: &FindingKey,
+        severity: Severity,
+        time: EventTime,
+        effects: &mut Effects,
+    ) {
+        let Self { findings, alerts, racks, .. } = self;
+        let suppressed = |place: &Place| Self::suppressed(racks, place, time);
+        findings.raise(
+            detector,
+            key,
+            severity,
+            time,
+            &mut Outlet { alerts, effects, suppressed: &suppressed },
+        );
     }
 
     /// Ends a finding, with its alert.

@@ -185,6 +185,15 @@ impl Series {
         self.points.back().map(|point| point.time)
     }
 
+    /// Time of the latest reading up to `time`, settled or not: a series that no objective looks at is settled but once
+    /// a minute.
+    pub(crate) fn latest_reading(&self, time: EventTime) -> Option<EventTime> {
+        let newer = self.points.range(self.settled.min(self.points.len())..);
+        let newer = newer.take_while(|point| point.time <= time);
+        let newer = newer.filter(|point| point.report() == Report::Reading).map(|point| point.time);
+        newer.last().or(self.latest.map(|latest| latest.time))
+    }
+
     /// When its last report ends to count: its time plus the feed's interval, where one is known.
     pub(crate) fn end_of_input(&self) -> Option<EventTime> {
         let interval = self.hold.interval().unwrap_or_default();

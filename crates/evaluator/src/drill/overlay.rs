@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use telemetry::place::Place;
 use telemetry::record::{Flag, SampleBatch, SeriesDeclaration, SeriesId};
-use telemetry::{EventTime, Name};
+use telemetry::{EventTime, Microseconds, Name};
 
 use super::class::{Change, Class, How};
 
@@ -115,7 +115,7 @@ impl Overlay {
             }
             How::Held => (time, self.held.entry(number).or_insert((time, value)).1),
             How::Repeated => *self.held.entry(number).or_insert((time, value)),
-            How::Ahead => (EventTime::from_unix_micros(time.unix_micros() + seconds(self.severity)), value),
+            How::Ahead => (time + Microseconds(seconds(self.severity)), value),
             How::Withheld => return None,
         };
         Some(Reading { time, value, ..reading })
@@ -129,9 +129,9 @@ fn seconds(severity: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use telemetry::Labels;
     use telemetry::place::{PartitionKey, SeriesIdentity};
     use telemetry::record::{Feed, Temporality};
-    use telemetry::{Labels, Microseconds};
 
     use super::super::class::class;
     use super::*;

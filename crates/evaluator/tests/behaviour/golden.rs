@@ -58,6 +58,36 @@ fn a_feed_that_falls_silent_is_one_gap_and_its_time_is_unknown() {
     ");
 }
 
+/// Three reports of one sensor that were lost in a row are worth a row; nobody is called for them.
+#[test]
+fn a_short_silence_of_one_sensor_is_told_and_alerts_nobody() {
+    let told = |resumes: &str| {
+        replay(
+            &[],
+            &format!(
+                "
+                feed 10s
+                r1 coolant_supply_temperature 0m..10m 40
+                r1 coolant_supply_temperature {resumes}..15m 40
+                r1 coolant_return_temperature 0m..15m 50
+                until 15m
+                "
+            ),
+        )
+    };
+    assert_snapshot!(told("640s"), @r"
+    10:20 finding gap r1 coolant_supply_temperature onset 9:50
+    10:20 finding gap r1 coolant_supply_temperature onset 9:50 ended 10:40
+    ");
+    assert_snapshot!(told("11m"), @r"
+    10:20 finding gap r1 coolant_supply_temperature onset 9:50
+    10:20 finding gap r1 coolant_supply_temperature onset 9:50
+    10:50 TelemetryGap r1 inactive -> firing since 10:50
+    10:20 finding gap r1 coolant_supply_temperature onset 9:50 ended 11:00
+    11:00 TelemetryGap r1 firing -> resolved since 10:50
+    ");
+}
+
 #[test]
 fn a_hot_spell_burns_the_budget_of_a_run_and_clears_by_itself() {
     let told = replay(
@@ -97,10 +127,11 @@ fn a_leak_pages_on_arrival_and_stays_until_five_minutes_of_ok() {
     assert_snapshot!(told, @r"
     10:00 LeakCritical r1 inactive -> firing since 10:00
     13:20 finding gap r1 leak_state onset 12:50
-    13:20 TelemetryGap r1 inactive -> firing since 13:20
     13:30 LeakCritical r1 firing -> unknown_hold since 10:00
+    13:20 finding gap r1 leak_state onset 12:50
+    13:50 TelemetryGap r1 inactive -> firing since 13:50
     13:20 finding gap r1 leak_state onset 12:50 ended 14:00
-    14:00 TelemetryGap r1 firing -> resolved since 13:20
+    14:00 TelemetryGap r1 firing -> resolved since 13:50
     14:10 LeakCritical r1 unknown_hold -> firing since 10:00
     19:00 LeakCritical r1 firing -> resolved since 10:00
     ");
