@@ -1,6 +1,6 @@
 //! Simulated loops and racks with faults: what is found, when, and what is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drills::Player;
 use evaluator::Effect;
@@ -18,13 +18,14 @@ struct Played {
 }
 
 impl Played {
-    /// All findings as they were when they were detected.
+    /// All findings as they were when they were detected, whatever was told of them later.
     fn findings(&self) -> Vec<&Finding> {
+        let mut told = BTreeSet::new();
         let findings = self.effects.iter().filter_map(|effect| match effect {
             Effect::Finding(finding) if finding.ended.is_none() => Some(&**finding),
             _ => None,
         });
-        findings.collect()
+        findings.filter(|finding| told.insert(&finding.finding)).collect()
     }
 
     /// Detectors that spoke, each once, sorted.
