@@ -11,7 +11,7 @@ use crate::detectors::{self, Gate};
 use crate::effect::Effects;
 use crate::finding::Anomaly;
 use crate::plan::touches;
-use crate::series::scatter::{Change, GROWTH_ALARM, SettledBlock};
+use crate::series::scatter::{Change, ESTIMATES_IN_ROW, GROWTH_ALARM, GROWTH_OVER, SettledBlock};
 
 /// Its detector.
 const DETECTOR: &str = "noise_growth";
@@ -69,12 +69,14 @@ impl Partition {
         let evidence = Labels::from([
             (
                 "rule".into(),
-                format!("mean step from reading to reading above {GROWTH_ALARM} times the usual, twice")
-                    .into(),
+                format!(
+                    "mean step from reading to reading above {GROWTH_ALARM} times the usual, {ESTIMATES_IN_ROW} times in a row"
+                )
+                .into(),
             ),
             ("growth".into(), format!("{growth:.1}").into()),
             ("baseline_to".into(), usual.taken.to_string().into()),
-            ("clears".into(), "below 1.4 times the usual".into()),
+            ("clears".into(), format!("below {GROWTH_OVER} times the usual").into()),
         ]);
         let anomaly = Anomaly {
             residual: Some(scatter),

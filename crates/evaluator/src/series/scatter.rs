@@ -17,9 +17,9 @@ const DIFFERENCES: u32 = 30;
 const CALIBRATION_ESTIMATES: usize = 12;
 /// Scatter as a multiple of its baseline that is an alarm, and below which it is over.
 pub(crate) const GROWTH_ALARM: f64 = 2.0;
-const GROWTH_OVER: f64 = 1.4;
+pub(crate) const GROWTH_OVER: f64 = 1.4;
 /// In so many estimates one after the other.
-const ESTIMATES_IN_ROW: u8 = 2;
+pub(crate) const ESTIMATES_IN_ROW: u8 = 2;
 /// No alarm below this many steps of the readings: a level between two steps makes a quiet sensor flicker by half a step
 /// on average.
 const STEPS_MINIMUM: f64 = 1.0;
