@@ -14,6 +14,8 @@ const BUCKETS: usize = 12;
 pub(crate) struct KnownTime {
     /// Known µs by bucket; the bucket of a time is its number modulo the length.
     buckets: [u32; BUCKETS + 1],
+    /// Of all buckets: thirteen times five minutes fit.
+    sum: u32,
     /// The newest bucket's number since the epoch.
     newest: i64,
     /// From when to when the run lasts, and its known time.
@@ -61,22 +63,28 @@ impl KnownTime {
             let bucket = start.window_start(BUCKET);
             let end = (bucket + BUCKET).min(to);
             self.go_on_to(bucket);
-            let index = self.index(self.newest);
-            self.buckets[index] += u32::try_from((end - start).0).unwrap_or(0);
+            let length = u32::try_from((end - start).0).unwrap_or(0);
+            self.buckets[Self::index(self.newest)] += length;
+            self.sum += length;
             start = end;
         }
     }
 
-    fn index(&self, number: i64) -> usize {
+    fn index(number: i64) -> usize {
         usize::try_from(number.rem_euclid(BUCKETS as i64 + 1)).unwrap_or(0)
     }
 
     fn go_on_to(&mut self, bucket: EventTime) {
-        let number = bucket.unix_micros() / BUCKET.0;
+        let number = bucket.unix_micros().div_euclid(BUCKET.0);
+        if self.sum == 0 {
+            // All are empty, whatever their numbers.
+            self.newest = number;
+        }
         let steps = (number - self.newest).min(BUCKETS as i64 + 1);
         for step in 0..steps {
-            let index = self.index(number - step);
-            self.buckets[index] = 0;
+            let left = &mut self.buckets[Self::index(number - step)];
+            self.sum -= *left;
+            *left = 0;
         }
         self.newest = self.newest.max(number);
     }
@@ -85,10 +93,14 @@ impl KnownTime {
     pub(crate) fn last_hour(&self, first: EventTime, to: EventTime) -> Share {
         let newest = to.unix_micros().div_euclid(BUCKET.0);
         let oldest = newest - BUCKETS as i64;
-        let known = (oldest..=newest)
-            .filter(|number| self.newest - BUCKETS as i64 <= *number && *number <= self.newest)
-            .map(|number| i64::from(self.buckets[self.index(number)]))
-            .sum();
+        // All that is kept, without what is older than asked or newer: asked is nearly always what is kept.
+        let kept = self.newest - BUCKETS as i64..=self.newest;
+        let not_asked = |number: &i64| *number < oldest || newest < *number;
+        let left_out: i64 = match newest == self.newest {
+            true => 0,
+            false => kept.filter(not_asked).map(|number| i64::from(self.buckets[Self::index(number)])).sum(),
+        };
+        let known = i64::from(self.sum) - left_out;
         let from = EventTime::from_unix_micros(oldest * BUCKET.0).max(first);
         Share { known: Microseconds(known), asked: Microseconds((to - from).0.max(0)) }
     }
@@ -147,6 +159,17 @@ mod tests {
             (Microseconds::from_minutes(10), Microseconds::from_minutes(20))
         );
         assert_eq!(known.last_hour(at(0), at(100_000)).known, Microseconds::ZERO);
+    }
+
+    #[test]
+    fn an_hour_is_known_as_well_before_1970() {
+        let mut known = KnownTime::default();
+        for minute in -600..0 {
+            known.add(at(minute * 60), at((minute + 1) * 60));
+        }
+        assert_eq!(known.last_hour(at(-36_000), at(-1)).known, Microseconds::from_minutes(65));
+        let earlier = known.last_hour(at(-36_000), at(-1_801));
+        assert_eq!(earlier.known, Microseconds::from_minutes(35), "of what is kept");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod bursts; // settling after bursts of load
 mod member; // one place of it
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use telemetry::facts::{ObjectiveStatus, Scope, TrendStatus, UnknownReason};
 use telemetry::place::Place;
@@ -120,15 +122,24 @@ impl Group {
 
     /// Takes the plan in force; places that are new get the next numbers.
     pub(crate) fn follow(&mut self, planned: PlannedGroup) {
+        self.place = planned.place.clone();
+        let known: BTreeMap<Place, usize> =
+            self.members.iter().zip(0..).map(|(member, number)| (member.place.clone(), number)).collect();
         self.numbers = planned
             .members
             .iter()
             .map(|member| {
-                let known = self.members.iter().position(|known| known.place == member.place);
-                let number = known.unwrap_or_else(|| {
-                    self.members.push(MemberState::new(member.place.clone()));
-                    self.members.len() - 1
-                });
+                let number = match known.get(&member.place) {
+                    // Its names are then those of the declarations, not those of a checkpoint.
+                    Some(number) => {
+                        self.members[*number].place = member.place.clone();
+                        *number
+                    }
+                    None => {
+                        self.members.push(MemberState::new(member.place.clone()));
+                        self.members.len() - 1
+                    }
+                };
                 u32::try_from(number).expect("a group has fewer than four billion places")
             })
             .collect();

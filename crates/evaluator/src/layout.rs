@@ -201,10 +201,10 @@ impl Layout {
     pub(crate) fn new(
         declarations: &[SeriesDeclaration],
         gone: &BTreeSet<u32>,
+        index: &SeriesIndex<'_>,
         groups: &[Group],
         in_force: &InForce,
     ) -> Self {
-        let index = SeriesIndex::new(declarations, gone);
         let count = declarations.len();
         let mut layout = Self {
             step: BLOCK,
@@ -216,15 +216,15 @@ impl Layout {
         };
         layout.place_groups(groups, in_force);
         layout.place_feeds(declarations, gone);
-        layout.place_components(&index, in_force);
-        layout.place_resistances(&index);
-        layout.place_controls(&index);
-        layout.place_racks(declarations, gone, &index);
-        layout.place_flows(declarations, &index);
-        layout.place_pump(&index);
+        layout.place_components(index, in_force);
+        layout.place_resistances(index);
+        layout.place_controls(index);
+        layout.place_racks(index);
+        layout.place_flows(declarations, index);
+        layout.place_pump(index);
         layout.place_watches(declarations, gone, in_force);
         layout.place_calibrations(declarations, in_force);
-        layout.headroom = headroom::LoopSeries::new(&index);
+        layout.headroom = headroom::LoopSeries::new(index);
         layout
     }
 
@@ -380,35 +380,24 @@ impl Layout {
         }
     }
 
-    fn place_racks(
-        &mut self,
-        declarations: &[SeriesDeclaration],
-        gone: &BTreeSet<u32>,
-        index: &SeriesIndex<'_>,
-    ) {
-        let mut in_order: Vec<u32> =
-            (0..).take(declarations.len()).filter(|number| !gone.contains(number)).collect();
-        in_order.sort_by_key(|number| {
-            let SeriesDeclaration { identity, .. } = &declarations[*number as usize];
-            (&identity.signal, &self.measured[*number as usize].place, &identity.sensor)
-        });
-        for number in &in_order {
-            let place = &self.measured[*number as usize].place;
+    fn place_racks(&mut self, index: &SeriesIndex<'_>) {
+        for (place, series) in index.in_order() {
             let Some(rack) = &place.rack else {
-                self.of_loop.push(*number);
+                self.of_loop.extend(&series);
+                self.racks.values_mut().for_each(|rack| rack.with_loop.extend(&series));
                 continue;
             };
-            let whole = Place { node: None, device: None, ..place.clone() };
-            let series = self.racks.entry(rack.clone()).or_insert_with(|| RackSeries::new(&whole, index));
-            series.all.push(*number);
-        }
-        for number in in_order {
-            for (rack, series) in &mut self.racks {
-                let place = &self.measured[number as usize].place;
-                if place.rack.is_none() || place.rack.as_ref() == Some(rack) {
-                    series.with_loop.push(number);
+            let of_rack = match self.racks.get_mut(rack) {
+                Some(known) => known,
+                None => {
+                    let whole = Place { node: None, device: None, ..place.clone() };
+                    let new =
+                        RackSeries { with_loop: self.of_loop.clone(), ..RackSeries::new(&whole, index) };
+                    self.racks.entry(rack.clone()).or_insert(new)
                 }
-            }
+            };
+            of_rack.all.extend(&series);
+            of_rack.with_loop.extend(&series);
         }
     }
 

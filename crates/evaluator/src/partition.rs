@@ -7,6 +7,7 @@ mod alerting; // alerts of objectives
 mod blocks; // at the end of a block: what is told and measured
 mod comparing; // at the end of a block: what releases are told apart by
 mod control; // control loops: hunting, stuck valves, warming water
+mod deadlines; // when a series must have spoken again
 mod drilling; // a copy of the partition that a drill's fault is laid over
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
@@ -31,6 +32,7 @@ use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, Sequence, SeriesDe
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use self::control::Control;
+use self::deadlines::Deadlines;
 pub(crate) use self::drilling::Ready;
 use self::pump_trip::Flow;
 pub use self::residuals::ResidualNow;
@@ -79,6 +81,7 @@ pub(crate) struct Partition {
     /// Whether groups and layout follow from the present declarations and configuration.
     is_planned: bool,
     /// By number of the series.
+    #[serde(with = "telemetry::names::table")]
     pub declarations: Vec<SeriesDeclaration>,
     series: Vec<Series>,
     /// Series that have moved to another partition.
@@ -109,8 +112,7 @@ pub(crate) struct Partition {
     flows: BTreeMap<u32, Flow>,
     /// Hard limits that arriving readings have been breaking, and since when.
     breaches: BTreeMap<u32, EventTime>,
-    /// By series: it cannot be silent before; looked at again then.
-    deadlines: Vec<EventTime>,
+    deadlines: Deadlines,
     /// Feeds of which most is silent, by place.
     silent_feeds: BTreeSet<(Place, Name)>,
     /// The reading that is furthest ahead since the last tick, and the skew that is told.
@@ -154,7 +156,7 @@ impl Partition {
             watches: BTreeMap::new(),
             flows: BTreeMap::new(),
             breaches: BTreeMap::new(),
-            deadlines: Vec::new(),
+            deadlines: Deadlines::default(),
             silent_feeds: BTreeSet::new(),
             ahead: None,
             skew: None,
@@ -170,6 +172,10 @@ impl Partition {
         let number = declaration.id.0 as usize;
         self.is_planned = false;
         let mut declaration = declaration.clone();
+        if self.names.is_empty() {
+            // Those of a checkpoint.
+            self.names = SharedNames::of(&self.declarations);
+        }
         self.names.share(&mut declaration);
         let declaration = &declaration;
         match self.declarations.get_mut(number) {
@@ -183,7 +189,7 @@ impl Partition {
                 debug_assert_eq!(number, self.declarations.len(), "numbers of series are dense");
                 self.declarations.push(declaration.clone());
                 self.series.push(Series::new(declaration));
-                self.deadlines.push(EventTime::MINIMUM);
+                self.deadlines.push();
             }
         }
         let place = declaration.place();
@@ -276,8 +282,8 @@ impl Partition {
         self.is_planned = true;
         let Environment { in_force, runs, .. } = environment;
         let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
-        let index = SeriesIndex::new(&self.declarations, &self.gone);
-        let planned = plan(&in_force.objectives, &index.with_redundancy(&in_force.site.redundancy));
+        let index = SeriesIndex::new(&self.declarations, &self.gone, &in_force.site.redundancy);
+        let planned = plan(&in_force.objectives, &index);
         let mut known: BTreeMap<(Name, Place), Group> = std::mem::take(&mut self.groups)
             .into_iter()
             .map(|group| ((group.objective.clone(), group.place.clone()), group))
@@ -292,7 +298,7 @@ impl Partition {
             group.follow(planned);
             self.groups.push(group);
         }
-        let layout = Layout::new(&self.declarations, &self.gone, &self.groups, in_force);
+        let layout = Layout::new(&self.declarations, &self.gone, &index, &self.groups, in_force);
         let before = std::mem::replace(&mut self.layout, layout);
         for (declaration, series) in self.declarations.iter().zip(&mut self.series) {
             series.is_known_signal = in_force.known.get(&declaration.identity.signal).is_some();
@@ -310,7 +316,6 @@ impl Partition {
 
     /// Plans anew after a restart what was planned before. Changes nothing that is kept, and tells nothing.
     pub(crate) fn restore(&mut self, environment: Environment<'_>) {
-        self.declarations.iter_mut().for_each(|declaration| self.names.share(declaration));
         if std::mem::take(&mut self.is_planned) {
             self.follow(environment, &mut Effects::default());
         }

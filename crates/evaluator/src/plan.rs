@@ -53,8 +53,13 @@ pub(crate) struct SeriesIndex<'a> {
 }
 
 impl<'a> SeriesIndex<'a> {
-    /// All series but those that are `gone`.
-    pub(crate) fn new(declarations: &'a [SeriesDeclaration], gone: &BTreeSet<u32>) -> Self {
+    /// All series but those that are `gone`. Where the site file names a group of redundant sensors, no other sensor of
+    /// its signal and place is read in objectives. Elsewhere all sensors of one signal and place measure the same.
+    pub(crate) fn new(
+        declarations: &'a [SeriesDeclaration],
+        gone: &BTreeSet<u32>,
+        redundancy: &'a [RedundancyGroup],
+    ) -> Self {
         let mut by_signal: BTreeMap<&str, BTreeMap<Place, Vec<u32>>> = BTreeMap::new();
         for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number)) {
             by_signal
@@ -64,13 +69,7 @@ impl<'a> SeriesIndex<'a> {
                 .or_default()
                 .push(number);
         }
-        Self { by_signal, declarations, redundancy: &[] }
-    }
-
-    /// The same with the groups of redundant sensors that the site file names: where one is named, no other sensor of
-    /// its signal and place is read. Elsewhere all sensors of one signal and place measure the same.
-    pub(crate) fn with_redundancy(self, redundancy: &'a [RedundancyGroup]) -> Self {
-        Self { redundancy, ..self }
+        Self { by_signal, declarations, redundancy }
     }
 
     /// Those of a place's series that the site file names as redundant; all where it names none of them.
@@ -97,6 +96,15 @@ impl<'a> SeriesIndex<'a> {
     /// The places that have a signal, with its series.
     pub(crate) fn places(&self, signal: &str) -> impl Iterator<Item = (&Place, &Vec<u32>)> {
         self.by_signal.get(signal).into_iter().flatten()
+    }
+
+    /// All places with the series of one signal each, in order of (signal, place); several in order of their sensors.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Place, Vec<u32>)> {
+        self.by_signal.values().flatten().map(|(place, series)| {
+            let mut series = series.clone();
+            series.sort_by_key(|number| &self.declarations[*number as usize].identity.sensor);
+            (place, series)
+        })
     }
 
     /// The series of a signal at a place, or at the nearest place above that has it.

@@ -345,27 +345,37 @@ impl Series {
             return;
         }
         let first = self.after(from).saturating_sub(1);
-        for index in first..self.settled {
-            let point = self.points[index];
-            if to <= point.time {
-                break;
-            }
-            let next = self.points.get(index + 1).map_or(to, |next| next.time.min(to));
+        let Self { points, settled, block, scatter, known, fault, .. } = self;
+        let mut before = first.checked_sub(1).map(|index| points[index]);
+        let mut coming = points.range(first..).copied().peekable();
+        // Spans that follow each other are one: there is a gap in few minutes.
+        let mut span = (from, from);
+        for _ in first..*settled {
+            let Some(point) = coming.next().filter(|point| point.time < to) else { break };
+            let next = coming.peek().map_or(to, |next| next.time.min(to));
             let (start, end) = (point.time.max(from), next.min(point.until()));
             if point.report() == Report::Reading {
                 let is_new = from <= point.time;
-                self.block.add(point.value, end - start, is_new);
-                if let Some(scatter) = self.scatter.as_mut().filter(|_| is_new)
-                    && let Some(before) = index.checked_sub(1).map(|before| self.points[before])
+                block.add(point.value, end - start, is_new);
+                if let Some(scatter) = scatter.as_mut().filter(|_| is_new)
+                    && let Some(before) = before
                     && before.report() == Report::Reading
                     && point.time <= before.until()
                 {
                     scatter.add(point.value - before.value);
                 }
-                if self.fault.is_none() {
-                    self.known.add(start, end);
+                if start != span.1 {
+                    if fault.is_none() {
+                        known.add(span.0, span.1);
+                    }
+                    span = (start, start);
                 }
+                span.1 = end.max(start);
             }
+            before = Some(point);
+        }
+        if fault.is_none() {
+            known.add(span.0, span.1);
         }
         self.integrated = Some(to);
     }

@@ -47,13 +47,25 @@ impl Spans<'_> {
         scratch: &mut Scratch,
         mut each: impl FnMut(EventTime, EventTime, Result<f64, UnknownReason>),
     ) {
+        let only = self.only_series();
         let mut time = from;
         while time < to {
-            let (value, next) = self.at(time, scratch);
+            let (value, next) = match only {
+                Some(series) => series.at(time, self.staleness_maximum),
+                None => self.at(time, scratch),
+            };
             let next = next.min(to);
             each(time, next, value);
             time = next;
         }
+    }
+
+    /// The series whose readings are the values as they are, as those of most places.
+    fn only_series(&self) -> Option<&Series> {
+        let [PlannedOperand { series, .. }] = &self.member.operands[..] else { return None };
+        let [only] = series[..] else { return None };
+        let is_plain = self.expression.is_none_or(|expression| expression.as_operand().is_some());
+        is_plain.then(|| &self.series[only as usize])
     }
 
     /// The value at a moment, and until when at most it is that.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// Starts every snapshot.
 const MAGIC: &[u8; 4] = b"TGEV";
 /// Format of the state's bytes; grows with each change of what is kept.
-const FORMAT: u16 = 3;
+const FORMAT: u16 = 4;
 /// Magic, format, checksum.
 const HEADER_BYTES: usize = 4 + 2 + 32;
 

@@ -1,9 +1,11 @@
 //! Names that are said of many series are kept once.
 
+pub mod table; // in checkpoints
+
 use std::collections::BTreeSet;
 
 use crate::Name;
-use crate::place::Place;
+use crate::place::{PartitionKey, Place};
 use crate::record::SeriesDeclaration;
 
 /// Names that are known, each text once.
@@ -11,10 +13,22 @@ use crate::record::SeriesDeclaration;
 pub struct SharedNames(BTreeSet<Name>);
 
 impl SharedNames {
+    /// The texts of declarations that share theirs already.
+    pub fn of(declarations: &[SeriesDeclaration]) -> Self {
+        let mut names = Self::default();
+        declarations.iter().for_each(|declaration| names.share(&mut declaration.clone()));
+        names
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Lets a declaration use the texts that others use already.
     pub fn share(&mut self, declaration: &mut SeriesDeclaration) {
         let SeriesDeclaration {
-            partition: _,
+            partition,
             id: _,
             identity,
             cooling_loop,
@@ -28,6 +42,13 @@ impl SharedNames {
             labels,
         } = declaration;
         let Place { site, cooling_loop: of_place, rack, node, device } = &mut identity.place;
+        match partition {
+            PartitionKey::Loop { site, name } | PartitionKey::Rack { site, name } => {
+                self.share_name(site);
+                self.share_name(name);
+            }
+            PartitionKey::Site { site } => self.share_name(site),
+        }
         let always = [site, &mut identity.signal, unit, source, source_name, source_unit];
         let levels = [of_place, rack, node, device, &mut identity.sensor, cooling_loop];
         for name in always.into_iter().chain(levels.into_iter().flatten()) {
@@ -54,10 +75,10 @@ impl SharedNames {
 mod tests {
     use super::*;
     use crate::Labels;
-    use crate::place::{PartitionKey, SeriesIdentity};
+    use crate::place::SeriesIdentity;
     use crate::record::{Feed, SeriesId, Temporality};
 
-    fn declaration(node: &str) -> SeriesDeclaration {
+    pub(super) fn declaration(node: &str) -> SeriesDeclaration {
         let place = Place { node: Some(node.into()), ..Place::of_rack(&"s1".into(), None, &"r1".into()) };
         SeriesDeclaration {
             partition: PartitionKey::of(&place),
@@ -85,6 +106,8 @@ mod tests {
         assert!(Name::ptr_eq(&one.identity.place.site, &other.identity.place.site));
         assert!(Name::ptr_eq(&one.unit, &one.source_unit), "of one declaration too");
         assert!(Name::ptr_eq(&one.identity.signal, &other.source_name));
+        let PartitionKey::Rack { site, .. } = &other.partition else { panic!("a rack without a loop") };
+        assert!(Name::ptr_eq(site, &one.identity.place.site));
         assert!(Name::ptr_eq(&one.labels["pod"], &other.identity.place.site));
         assert!(!Name::ptr_eq(
             one.identity.place.node.as_ref().unwrap(),

@@ -1,5 +1,6 @@
 //! Where something is measured, and what makes one stream of readings a series of its own.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::Name;
 ///
 /// A tray is a node; a GPU, pump, door or filter is a device. Signals of a coolant distribution unit have a
 /// loop and no rack.
-#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The site, from the settings or the site file; `default` when nobody named it.
     pub site: Name,
@@ -48,6 +49,31 @@ impl Place {
         ]
         .into_iter()
         .filter_map(|(level, name)| Some((level, name?)))
+    }
+}
+
+impl Ord for Place {
+    /// Level by level from the whole to the part; one that is absent comes first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let level = |one: &Option<Name>, other: &Option<Name>| match (one, other) {
+            (Some(one), Some(other)) => name(one, other),
+            (one, other) => one.is_some().cmp(&other.is_some()),
+        };
+        // Most names are shared, and one that is the same text need not be read.
+        fn name(one: &Name, other: &Name) -> Ordering {
+            if Name::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) }
+        }
+        name(&self.site, &other.site)
+            .then_with(|| level(&self.cooling_loop, &other.cooling_loop))
+            .then_with(|| level(&self.rack, &other.rack))
+            .then_with(|| level(&self.node, &other.node))
+            .then_with(|| level(&self.device, &other.device))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

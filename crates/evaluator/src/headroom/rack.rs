@@ -67,7 +67,7 @@ const DOOR_ERROR: f64 = 0.03;
 
 /// A block of the rack: what is known of it.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct RackBlock {
+pub(crate) struct RackBlock<'a> {
     /// Whether lines may be learnt from it: its load rests, nobody works on it, no sensor is doubted, no GPU is slowed
     /// down by heat.
     pub is_telling: bool,
@@ -83,8 +83,8 @@ pub(crate) struct RackBlock {
     pub door_water: Option<f64>,
     pub door_valve: Option<f64>,
     pub room_setpoint: Option<f64>,
-    /// Temperature and, where it is told, limit of each GPU.
-    pub gpus: Vec<(Gpu, Option<f64>, Option<f64>)>,
+    /// Temperature and, where it is told, limit of each GPU, in order of their names.
+    pub gpus: Vec<(&'a Gpu, Option<f64>, Option<f64>)>,
 }
 
 /// What is learnt of a GPU.
@@ -138,6 +138,22 @@ pub(crate) struct RackView {
     pub design_water: Option<f64>,
 }
 
+/// What is known of each of some GPUs. Both are in order of their names, so that none has to be looked for.
+fn side_by_side<'a, Known>(
+    chips: impl Iterator<Item = (&'a Gpu, Known)>,
+    gpus: impl Iterator<Item = &'a Gpu>,
+) -> impl Iterator<Item = Option<Known>> {
+    let mut chips = chips.peekable();
+    gpus.map(move |gpu| {
+        let same = chips.next_if(|(known, _)| *known == gpu);
+        let known = same.or_else(|| {
+            while chips.next_if(|(known, _)| *known < gpu).is_some() {}
+            chips.next_if(|(known, _)| *known == gpu)
+        });
+        known.map(|(_, chip)| chip)
+    })
+}
+
 impl RackHeadroom {
     /// Forgets what it has learnt: parts were changed.
     pub(crate) fn forget(&mut self) {
@@ -146,7 +162,7 @@ impl RackHeadroom {
     }
 
     /// Takes the block that ends at `end`.
-    pub(crate) fn observe(&mut self, end: EventTime, block: &RackBlock) {
+    pub(crate) fn observe(&mut self, end: EventTime, block: &RackBlock<'_>) {
         let is_known = block.power.is_some() && block.supply.is_some();
         self.known_blocks = (self.known_blocks << 1) | u64::from(is_known);
         self.asked_blocks = (self.asked_blocks + 1).min(COVERAGE_BLOCKS);
@@ -165,8 +181,9 @@ impl RackHeadroom {
             self.door_water_seen.add(end, water);
         }
         self.follow_flow(end, block.flow);
-        for (gpu, _, limit) in &block.gpus {
-            if let Some(chip) = self.chips.get_mut(gpu) {
+        let known = side_by_side(self.chips.iter_mut(), block.gpus.iter().map(|(gpu, ..)| *gpu));
+        for (chip, (_, _, limit)) in known.zip(&block.gpus) {
+            if let Some(chip) = chip {
                 chip.limit = limit.or(chip.limit);
             }
         }
@@ -192,18 +209,22 @@ impl RackHeadroom {
         }
     }
 
-    fn learn(&mut self, end: EventTime, block: &RackBlock) {
+    fn learn(&mut self, end: EventTime, block: &RackBlock<'_>) {
         let Some(power) = block.power.filter(|power| *power > 0.0) else { return };
         if let Some(supply) = block.supply {
-            for (gpu, temperature, limit) in &block.gpus {
+            let mut new = Vec::new();
+            let known = side_by_side(self.chips.iter_mut(), block.gpus.iter().map(|(gpu, ..)| *gpu));
+            for (chip, (gpu, temperature, limit)) in known.zip(&block.gpus) {
                 let Some(temperature) = temperature else { continue };
-                if !self.chips.contains_key(gpu) && GPUS_MAXIMUM <= self.chips.len() {
-                    continue;
+                let mut first = Chip { line: Line::default(), limit: *limit };
+                let is_new = chip.is_none();
+                chip.unwrap_or(&mut first).line.add(&CHIP, end, power, temperature - supply);
+                if is_new {
+                    new.push((Gpu::clone(gpu), first));
                 }
-                let chip = self.chips.entry(gpu.clone()).or_default();
-                chip.limit = limit.or(chip.limit);
-                chip.line.add(&CHIP, end, power, temperature - supply);
             }
+            let room = GPUS_MAXIMUM.saturating_sub(self.chips.len());
+            self.chips.extend(new.into_iter().take(room));
             if let Some(warm) = block.warm {
                 self.rise.add(&RISE, end, power, warm - supply);
             }
@@ -307,8 +328,8 @@ impl RackHeadroom {
         let mut lowest: Option<(f64, f64)> = None;
         let mut known = 0;
         let mut why = uncalibrated(super::FEW_BLOCKS);
-        for gpu in &series.gpus {
-            let Some(chip) = self.chips.get(&gpu.gpu) else { continue };
+        let chips = side_by_side(self.chips.iter(), series.gpus.iter().map(|gpu| &gpu.gpu));
+        for chip in chips.flatten() {
             let limit = match (chip.limit, view.gpu_limit) {
                 (Some(own), Some(given)) => own.min(given),
                 (Some(limit), None) | (None, Some(limit)) => limit,
@@ -412,5 +433,27 @@ pub(crate) fn part_of(whole: &SustainablePower, share: Option<f64>) -> Sustainab
             why: "the nominal power of a rack of the loop is not known yet".into(),
         },
         (SustainablePower::Unknown { .. } | SustainablePower::NotApplicable { .. }, _) => whole.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_gpus_is_found_beside_them_whichever_are_missing() {
+        let all: Vec<Gpu> = (0..9).map(|number| (None, Some(number.to_string().into()))).collect();
+        let of = |mask: usize| (0..9_usize).filter(move |number| mask >> number & 1 == 1);
+        for known in 0..512 {
+            let asked = known * 37 % 512;
+            let found: Vec<Option<usize>> = side_by_side(
+                of(known).map(|number| (&all[number], number)),
+                of(asked).map(|number| &all[number]),
+            )
+            .collect();
+            let expected: Vec<Option<usize>> =
+                of(asked).map(|number| (known >> number & 1 == 1).then_some(number)).collect();
+            assert_eq!(found, expected, "{known:b} known, {asked:b} asked");
+        }
     }
 }

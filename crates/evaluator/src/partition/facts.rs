@@ -65,9 +65,8 @@ impl Partition {
         environment: Environment<'_>,
     ) -> RackFacts {
         objectives.sort_by(|one, other| {
-            let key =
-                |status: &ObjectiveStatus| (status.objective.clone(), status.place.clone(), status.scope);
-            key(one).cmp(&key(other)).then_with(|| one.run.cmp(&other.run))
+            let by_place = one.objective.cmp(&other.objective).then_with(|| one.place.cmp(&other.place));
+            by_place.then_with(|| one.scope.cmp(&other.scope)).then_with(|| one.run.cmp(&other.run))
         });
         let name = rack.map(|(name, _)| name);
         let own: &[u32] = match name {

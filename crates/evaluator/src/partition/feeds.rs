@@ -64,18 +64,14 @@ impl Partition {
 
     /// Opens gaps of series whose last reading is no longer held at the watermark.
     pub(super) fn look_for_silence(&mut self, watermark: EventTime, effects: &mut Effects) {
-        let due: Vec<u32> = (0..)
-            .zip(&self.deadlines)
-            .filter(|(_, deadline)| **deadline < watermark)
-            .map(|(number, _)| number)
-            .collect();
+        let due = self.deadlines.before(watermark);
         self.settle(due.iter().copied(), watermark);
         self.take_events(watermark, effects);
         let mut gaps = BTreeMap::new();
         for number in due {
             let series = &self.series[number as usize];
             let Some(latest) = series.latest else { continue };
-            self.deadlines[number as usize] = latest.until.max(latest.time);
+            self.deadlines.set(number, latest.until.max(latest.time));
             let lasting = latest.until + series.hold.length();
             if series.silent && lasting < watermark {
                 self.raise_series_gap(number, lasting, effects);
@@ -292,14 +288,16 @@ impl Partition {
             let subject = format!("{} of {} series", low.len(), series.len());
             self.tell_coverage(detector, key, severity, worst.unwrap_or_default(), subject, end, effects);
         }
+        let is_any_open = self.findings.iter().any(|finding| *finding.detector == *detector.name);
         for (number, found) in (0..).zip(&found) {
-            let key = self.key_of(detector, number);
             match found.filter(|_| !is_told[number as usize]) {
                 Some((severity, share)) => {
+                    let key = self.key_of(detector, number);
                     let subject = "1 series".to_owned();
                     self.tell_coverage(detector, key, severity, share, subject, end, effects);
                 }
-                None => self.close(detector, &key, end, effects),
+                None if is_any_open => self.close(detector, &self.key_of(detector, number), end, effects),
+                None => {}
             }
         }
     }

@@ -139,12 +139,12 @@ fn may_learn(state: &RackState, compared: &ComparedSeries, series: &[Series], en
         && throttled(compared, series, end) <= 0.0
 }
 
-fn rack_block(of_rack: &RackSeries, series: &[Series], end: EventTime) -> RackBlock {
+fn rack_block<'a>(of_rack: &'a RackSeries, series: &[Series], end: EventTime) -> RackBlock<'a> {
     let mean = |numbers: &[u32]| mean_of(series, numbers, end);
     let gpus = of_rack.gpus.iter().map(|gpu| {
         let temperature = mean(&gpu.temperature);
         let limit = mean(&gpu.slowdown).or_else(|| Some(temperature? + mean(&gpu.margin)?));
-        (gpu.gpu.clone(), temperature, limit)
+        (&gpu.gpu, temperature, limit)
     });
     RackBlock {
         is_telling: false,

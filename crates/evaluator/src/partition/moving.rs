@@ -54,7 +54,7 @@ impl Partition {
         series.silent = false;
         self.gone.insert(number);
         self.is_planned = false;
-        self.deadlines[number as usize] = EventTime::MINIMUM;
+        self.deadlines.set(number, EventTime::MINIMUM);
         self.flows.remove(&number);
         self.breaches.remove(&number);
         let rack = place.rack.filter(|rack| self.racks.contains_key(rack));

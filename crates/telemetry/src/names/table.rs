@@ -1,0 +1,186 @@
+//! Declarations as a checkpoint keeps them, for `#[serde(with = "telemetry::names::table")]`: a table of all texts, and
+//! numbers in it. Read back, equal texts are one again, and none is read twice.
+
+use std::collections::BTreeMap;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Name;
+use crate::place::{PartitionKey, Place, SeriesIdentity};
+use crate::record::{Feed, SeriesDeclaration, SeriesId, Temporality};
+
+/// Number of a text in the table.
+type Number = u32;
+
+#[derive(Serialize, Deserialize)]
+struct Table {
+    names: Vec<Name>,
+    partitions: Vec<PartitionKey>,
+    rows: Vec<Row>,
+}
+
+/// A declaration with numbers for texts.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    partition: Number,
+    id: SeriesId,
+    site: Number,
+    /// Loop, rack, node, device.
+    levels: [Option<Number>; 4],
+    signal: Number,
+    sensor: Option<Number>,
+    cooling_loop: Option<Number>,
+    declared: bool,
+    unit: Number,
+    source: Number,
+    source_name: Number,
+    source_unit: Number,
+    temporality: Temporality,
+    feed: Feed,
+    labels: Vec<(Number, Number)>,
+}
+
+/// Gives each value its number, in order of first use.
+struct Numbering<T>(BTreeMap<T, Number>, Vec<T>);
+
+impl<T: Ord + Clone> Numbering<T> {
+    fn number(&mut self, value: &T) -> Number {
+        if let Some(number) = self.0.get(value) {
+            return *number;
+        }
+        let number = Number::try_from(self.1.len()).expect("fewer than four billion texts fit in memory");
+        self.0.insert(value.clone(), number);
+        self.1.push(value.clone());
+        number
+    }
+}
+
+/// Writes declarations.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(
+    declarations: &[SeriesDeclaration],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut names = Numbering(BTreeMap::new(), Vec::new());
+    let mut partitions = Numbering(BTreeMap::new(), Vec::new());
+    let rows = declarations.iter().map(|declaration| row(declaration, &mut names, &mut partitions)).collect();
+    Table { names: names.1, partitions: partitions.1, rows }.serialize(serializer)
+}
+
+fn row(
+    declaration: &SeriesDeclaration,
+    names: &mut Numbering<Name>,
+    partitions: &mut Numbering<PartitionKey>,
+) -> Row {
+    let SeriesDeclaration {
+        partition,
+        id,
+        identity:
+            SeriesIdentity { place: Place { site, cooling_loop: of_place, rack, node, device }, signal, sensor },
+        cooling_loop,
+        declared,
+        unit,
+        source,
+        source_name,
+        source_unit,
+        temporality,
+        feed,
+        labels,
+    } = declaration;
+    let mut number = |name: &Name| names.number(name);
+    Row {
+        partition: partitions.number(partition),
+        id: *id,
+        site: number(site),
+        levels: [of_place, rack, node, device].map(|level| level.as_ref().map(&mut number)),
+        signal: number(signal),
+        sensor: sensor.as_ref().map(&mut number),
+        cooling_loop: cooling_loop.as_ref().map(&mut number),
+        declared: *declared,
+        unit: number(unit),
+        source: number(source),
+        source_name: number(source_name),
+        source_unit: number(source_unit),
+        temporality: *temporality,
+        feed: *feed,
+        labels: labels.iter().map(|(name, value)| (number(name), number(value))).collect(),
+    }
+}
+
+/// Reads what [`serialize`] wrote.
+///
+/// # Errors
+/// Those of the deserializer, and a number that is not in the table.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeriesDeclaration>, D::Error> {
+    let Table { names, partitions, rows } = Table::deserialize(deserializer)?;
+    let declarations = rows.iter().map(|row| declaration(row, &names, &partitions));
+    declarations
+        .collect::<Option<_>>()
+        .ok_or_else(|| D::Error::custom("a declaration names a text that is not there"))
+}
+
+fn declaration(row: &Row, names: &[Name], partitions: &[PartitionKey]) -> Option<SeriesDeclaration> {
+    let name = |number: Number| names.get(number as usize).cloned();
+    let level = |number: Option<Number>| match number {
+        Some(number) => name(number).map(Some),
+        None => Some(None),
+    };
+    let [cooling_loop, rack, node, device] = row.levels;
+    let place = Place {
+        site: name(row.site)?,
+        cooling_loop: level(cooling_loop)?,
+        rack: level(rack)?,
+        node: level(node)?,
+        device: level(device)?,
+    };
+    Some(SeriesDeclaration {
+        partition: partitions.get(row.partition as usize)?.clone(),
+        id: row.id,
+        identity: SeriesIdentity { place, signal: name(row.signal)?, sensor: level(row.sensor)? },
+        cooling_loop: level(row.cooling_loop)?,
+        declared: row.declared,
+        unit: name(row.unit)?,
+        source: name(row.source)?,
+        source_name: name(row.source_name)?,
+        source_unit: name(row.source_unit)?,
+        temporality: row.temporality,
+        feed: row.feed,
+        labels: row
+            .labels
+            .iter()
+            .map(|(key, value)| Some((name(*key)?, name(*value)?)))
+            .collect::<Option<_>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::tests::declaration;
+
+    #[derive(Serialize, Deserialize)]
+    struct Kept(#[serde(with = "super")] Vec<SeriesDeclaration>);
+
+    #[test]
+    fn declarations_come_back_as_they_were_and_hold_each_text_once() {
+        let declarations = vec![declaration("n1"), declaration("n2")];
+        let text = serde_json::to_string(&Kept(declarations.clone())).unwrap();
+        assert_eq!(text.matches("gpu_power").count(), 1);
+        let Kept(read) = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, declarations);
+        assert!(Name::ptr_eq(&read[0].identity.place.site, &read[1].identity.place.site));
+        assert!(Name::ptr_eq(&read[0].unit, &read[1].source_unit));
+    }
+
+    #[test]
+    fn a_number_beyond_the_table_is_refused() {
+        let text = serde_json::to_string(&Kept(vec![declaration("n1")])).unwrap();
+        let torn = text.replace("\"signal\":", "\"signal\":9");
+        assert_ne!(torn, text);
+        let error = serde_json::from_str::<Kept>(&torn).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("not there"), "{error}");
+    }
+}
