@@ -282,14 +282,21 @@ impl Layout {
 
     fn place_feeds(&mut self, declarations: &[SeriesDeclaration], gone: &BTreeSet<u32>) {
         let mut feeds: BTreeMap<(bool, Place, &Name), Vec<u32>> = BTreeMap::new();
-        for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number)) {
-            let node = Place { device: None, ..declaration.place() };
+        let present: Vec<u32> =
+            (0..).take(declarations.len()).filter(|number| !gone.contains(number)).collect();
+        // Series of one place come one after the other, so that most need not be looked for.
+        let feed_of = |number: &u32| {
+            let SeriesDeclaration { identity, cooling_loop, source, .. } = &declarations[*number as usize];
+            (&identity.place.site, cooling_loop, &identity.place.rack, &identity.place.node, source)
+        };
+        for series in present.chunk_by(|one, other| feed_of(one) == feed_of(other)) {
+            let SeriesDeclaration { source, .. } = &declarations[series[0] as usize];
+            let node = Place { device: None, ..self.measured[series[0] as usize].place.clone() };
             let whole = Place { node: None, ..node.clone() };
-            let source = &declaration.source;
             if node.node.is_some() {
-                feeds.entry((true, node, source)).or_default().push(number);
+                feeds.entry((true, node, source)).or_default().extend(series);
             }
-            feeds.entry((false, whole, source)).or_default().push(number);
+            feeds.entry((false, whole, source)).or_default().extend(series);
         }
         for ((_, place, source), series) in feeds {
             for number in &series {

@@ -316,6 +316,9 @@ impl Partition {
 
     /// Plans anew after a restart what was planned before. Changes nothing that is kept, and tells nothing.
     pub(crate) fn restore(&mut self, environment: Environment<'_>) {
+        // Long lists are read without knowing how long they will be.
+        self.series.shrink_to_fit();
+        self.groups.shrink_to_fit();
         if std::mem::take(&mut self.is_planned) {
             self.follow(environment, &mut Effects::default());
         }

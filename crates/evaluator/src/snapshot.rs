@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_64;
 
 /// Starts every snapshot.
 const MAGIC: &[u8; 4] = b"TGEV";
 /// Format of the state's bytes; grows with each change of what is kept.
 const FORMAT: u16 = 4;
 /// Magic, format, checksum.
-const HEADER_BYTES: usize = 4 + 2 + 32;
+const HEADER_BYTES: usize = 4 + 2 + 8;
 
 /// Why bytes are no state of this engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,13 +36,18 @@ pub enum SnapshotError {
     Unreadable(String),
 }
 
+/// Tells bytes that have changed by accident: XXH3, for a state has hundreds of megabytes.
+fn checksum(body: &[u8]) -> [u8; 8] {
+    XxHash3_64::oneshot(body).to_le_bytes()
+}
+
 /// The state with its header.
 pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {
     let body = postcard::to_stdvec(state).expect("the state holds nothing that postcard cannot write");
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.extend_from_slice(&Sha256::digest(&body));
+    bytes.extend_from_slice(&checksum(&body));
     bytes.extend_from_slice(&body);
     bytes
 }
@@ -57,7 +62,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SnapshotError
     if found != FORMAT {
         return Err(SnapshotError::Format { found });
     }
-    if Sha256::digest(body)[..] != header[6..] {
+    if checksum(body)[..] != header[6..] {
         return Err(SnapshotError::Checksum);
     }
     postcard::from_bytes(body).map_err(|error| SnapshotError::Unreadable(error.to_string()))

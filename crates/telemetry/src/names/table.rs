@@ -116,10 +116,13 @@ fn row(
 /// Those of the deserializer, and a number that is not in the table.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeriesDeclaration>, D::Error> {
     let Table { names, partitions, rows } = Table::deserialize(deserializer)?;
-    let declarations = rows.iter().map(|row| declaration(row, &names, &partitions));
-    declarations
-        .collect::<Option<_>>()
-        .ok_or_else(|| D::Error::custom("a declaration names a text that is not there"))
+    let mut declarations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let declaration = declaration(row, &names, &partitions);
+        let missing = || D::Error::custom("a declaration names a text that is not there");
+        declarations.push(declaration.ok_or_else(missing)?);
+    }
+    Ok(declarations)
 }
 
 fn declaration(row: &Row, names: &[Name], partitions: &[PartitionKey]) -> Option<SeriesDeclaration> {
