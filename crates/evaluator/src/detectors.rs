@@ -55,6 +55,8 @@ pub enum Rule {
     Control,
     /// Readings of a group of signals that a site names.
     Group,
+    /// What a rack is asked to do: no fault, and no reason to learn nothing of it.
+    Load,
 }
 
 /// A residual, which is near its baseline while all is well.

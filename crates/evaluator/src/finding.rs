@@ -8,7 +8,7 @@ use telemetry::place::Place;
 use telemetry::{EventTime, Labels, Name, canonical_json, sha256_hex};
 
 use crate::alert::{self, Alerts, Condition, Observation, Patience};
-use crate::detectors::{self, Detector};
+use crate::detectors::{self, Detector, Rule};
 use crate::effect::{Effect, Effects};
 use crate::plan::touches;
 
@@ -216,6 +216,14 @@ impl Findings {
     /// The finding of that key, while it is open.
     pub(crate) fn get(&self, key: &FindingKey) -> Option<&Finding> {
         self.open.iter().find(|finding| is_of(finding, key))
+    }
+
+    /// Whether anything is found at a place, above it or below it, that is more than a load.
+    pub(crate) fn is_faulty(&self, place: &Place) -> bool {
+        let is_fault = |finding: &Finding| {
+            !detectors::detector(&finding.detector).is_some_and(|row| matches!(row.rule, Rule::Load))
+        };
+        self.open.iter().any(|finding| touches(&finding.place, place) && is_fault(finding))
     }
 
     /// All that are open.

@@ -8,7 +8,7 @@ mod member; // one place of it
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use telemetry::facts::{ObjectiveStatus, Scope, TrendStatus, UnknownReason};
+use telemetry::facts::{Comparison, ObjectiveStatus, Scope, TrendStatus, UnknownReason};
 use telemetry::place::Place;
 use telemetry::{EventTime, Microseconds, Name};
 
@@ -123,20 +123,22 @@ impl Group {
     /// Takes the plan in force; places that are new get the next numbers.
     pub(crate) fn follow(&mut self, planned: PlannedGroup) {
         self.place = planned.place.clone();
-        let known: BTreeMap<Place, usize> =
-            self.members.iter().zip(0..).map(|(member, number)| (member.place.clone(), number)).collect();
+        let known: BTreeMap<(u32, Place), usize> = (0..)
+            .zip(&self.members)
+            .map(|(number, known)| ((known.part, known.place.clone()), number))
+            .collect();
         self.numbers = planned
             .members
             .iter()
             .map(|member| {
-                let number = match known.get(&member.place) {
+                let number = match known.get(&(member.part, member.place.clone())) {
                     // Its names are then those of the declarations, not those of a checkpoint.
                     Some(number) => {
                         self.members[*number].place = member.place.clone();
                         *number
                     }
                     None => {
-                        self.members.push(MemberState::new(member.place.clone()));
+                        self.members.push(MemberState::new(member.place.clone(), member.part));
                         self.members.len() - 1
                     }
                 };
@@ -285,7 +287,8 @@ impl Group {
         for (member, number) in planned.members.iter().zip(&self.numbers) {
             let state = &mut self.members[*number as usize];
             if state.first.is_none() {
-                state.first = first_reading(expression_of(objective), member, series);
+                let expression = expression_of(&objective.parts()[member.part as usize]);
+                state.first = first_reading(expression, member, series);
             }
         }
     }
@@ -308,40 +311,48 @@ impl Group {
             self.planned = Some(planned);
             return verdict;
         }
+        let asked = self.is_asked(objective, &planned, (from, to), surroundings, scratch);
         let mut states = Vec::with_capacity(planned.members.len());
-        for (member, number) in planned.members.iter().zip(&self.numbers) {
-            let state = &mut self.members[*number as usize];
-            let start = match (scope, state.first) {
-                (Scope::Rolling, Some(first)) => first.max(from),
-                (Scope::Rolling, None) => to,
-                (Scope::Run, _) => from,
-            };
-            if to <= start {
-                continue;
+        let mut together = Together::default();
+        for (number, part) in (0..).zip(objective.parts()) {
+            states.clear();
+            let of_part =
+                planned.members.iter().zip(&self.numbers).filter(|(member, _)| member.part == number);
+            for (member, number) in of_part {
+                let state = &mut self.members[*number as usize];
+                let start = match (scope, state.first) {
+                    (Scope::Rolling, Some(first)) => first.max(from),
+                    (Scope::Rolling, None) => to,
+                    (Scope::Run, _) => from,
+                };
+                if to <= start {
+                    continue;
+                }
+                let spans = Spans {
+                    expression: expression_of(part),
+                    member,
+                    series: surroundings.series,
+                    staleness_maximum: part.maximum_staleness,
+                };
+                let (slice, value) = if (surroundings.is_maintained)(&member.place, start, to) {
+                    let unknown = SliceState::Unknown(UnknownReason::Maintenance);
+                    state.turn_latch(part, unknown, (start, to), None, None);
+                    (unknown, None)
+                } else {
+                    state.judge(part, &spans, (start, to), &mut verdict.evidence, scratch)
+                };
+                states.push((slice, value, *number));
             }
-            let spans = Spans {
-                expression: expression_of(objective),
-                member,
-                series: surroundings.series,
-                staleness_maximum: objective.maximum_staleness,
-            };
-            let (slice, value) = if (surroundings.is_maintained)(&member.place, start, to) {
-                let unknown = SliceState::Unknown(UnknownReason::Maintenance);
-                state.turn_latch(objective, unknown, (start, to), None, None);
-                (unknown, None)
-            } else {
-                state.judge(objective, &spans, (start, to), &mut verdict.evidence, scratch)
-            };
-            states.push((slice, value, *number));
+            let state = if states.is_empty() { SliceState::NotAsked } else { roll_up(part, &mut states) };
+            together.add(objective, part, state, worst(part, &states, from));
         }
-        verdict.state = match self.is_asked(objective, &planned, (from, to), surroundings, scratch) {
-            _ if states.is_empty() => SliceState::NotAsked,
-            Asked::Yes => roll_up(objective, &mut states),
-            Asked::No => SliceState::NotAsked,
-            Asked::Unknown(reason) => SliceState::Unknown(reason),
+        verdict.state = match asked {
+            Asked::Unknown(reason) if together.is_asked => SliceState::Unknown(reason),
+            Asked::Yes => together.state(),
+            Asked::No | Asked::Unknown(_) => SliceState::NotAsked,
         };
         if verdict.state != SliceState::NotAsked {
-            verdict.worst = worst(objective, &states, from);
+            verdict.worst = together.worst;
         }
         verdict.evidence.sort_by_key(|evidence| (evidence.first, evidence.last));
         self.planned = Some(planned);
@@ -435,6 +446,59 @@ impl Verdict {
             bursts: &self.bursts,
         }
     }
+}
+
+/// The parts of a composite in one slice; of anything else its only part.
+#[derive(Default)]
+struct Together {
+    is_asked: bool,
+    is_broken: bool,
+    /// Why a part is unknown that is asked.
+    unknown: Option<UnknownReason>,
+    /// A part is not measured where others are.
+    is_missing: bool,
+    worst: Option<Seen>,
+}
+
+impl Together {
+    fn add(&mut self, whole: &Objective, part: &Objective, state: SliceState, worst: Option<Seen>) {
+        match state {
+            SliceState::Good => {}
+            SliceState::Bad => self.is_broken = true,
+            SliceState::Unknown(reason) => self.unknown = self.unknown.or(Some(reason)),
+            SliceState::NotAsked => self.is_missing = true,
+        }
+        self.is_asked |= state != SliceState::NotAsked;
+        let worst = match std::ptr::eq(whole, part) {
+            true => worst,
+            false => worst.map(|seen| Seen { value: beyond_limit(part, seen.value), ..seen }),
+        };
+        self.worst = match (self.worst, worst) {
+            (Some(known), Some(seen)) if seen.value <= known.value => Some(known),
+            (known, seen) => seen.or(known),
+        };
+    }
+
+    /// Broken where one part is broken, whatever the others do; kept only where all are.
+    fn state(&self) -> SliceState {
+        match (self.is_broken, self.unknown) {
+            _ if !self.is_asked => SliceState::NotAsked,
+            (true, _) => SliceState::Bad,
+            (false, Some(reason)) => SliceState::Unknown(reason),
+            (false, None) if self.is_missing => SliceState::Unknown(UnknownReason::NeverSeen),
+            (false, None) => SliceState::Good,
+        }
+    }
+}
+
+/// How far a value lies beyond the limit of its part, in per cent of the limit, which is not 0; negative within it.
+fn beyond_limit(part: &Objective, value: f64) -> f64 {
+    let beyond = match part.comparison {
+        Comparison::Lte | Comparison::Lt => value - part.threshold,
+        Comparison::Gte | Comparison::Gt => part.threshold - value,
+        Comparison::Equal => (value - part.threshold).abs(),
+    };
+    100.0 * beyond / part.threshold.abs()
 }
 
 /// State of the group: broken where a place breaks it, kept only where all do. Of a quantile the place at that

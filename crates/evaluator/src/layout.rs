@@ -490,7 +490,7 @@ impl RackSeries {
         Self {
             all: Vec::new(),
             with_loop: Vec::new(),
-            power: PlannedMember { place: place.clone(), operands, is_bit_mask: false },
+            power: PlannedMember { place: place.clone(), operands, is_bit_mask: false, part: 0 },
             recovery,
             compared: ComparedSeries::new(place, index),
             headroom: headroom::RackSeries::new(place, index),

@@ -105,6 +105,18 @@ impl Objective {
         }
     }
 
+    /// What is judged at each place: the parts of a composite, else the objective itself.
+    pub(crate) fn parts(&self) -> &[Self] {
+        match &self.promise {
+            Promise::TimeInBounds(promise) if !promise.parts.is_empty() => &promise.parts,
+            Promise::TimeInBounds(_)
+            | Promise::EventRate(_)
+            | Promise::HardLimit(_)
+            | Promise::Trend(_)
+            | Promise::RecoveryTime(_) => std::slice::from_ref(self),
+        }
+    }
+
     /// The signals that it reads, its load included, sorted.
     pub fn signals(&self) -> Vec<&str> {
         let mut signals: Vec<&str> = match &self.promise {
@@ -113,7 +125,8 @@ impl Objective {
             | Promise::HardLimit(_)
             | Promise::Trend(_)
             | Promise::RecoveryTime(_) => {
-                self.expression.operands().iter().map(|operand| &*operand.signal).collect()
+                let operands = self.parts().iter().flat_map(|part| part.expression.operands());
+                operands.map(|operand| &*operand.signal).collect()
             }
         };
         if let Promise::RecoveryTime(promise) = &self.promise {
@@ -171,6 +184,11 @@ pub struct TimeInBounds {
     pub time_above: Option<f64>,
     /// When its alerts fire.
     pub burn: BurnRatePolicy,
+    /// Of a composite what must hold at once, each a promise about its own signal with target and policy of the whole.
+    /// The objective's own value is then how far the part that is furthest from its limit lies beyond it, in per cent of
+    /// that limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Objective>,
 }
 
 /// Episodes per hour; the limit is [`Objective::threshold`], compared with exact Poisson bounds.

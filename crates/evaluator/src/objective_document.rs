@@ -44,6 +44,11 @@
 //! from a level of the last `within`, and still is after `debounce`. A further step, either way, ends the watch unseen:
 //! such a burst is censored, and counts as unknown.
 //!
+//! A composite is an SLO whose `objectives` have an `indicator` each: the rack is safe in a slice when all parts are, broken
+//! when one is, and unknown when nothing is broken and a part is not known. Parts share target, slices, validity and groups;
+//! weights that differ are refused. Its value is how far the part that is furthest from its limit lies beyond it, in per cent
+//! of that limit (the same rule for bad minutes as Nobl9's first composites; OpenSLO itself gives weights no meaning).
+//!
 //! OpenSLO cannot say "never", so a hard limit has `target: 0`: no share of time is promised by the budget, the
 //! limit alone decides.
 
@@ -66,8 +71,9 @@ use telemetry::expression::KnownSignals;
 use telemetry::record::Document;
 
 use self::burn_policy::{Policies, WrittenPolicy};
-use self::fields::{Errors, Fields};
-use self::openslo::{Indicator, Metric, Slo};
+use self::fields::{Errors, Field, Fields};
+use self::openslo::{Indicator, Metric, Part, Slo};
+use self::promise::Promised;
 use self::source::{Source, Transform};
 use self::tree::Node;
 use crate::objective::Objective;
@@ -173,10 +179,10 @@ struct Found<'a> {
     remarks: Vec<Remark>,
 }
 
-/// An SLO and, where it holds its indicator itself, the source.
+/// An SLO and, for each part that holds its indicator itself, the source.
 struct FoundSlo<'a> {
     slo: Slo<'a>,
-    source: Option<Source>,
+    sources: Vec<Option<Source>>,
     document: Name,
     line: u64,
     errors: &'a Errors<'a>,
@@ -201,10 +207,10 @@ impl<'a> Found<'a> {
         match (version, kind) {
             ("openslo/v1", "SLO") => {
                 if let Some(slo) = openslo::slo(&fields) {
-                    let source = inline_source(&slo, known);
+                    let sources = slo.parts.iter().map(|part| inline_source(part, known)).collect();
                     self.slos.push(FoundSlo {
                         slo,
-                        source,
+                        sources,
                         document: document.into(),
                         line: object.line,
                         errors,
@@ -265,6 +271,21 @@ impl<'a> Found<'a> {
         });
     }
 
+    /// The source of the SLI of this name.
+    fn indicator(&self, name: &str, field: &Field<'_>) -> Option<&Source> {
+        match self.indicators.iter().find(|(known, ..)| *known == name) {
+            Some((.., Some(source))) => Some(source),
+            Some((.., None)) => {
+                field.refuse(format!("SLI {name:?} is not measured by a source of `type: thermogate`"))
+            }
+            None => {
+                let near = nearest(name, self.indicators.iter().map(|(known, ..)| *known));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                field.refuse(format!("there is no SLI {name:?}{near}"))
+            }
+        }
+    }
+
     /// What the objects mean together.
     fn objectives(mut self) -> Loaded {
         let mut objectives: Vec<Objective> = Vec::new();
@@ -272,30 +293,28 @@ impl<'a> Found<'a> {
         for found in &self.slos {
             let FoundSlo { slo, errors, .. } = found;
             errors.about(format!("SLO {}", slo.metadata.name));
-            let source = match &slo.indicator {
-                Indicator::Inline(_) => found.source.as_ref(),
-                Indicator::Reference(name, field) => {
-                    used.push(*name);
-                    match self.indicators.iter().find(|(known, ..)| known == name) {
-                        Some((.., Some(source))) => Some(source),
-                        Some((.., None)) => field.refuse(format!(
-                            "SLI {name:?} is not measured by a source of `type: thermogate`"
-                        )),
-                        None => {
-                            let near = nearest(name, self.indicators.iter().map(|(known, ..)| *known));
-                            let near =
-                                near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-                            field.refuse(format!("there is no SLI {name:?}{near}"))
-                        }
+            let sources: Vec<Option<&Source>> = slo
+                .parts
+                .iter()
+                .zip(&found.sources)
+                .map(|(part, inline)| match &part.indicator {
+                    Indicator::Inline(_) => inline.as_ref(),
+                    Indicator::Reference(name, field) => {
+                        used.push(*name);
+                        self.indicator(name, field)
                     }
-                }
+                })
+                .collect();
+            let of_part = |(part, source): (&Part<'_>, Option<&Source>)| {
+                let promised = Promised { slo, target: &part.target };
+                promise::objective(&promised, source?, &self.policies, &found.document, found.line)
             };
-            let Some(source) = source else { continue };
-            let Some(objective) =
-                promise::objective(slo, source, &self.policies, &found.document, found.line)
-            else {
-                continue;
-            };
+            // All parts are looked at, so that all errors are told.
+            let parts: Vec<Option<Objective>> =
+                slo.parts.iter().zip(sources.iter().copied()).map(of_part).collect();
+            let Some(mut parts) = parts.into_iter().collect::<Option<Vec<Objective>>>() else { continue };
+            let objective = if parts.len() > 1 { promise::composite(slo, parts) } else { parts.pop() };
+            let Some(objective) = objective else { continue };
             if let Some(first) = objectives.iter().find(|first| first.name == objective.name) {
                 let (document, line) = (&first.document, first.line);
                 errors.refuse(
@@ -304,8 +323,9 @@ impl<'a> Found<'a> {
                 );
                 continue;
             }
-            let says_noise_floor =
-                !matches!(source.transform, Transform::HardLimit { noise_floor: None, .. });
+            let is_silent =
+                |source: &&Source| matches!(source.transform, Transform::HardLimit { noise_floor: None, .. });
+            let says_noise_floor = !sources.iter().flatten().any(is_silent);
             let findings = lint::findings(&objective, says_noise_floor);
             findings.refused.iter().for_each(|message| errors.refuse(found.line, message));
             self.remarks.extend(findings.remarks);
@@ -349,15 +369,15 @@ fn name(object: &Node) -> Option<String> {
 
 /// The source of an SLO that holds its indicator itself; somebody else's is refused, because a promise that nobody
 /// judges must not look as if it were in force.
-fn inline_source(slo: &Slo<'_>, known: &KnownSignals) -> Option<Source> {
-    let Indicator::Inline(metric) = &slo.indicator else { return None };
+fn inline_source(part: &Part<'_>, known: &KnownSignals) -> Option<Source> {
+    let Indicator::Inline(metric) = &part.indicator else { return None };
     match metric {
         Metric::Ours(_) => source_of(metric, known),
         Metric::Foreign(kind, field) => field.refuse(format!(
             "a source of type {kind:?} is not evaluated here: use `type: thermogate` with a signal"
         )),
         Metric::Ratio(field) => {
-            let target = &slo.objective;
+            let target = &part.target;
             if target.comparison.is_some() || target.value.is_some() {
                 target.field.refuse::<()>("`op` and `value` are forbidden with a ratioMetric");
             }

@@ -9,6 +9,7 @@ mod comparing; // at the end of a block: what releases are told apart by
 mod control; // control loops: hunting, stuck valves, warming water
 mod deadlines; // when a series must have spoken again
 mod drilling; // a copy of the partition that a drill's fault is laid over
+mod envelope; // at the end of a block: racks near their nominal power
 mod facts; // what gates may see
 mod feeds; // gaps, stale feeds, coverage, clock skew
 mod headroom; // at the end of a block: how much power racks can sustain
@@ -34,6 +35,7 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 use self::control::Control;
 use self::deadlines::Deadlines;
 pub(crate) use self::drilling::Ready;
+pub(crate) use self::envelope::Envelope;
 use self::pump_trip::Flow;
 pub use self::residuals::ResidualNow;
 use self::runs::Forgetting;

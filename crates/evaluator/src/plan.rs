@@ -30,6 +30,8 @@ pub(crate) struct PlannedMember {
     pub operands: Vec<PlannedOperand>,
     /// Its values are bit masks, not counts.
     pub is_bit_mask: bool,
+    /// Which part of a composite is judged there; 0 of anything else.
+    pub part: u32,
 }
 
 /// An objective in one group.
@@ -154,6 +156,7 @@ impl<'a> SeriesIndex<'a> {
             place: place.clone(),
             operands,
             is_bit_mask: false,
+            part: 0,
         })
     }
 
@@ -175,6 +178,32 @@ impl<'a> SeriesIndex<'a> {
         places.iter().filter_map(|place| self.member(expression, place)).collect()
     }
 
+    /// The places of all parts, one part after the other.
+    fn members_of_parts(&self, objective: &Objective) -> Vec<PlannedMember> {
+        let parts = (0..).zip(objective.parts());
+        let of_part = |(number, part): (u32, &Objective)| {
+            let members = self.members(&part.expression, part.group_by).into_iter();
+            members.map(move |member| PlannedMember { part: number, ..member }).collect::<Vec<_>>()
+        };
+        parts.flat_map(of_part).collect()
+    }
+
+    /// Adds the parts of a composite that are measured for a group only as a whole, or above it. Says whether the group is
+    /// judged: a loop is no group of what is promised of racks, unless all is measured there.
+    fn complete(&self, objective: &Objective, group: &Place, members: &mut Vec<PlannedMember>) -> bool {
+        let mut is_whole = true;
+        for (number, part) in (0..).zip(objective.parts()) {
+            if members.iter().all(|member| member.part != number) {
+                match self.member(&part.expression, group) {
+                    Some(member) => members.push(PlannedMember { part: number, ..member }),
+                    None => is_whole = false,
+                }
+            }
+        }
+        members.sort_by_key(|member| member.part);
+        is_whole || group.rack.is_some() || objective.group_by < Level::Rack
+    }
+
     /// The places that can tell of an episode, by the first of the signals that they have.
     fn witnesses(&self, signals: &[&str]) -> Vec<PlannedMember> {
         let mut members: BTreeMap<&Place, PlannedMember> = BTreeMap::new();
@@ -184,6 +213,7 @@ impl<'a> SeriesIndex<'a> {
                     place: place.clone(),
                     operands: vec![PlannedOperand { reduction: Reduction::Own, series: series.clone() }],
                     is_bit_mask: *signal == "clock_event_reasons",
+                    part: 0,
                 });
             }
         }
@@ -227,18 +257,22 @@ pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<Pla
             Promise::TimeInBounds(_)
             | Promise::HardLimit(_)
             | Promise::Trend(_)
-            | Promise::RecoveryTime(_) => index.members(&objective.expression, objective.group_by),
+            | Promise::RecoveryTime(_) => index.members_of_parts(objective),
         };
         let mut by_group: BTreeMap<Place, Vec<PlannedMember>> = BTreeMap::new();
         for member in members {
             by_group.entry(group_of(&member.place, objective.group_by)).or_default().push(member);
+        }
+        if objective.parts().len() > 1 {
+            by_group.retain(|place, members| index.complete(objective, place, members));
         }
         by_group.retain(|_, members| index.applies(objective.applies_to, members));
         by_group.retain(|place, _| place.rack.is_some() || index.has_bursts(objective, place));
         groups.extend(by_group.into_iter().map(|(place, members)| PlannedGroup {
             objective: number,
             load: load_of(objective).map(|load| {
-                let absent = PlannedMember { place: place.clone(), operands: Vec::new(), is_bit_mask: false };
+                let absent =
+                    PlannedMember { place: place.clone(), operands: Vec::new(), is_bit_mask: false, part: 0 };
                 index.member(load, &place).unwrap_or(absent)
             }),
             place,

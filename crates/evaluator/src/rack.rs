@@ -14,6 +14,7 @@ use crate::comparison::ComparisonState;
 use crate::detectors::steady::Steady;
 use crate::headroom::RackHeadroom;
 use crate::measure::MeasureState;
+use crate::partition::Envelope;
 use crate::recovery::RecoveryState;
 
 /// Blocks of a day, of which the nominal power is found where no site file tells it.
@@ -40,6 +41,8 @@ pub(crate) struct RackState {
     pub comparison: ComparisonState,
     /// How much power it can sustain.
     pub headroom: RackHeadroom,
+    /// Whether it draws nearly all it is built for.
+    pub envelope: Envelope,
     /// Answers to needs, by name.
     pub measures: BTreeMap<Name, MeasureState>,
     /// Measured up to here.

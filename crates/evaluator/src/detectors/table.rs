@@ -507,6 +507,16 @@ pub const DETECTORS: &[Detector] = &[
         rule: Rule::Control,
     },
     Detector {
+        name: "power_envelope",
+        alertname: "PowerNearEnvelope",
+        meaning: "the rack draws nearly its nominal power, and has for ten minutes",
+        suggestion: "nothing is wrong; see its headroom before more load, or a warmer day, comes",
+        cause: Cause::Rack,
+        severity: Severity::Info,
+        explained_by: &[],
+        rule: Rule::Load,
+    },
+    Detector {
         name: "stuck",
         alertname: "SensorStuck",
         meaning: "the value has rested much longer than it ever did",

@@ -27,6 +27,8 @@ const THERMAL_BITS: u64 = 0x20 | 0x40;
 pub(crate) struct MemberState {
     /// Which.
     pub place: Place,
+    /// Of which part of a composite.
+    pub part: u32,
     /// When it was measured for the first time.
     pub(super) first: Option<EventTime>,
     /// Since when it has been breaking a hard limit without a pause.
@@ -72,8 +74,8 @@ struct TrendState {
 }
 
 impl MemberState {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, first: None, breach: None, above: None, counter: None, latch: None, trend: None }
+    pub(super) fn new(place: Place, part: u32) -> Self {
+        Self { place, part, first: None, breach: None, above: None, counter: None, latch: None, trend: None }
     }
 }
 

@@ -158,10 +158,16 @@ pub struct Slo<'a> {
     pub window: Duration,
     pub is_rolling: bool,
     pub window_field: Field<'a>,
-    pub indicator: Indicator<'a>,
-    /// Its only objective.
-    pub objective: Target<'a>,
+    /// Its objective, with the SLO's indicator; of a composite all, each with its own.
+    pub parts: Vec<Part<'a>>,
+    pub objectives_field: Field<'a>,
     pub names_alert_policies: bool,
+}
+
+/// An objective and what it is about.
+pub struct Part<'a> {
+    pub target: Target<'a>,
+    pub indicator: Indicator<'a>,
 }
 
 /// How the budget is counted.
@@ -190,6 +196,10 @@ pub struct Target<'a> {
     pub target: (f64, Field<'a>),
     pub slice_target: Option<Field<'a>>,
     pub slice_window: Option<Field<'a>>,
+    /// Its own indicator: it is a part of a composite.
+    indicator: Option<Indicator<'a>>,
+    /// `compositeWeight`, and where it stands.
+    weight: Option<(f64, Field<'a>)>,
 }
 
 /// Reads a `kind: SLO`.
@@ -208,24 +218,9 @@ pub fn slo<'a>(object: &Fields<'a>) -> Option<Slo<'a>> {
     });
     let window_field = spec.require("timeWindow").and_then(|field| field.only());
     let window = window_field.as_ref().and_then(time_window);
-    let (inline, reference) = (spec.get("indicator"), spec.get("indicatorRef"));
-    let objective = spec.require("objectives").and_then(|field| only_objective(&field));
-    let indicator = match (inline, reference) {
-        (Some(field), None) => field.fields().and_then(|fields| {
-            self::metadata(&fields);
-            let metric = fields.require("spec").and_then(|field| metric(&field));
-            fields.close();
-            metric.map(Indicator::Inline)
-        }),
-        (None, Some(field)) => field.text().map(|name| Indicator::Reference(name, field)),
-        (Some(field), Some(_)) => field.refuse("give either `indicator` or `indicatorRef`, not both"),
-        (None, None) => {
-            spec.refuse(
-                "spec.indicator is missing: give `indicator`, or `indicatorRef` with the name of an SLI",
-            );
-            None
-        }
-    };
+    let indicator = indicator(&spec)?;
+    let objectives_field = spec.require("objectives");
+    let parts = objectives_field.as_ref().and_then(|field| parts(field, indicator, &spec));
     let names_alert_policies = spec.get("alertPolicies").and_then(|field| field.list()).is_some();
     spec.close();
     let (window, is_rolling) = window?;
@@ -238,8 +233,8 @@ pub fn slo<'a>(object: &Fields<'a>) -> Option<Slo<'a>> {
         window,
         is_rolling,
         window_field: window_field?,
-        indicator: indicator?,
-        objective: objective?,
+        parts: parts?,
+        objectives_field: objectives_field?,
         names_alert_policies,
     })
 }
@@ -277,28 +272,96 @@ fn start_time(field: &Field<'_>) -> Option<()> {
     field.refuse(format!("{text:?} is no start time: write it like 2026-01-05 00:00:00"))
 }
 
-fn only_objective<'a>(field: &Field<'a>) -> Option<Target<'a>> {
-    let mut entries = field.list()?;
-    match entries.len() {
-        1 => target(entries.pop()?),
-        0 => field.refuse("one objective is needed, found none"),
-        found => field.refuse(format!(
-            "{found} objectives in one SLO are not built: write an SLO for each, since gates and alerts know an objective by its SLO's name"
-        )),
+/// The indicator of an SLO or of an objective: none where none is given, and nothing at all where it cannot be read.
+fn indicator<'a>(holder: &Fields<'a>) -> Option<Option<Indicator<'a>>> {
+    match (holder.get("indicator"), holder.get("indicatorRef")) {
+        (Some(field), None) => {
+            let fields = field.fields()?;
+            metadata(&fields);
+            let metric = fields.require("spec").and_then(|field| metric(&field));
+            fields.close();
+            metric.map(Indicator::Inline).map(Some)
+        }
+        (None, Some(field)) => field.text().map(|name| Some(Indicator::Reference(name, field))),
+        (Some(field), Some(_)) => field.refuse("give either `indicator` or `indicatorRef`, not both"),
+        (None, None) => Some(None),
+    }
+}
+
+/// The objectives with their indicators: one with that of the SLO, or those of a composite with their own.
+fn parts<'a>(
+    field: &Field<'a>,
+    indicator: Option<Indicator<'a>>,
+    spec: &Fields<'a>,
+) -> Option<Vec<Part<'a>>> {
+    let entries = field.list()?;
+    let found = entries.len();
+    let targets: Vec<Target<'a>> = entries.into_iter().map(target).collect::<Option<_>>()?;
+    if targets.is_empty() {
+        return field.refuse("one objective is needed, found none");
+    }
+    check_weights(&targets)?;
+    match indicator {
+        Some(indicator) => {
+            if targets.iter().any(|target| target.indicator.is_some()) {
+                return field.refuse(
+                    "the SLO has an indicator and an objective has one too: give it in the SLO, or for a composite in \
+                     each objective",
+                );
+            }
+            let mut targets = targets;
+            match (targets.pop(), targets.is_empty()) {
+                (Some(target), true) => Some(vec![Part { target, indicator }]),
+                _ => field.refuse(format!(
+                    "{found} objectives about one indicator are not built: write an SLO for each, since gates and \
+                     alerts know an objective by its SLO's name; or for a composite an indicator in each objective"
+                )),
+            }
+        }
+        None if targets.iter().all(|target| target.indicator.is_none()) => {
+            spec.refuse(
+                "spec.indicator is missing: give `indicator`, or `indicatorRef` with the name of an SLI",
+            );
+            None
+        }
+        None => {
+            let part = |mut target: Target<'a>| match target.indicator.take() {
+                Some(indicator) => Some(Part { target, indicator }),
+                None => target.field.refuse(
+                    "`indicator` or `indicatorRef` is missing: each objective of a composite has its own",
+                ),
+            };
+            targets.into_iter().map(part).collect()
+        }
+    }
+}
+
+/// Weights that differ have no meaning here: a rack is safe when all parts are, and good time of one part must not outvote
+/// another one that is broken.
+fn check_weights(targets: &[Target<'_>]) -> Option<()> {
+    let weight = |target: &Target<'_>| target.weight.as_ref().map_or(1.0, |(weight, _)| *weight);
+    let differs = |target: &&Target<'_>| weight(target) != weight(&targets[0]);
+    match targets.iter().find(differs).and_then(|target| target.weight.as_ref()) {
+        Some((_, field)) => field.refuse(
+            "the parts of a composite weigh the same here: all must hold at once, and by weights good time of one part \
+             would outvote a broken other one; leave it out, or write an SLO for each part and give its check a \
+             `weight` in a gate policy",
+        ),
+        None => Some(()),
     }
 }
 
 fn target(field: Field<'_>) -> Option<Target<'_>> {
     let fields = field.fields()?;
-    for composite in ["compositeWeight", "indicator", "indicatorRef"] {
-        if let Some(field) = fields.get(composite) {
-            field.refuse::<()>(
-                "a composite SLO is not evaluated here: by their weights good time of one part would outvote a broken \
-                 other one, and a signal without a limit of its own cannot be told; write an SLO for each part, and \
-                 give its check a `weight` in a gate policy",
-            );
-        }
-    }
+    let indicator = indicator(&fields);
+    let weight = match fields.get("compositeWeight") {
+        Some(field) => match field.number() {
+            Some(weight) if weight > 0.0 => Some(Some((weight, field))),
+            Some(weight) => field.refuse(format!("{weight} is no weight: give more than 0")),
+            None => None,
+        },
+        None => Some(None),
+    };
     let display_name =
         fields.get("displayName").and_then(|field| at_most(&field, DISPLAY_NAME_MAX)).unwrap_or_default();
     let comparison = fields.given("op", comparison);
@@ -313,8 +376,19 @@ fn target(field: Field<'_>) -> Option<Target<'_>> {
     };
     let (slice_target, slice_window) = (fields.get("timeSliceTarget"), fields.get("timeSliceWindow"));
     fields.close();
+    let (indicator, weight) = (indicator?, weight?);
     let (comparison, value, target) = (comparison?, value?, target?);
-    Some(Target { field, display_name, comparison, value, target, slice_target, slice_window })
+    Some(Target {
+        field,
+        display_name,
+        comparison,
+        value,
+        target,
+        slice_target,
+        slice_window,
+        indicator,
+        weight,
+    })
 }
 
 fn share_below_one(written: f64, share: f64, field: Field<'_>) -> Option<(f64, Field<'_>)> {

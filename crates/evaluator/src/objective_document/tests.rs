@@ -352,25 +352,92 @@ fn all_errors_of_all_files_are_told_at_once() {
     assert_eq!(places, ["b.yaml:2", "a.yaml:30", "a.yaml:38", "a.yaml:41", "c.yaml:1"]);
 }
 
-/// OpenSLO's composites: several objectives, each with an indicator and a weight.
-#[test]
-fn a_composite_is_refused_field_by_field_with_the_reason_and_the_way_out() {
-    let start = GOOD.find("  objectives:").unwrap();
+/// [`GOOD`] with these entries for its objective and its indicator.
+fn composite(entries: &str) -> String {
+    let indicator = GOOD.find("  indicator:").unwrap();
+    let objectives = GOOD.find("  objectives:").unwrap();
     let end = GOOD.find("---").unwrap();
-    let one = "    - {op: lte, value: 12, target: 0.995, compositeWeight: 2, indicatorRef: rack-dt}\n";
-    let composite = |entries: &str| format!("{}  objectives:\n{entries}{}", &GOOD[..start], &GOOD[end..]);
-    let [weight, reference] = &load(&composite(one)).unwrap_err()[..] else { panic!() };
-    for (error, field) in [(weight, "compositeWeight"), (reference, "indicatorRef")] {
-        assert!(
-            error.starts_with(&format!(
-                "slo/a.yaml:30: SLO rack-coolant-dt: spec.objectives[0].{field}: a composite SLO"
-            )),
-            "{error}"
-        );
-        assert!(error.contains("outvote") && error.ends_with("`weight` in a gate policy"), "{error}");
+    let source = |name: &str, expression: &str, unit: &str| {
+        format!(
+            "---\napiVersion: openslo/v1\nkind: SLI\nmetadata: {{name: {name}}}\nspec: {{thresholdMetric: {{metricSource: \
+             {{type: thermogate, spec: {{specVersion: v1alpha1, groupBy: [rack], signal: {{expr: {expression}, unit: \
+             {unit}}}}}}}}}}}\n"
+        )
+    };
+    format!(
+        "{}  objectives:\n{entries}{}{}{}",
+        &GOOD[..indicator],
+        source("supply", "coolant_supply_temperature", "Cel"),
+        source("flow", "coolant_flow", "L/min"),
+        &GOOD[end..]
+    )
+    .replace(&GOOD[indicator..objectives], "")
+}
+
+#[test]
+fn a_composite_holds_its_parts_and_reads_all_their_signals() {
+    let loaded = load(&composite(
+        "    - {op: lte, value: 40, target: 0.995, compositeWeight: 2, indicatorRef: supply}\n    \
+         - {op: gte, value: 100, targetPercent: 99.5, compositeWeight: 2, indicatorRef: flow}\n",
+    ))
+    .unwrap();
+    let [objective] = &loaded.objectives[..] else { panic!("{loaded:?}") };
+    let Promise::TimeInBounds(promise) = &objective.promise else { panic!("{objective:?}") };
+    let limits: Vec<(&str, f64)> = promise.parts.iter().map(|part| (&*part.unit, part.threshold)).collect();
+    assert_eq!(limits, [("Cel", 40.0), ("L/min", 100.0)]);
+    assert_eq!(objective.signals(), ["coolant_flow", "coolant_supply_temperature"]);
+    assert_eq!((&*objective.unit, objective.target_ppm()), ("%", 995_000));
+    let notes: Vec<String> = loaded.remarks.iter().map(ToString::to_string).collect();
+    assert!(!notes.iter().any(|note| note.contains("no SLO refers")), "{notes:?}");
+}
+
+#[test]
+fn a_composite_of_one_part_is_that_part() {
+    let of_own =
+        load(&composite("    - {op: lte, value: 40, target: 0.995, indicatorRef: supply}\n")).unwrap();
+    assert_eq!(&*of_own.objectives[0].unit, "Cel");
+}
+
+#[test]
+fn a_composite_whose_parts_cannot_be_judged_together_is_refused_with_the_reason() {
+    let supply = "    - {op: lte, value: 40, target: 0.995, indicatorRef: supply}\n";
+    for (second, message) in [
+        (
+            "op: gte, value: 100, target: 0.99, indicatorRef: flow",
+            "objectives[1]: `target` differs from that of the first part",
+        ),
+        (
+            "op: gte, value: 100, target: 0.995, compositeWeight: 3, indicatorRef: flow",
+            "objectives[1].compositeWeight: the parts of a composite weigh the same here",
+        ),
+        (
+            "op: gte, value: 100, target: 0.995, compositeWeight: 0, indicatorRef: flow",
+            "objectives[1].compositeWeight: 0 is no weight",
+        ),
+        (
+            "op: gte, value: 0, target: 0.995, indicatorRef: flow",
+            "objectives[1]: a composite tells how far a part lies beyond its limit",
+        ),
+        (
+            "op: gte, value: 100, target: 0.995",
+            "objectives[1]: `indicator` or `indicatorRef` is missing: each objective of a composite has its own",
+        ),
+        (
+            "op: gte, value: 100, target: 0.995, indicatorRef: flw",
+            "there is no SLI \"flw\"; did you mean \"flow\"?",
+        ),
+    ] {
+        let errors = load(&composite(&format!("{supply}    - {{{second}}}\n"))).unwrap_err();
+        assert!(errors[0].contains(message), "{message}: {errors:?}");
     }
-    let errors = load(&composite(&one.repeat(2))).unwrap_err();
-    assert!(errors[0].contains("spec.objectives: 2 objectives in one SLO are not built"), "{errors:?}");
+    let start = GOOD.find("    - {displayName: dt").unwrap();
+    let several = GOOD
+        .replace(&GOOD[start..GOOD.find("---").unwrap()], &GOOD[start..GOOD.find("---").unwrap()].repeat(2));
+    let errors = load(&several).unwrap_err();
+    assert!(
+        errors[0].contains("2 objectives about one indicator are not built: write an SLO for each"),
+        "{errors:?}"
+    );
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Partition {
         self.look_at_residuals(end, environment, effects);
         self.look_at_resistances(end, effects);
         self.look_at_soaks(end, environment, effects);
+        self.look_at_envelopes(end, environment, effects);
         self.update_flows(end, effects);
         self.forget_calibrated(end, effects);
         self.review_trust(end, effects);

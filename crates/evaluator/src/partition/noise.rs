@@ -10,7 +10,6 @@ use super::blocks::new_block;
 use crate::detectors::{self, Gate};
 use crate::effect::Effects;
 use crate::finding::Anomaly;
-use crate::plan::touches;
 use crate::series::scatter::{Change, ESTIMATES_IN_ROW, GROWTH_ALARM, GROWTH_OVER, SettledBlock};
 
 /// Its detector.
@@ -32,7 +31,7 @@ impl Partition {
             let block = new_block(series, end).filter(|_| is_settled()).map(|block| SettledBlock {
                 span: (block.start, end),
                 mean: block.mean,
-                is_clean: !self.findings.iter().any(|finding| touches(&finding.place, place)),
+                is_clean: !self.findings.is_faulty(place),
             });
             let scatter = self.series[number].scatter.as_mut();
             if let Some(change) = scatter.and_then(|scatter| scatter.close_block(block)) {

@@ -16,7 +16,6 @@ use crate::detectors::{DETECTORS, Detector, Gate, Inputs, Residual, ResidualRule
 use crate::effect::{Counter, Effects};
 use crate::finding::{Anomaly, FindingKey};
 use crate::layout::{Component, Resistances};
-use crate::plan::touches;
 
 /// A tray is compared with at least as many others.
 const PEERS_MINIMUM: usize = 3;
@@ -184,7 +183,7 @@ impl Partition {
             effects.count(Counter::Gated, 1);
             return;
         }
-        let is_clean = !self.findings.iter().any(|finding| touches(&finding.place, &place));
+        let is_clean = !self.findings.is_faulty(&place);
         let state = self.residuals.entry((Name::from(detector.name), place.clone())).or_default();
         if let Some(change) = state.observe(rule, residual, block, is_clean) {
             self.tell_residual(detector, rule, place, change, block.1, effects);

@@ -5,6 +5,7 @@ mod script; // text in, records; effects, text out
 mod arbitrary; // what holds of streams that bytes make up
 mod changes; // what happens when series, sites and objectives change
 mod comparison; // what gates may compare a rack by
+mod composite; // several promises kept together
 mod golden; // stories
 mod hunting_recorded; // hunting of a real air handler
 mod laws; // what holds for every stream
