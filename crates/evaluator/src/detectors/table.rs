@@ -192,7 +192,7 @@ pub const DETECTORS: &[Detector] = &[
             },
             side: Side::Down,
             floor: 0.005,
-            relevance: 0.05,
+            relevance: 0.04,
             gate: Gate::Always,
             unit: "",
         }),
