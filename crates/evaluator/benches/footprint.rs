@@ -1,12 +1,13 @@
 //! What is kept in memory, and how long snapshot and restore of it take: a thousand racks on 125 loops.
 //!
-//! Prints bytes a series after two hours and after ten, bytes an objective and rack, seconds and bytes of a snapshot.
+//! Prints bytes a series after two hours and after ten, bytes an objective and rack, seconds and bytes of a snapshot, and
+//! seconds of a restore by one thread and by two.
 
 mod racks; // what is judged
 
 use std::time::Instant;
 
-use evaluator::{Effects, Evaluator};
+use evaluator::{Effects, Evaluator, Restoring};
 use racks::Racks;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use telemetry::record::{Document, Record};
@@ -68,4 +69,23 @@ fn main() {
     let bytes = heap_bytes() - before;
     println!("restore: {:.2} s, then {} MB", started.elapsed().as_secs_f64(), bytes / 1_000_000);
     drop(restored);
+    let started = Instant::now();
+    let restored = restored_by_two(&snapshot);
+    println!("restore by two threads: {:.2} s", started.elapsed().as_secs_f64());
+    drop(restored);
+}
+
+/// As a service does, which has as many threads as there are cores.
+fn restored_by_two(snapshot: &[u8]) -> Evaluator {
+    let restoring = Restoring::new(snapshot).expect("a snapshot that was written just now");
+    let read = |first: usize| {
+        let numbers = (first..restoring.parts()).step_by(2);
+        numbers.map(|number| restoring.read(number).expect("a part of it")).collect::<Vec<_>>()
+    };
+    let (mut even, odd) = std::thread::scope(|scope| {
+        let odd = scope.spawn(|| read(1));
+        (read(0), odd.join().expect("it reads like the other"))
+    });
+    even.extend(odd);
+    restoring.finish(even).expect("all parts")
 }

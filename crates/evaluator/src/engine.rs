@@ -20,6 +20,7 @@ use crate::effect::{Counter, Effect, Effects};
 pub use crate::partition::ResidualNow;
 use crate::partition::{Environment, Partition};
 use crate::rack::Maintenance;
+use crate::restoring::Restoring;
 use crate::rows::{self, Ticks};
 use crate::run::{self, Changed, Runs};
 use crate::snapshot::{self, SnapshotError};
@@ -27,10 +28,12 @@ use crate::snapshot::{self, SnapshotError};
 /// Judges the telemetry of one log stream. Deterministic: equal records in equal order give equal effects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Evaluator {
-    configuration: Option<Configuration>,
+    pub(crate) configuration: Option<Configuration>,
     last_tick: Option<EventTime>,
     sequence: Sequence,
-    partitions: BTreeMap<PartitionId, Partition>,
+    /// Parts of their own in a snapshot.
+    #[serde(skip)]
+    pub(crate) partitions: BTreeMap<PartitionId, Partition>,
     drills: Drills,
     runs: Runs,
     ticks: Ticks,
@@ -40,7 +43,7 @@ pub struct Evaluator {
     is_regrouping: bool,
     /// The configuration, parsed.
     #[serde(skip)]
-    in_force: InForce,
+    pub(crate) in_force: InForce,
     /// Where each series is, while the site is being regrouped.
     #[serde(skip)]
     homes: Option<BTreeMap<SeriesIdentity, (PartitionId, u32)>>,
@@ -339,7 +342,7 @@ impl Evaluator {
         }
     }
 
-    fn environment(&self) -> Environment<'_> {
+    pub(crate) fn environment(&self) -> Environment<'_> {
         Environment {
             in_force: &self.in_force,
             runs: &self.runs,
@@ -376,7 +379,7 @@ impl Evaluator {
         }
     }
 
-    fn with_drills(
+    pub(crate) fn with_drills(
         &mut self,
         act: impl FnOnce(&mut Drills, &BTreeMap<PartitionId, Partition>, Environment<'_>),
     ) {
@@ -388,25 +391,22 @@ impl Evaluator {
 
     /// All state as bytes: [`Evaluator::restore`] goes on as if it had never stopped.
     pub fn snapshot(&self) -> Vec<u8> {
-        snapshot::write(self)
+        let mut writer = snapshot::Writer::new();
+        writer.write(self);
+        self.partitions.iter().for_each(|part| writer.write(&part));
+        writer.finish()
     }
 
-    /// The state that [`Evaluator::snapshot`] gave, of whatever configuration.
+    /// The state that [`Evaluator::snapshot`] gave, of whatever configuration. [`Restoring`] does the same with several
+    /// threads.
     ///
     /// # Errors
     /// When the bytes are not a state that this engine reads.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let mut evaluator: Self = snapshot::read(bytes)?;
-        if let Some(configuration) = &evaluator.configuration {
-            let parsed = configuration::parse(configuration).map_err(SnapshotError::Unreadable)?;
-            evaluator.in_force = parsed.in_force;
-        }
-        // Plans are no part of the bytes.
-        evaluator.each_partition(&mut Effects::default(), |partition, environment, _| {
-            partition.restore(environment);
-        });
-        evaluator.with_drills(|drills, _, environment| drills.restore(environment));
-        Ok(evaluator)
+        let restoring = Restoring::new(bytes)?;
+        let parts =
+            (0..restoring.parts()).map(|number| restoring.read(number)).collect::<Result<Vec<_>, _>>()?;
+        restoring.finish(parts)
     }
 
     /// The last tick.

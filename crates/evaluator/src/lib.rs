@@ -48,7 +48,8 @@ mod defaults; // the objectives that are in force when nobody gives any
 pub mod objective; // an objective as the engine judges it
 pub mod objective_document; // the YAML that says so, read strictly
 pub mod objective_test; // unit tests of objectives, beside them
-mod snapshot; // save and restore
+mod restoring; // parts of a snapshot on their way back
+mod snapshot; // the engine as bytes
 pub mod watch; // groups of signals without physics, for replays
 
 pub use configuration::known_signals;
@@ -57,4 +58,5 @@ pub use detectors::names as detector_names;
 pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};
 pub use engine::{Evaluator, ResidualNow};
 pub use event_rate::upper_mean as poisson_upper_mean;
+pub use restoring::{RestoredPart, Restoring};
 pub use snapshot::SnapshotError;

@@ -1,4 +1,4 @@
-//! The engine's state as bytes: a header of our own, then postcard. A restored engine goes on as if it had never stopped.
+//! The engine's state as bytes: a header of our own, then parts of postcard, what all share first.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,8 +8,11 @@ use twox_hash::XxHash3_64;
 const MAGIC: &[u8; 4] = b"TGEV";
 /// Format of the state's bytes; grows with each change of what is kept.
 const FORMAT: u16 = 4;
+const CHECKSUM_BYTES: usize = 8;
 /// Magic, format, checksum.
-const HEADER_BYTES: usize = 4 + 2 + 8;
+const HEADER_BYTES: usize = 4 + 2 + CHECKSUM_BYTES;
+/// Before each part: how long it is.
+const LENGTH_BYTES: usize = 8;
 
 /// Why bytes are no state of this engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,20 +44,43 @@ fn checksum(body: &[u8]) -> [u8; 8] {
     XxHash3_64::oneshot(body).to_le_bytes()
 }
 
-/// The state with its header.
-pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {
-    let body = postcard::to_stdvec(state).expect("the state holds nothing that postcard cannot write");
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.extend_from_slice(&checksum(&body));
-    bytes.extend_from_slice(&body);
-    bytes
+/// Parts of a state with their header: each with its length before it.
+pub(crate) struct Writer {
+    bytes: Vec<u8>,
 }
 
-/// The state that [`write`] wrote.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SnapshotError> {
-    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(SnapshotError::Foreign)?;
+impl Writer {
+    pub(crate) fn new() -> Self {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
+        Self { bytes }
+    }
+
+    /// The next part.
+    pub(crate) fn write(&mut self, part: &impl Serialize) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes =
+            postcard::to_extend(part, bytes).expect("the state holds nothing that postcard cannot write");
+        let length = (self.bytes.len() - at - LENGTH_BYTES) as u64;
+        self.bytes[at..at + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// All of it.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        let checksum = checksum(&self.bytes[HEADER_BYTES..]);
+        self.bytes[HEADER_BYTES - CHECKSUM_BYTES..HEADER_BYTES].copy_from_slice(&checksum);
+        self.bytes
+    }
+}
+
+/// The parts that [`Writer`] wrote, each still bytes.
+pub(crate) fn parts(
+    bytes: &[u8],
+) -> Result<impl Iterator<Item = Result<&[u8], SnapshotError>>, SnapshotError> {
+    let (header, mut body) = bytes.split_at_checked(HEADER_BYTES).ok_or(SnapshotError::Foreign)?;
     if &header[..4] != MAGIC {
         return Err(SnapshotError::Foreign);
     }
@@ -65,5 +91,17 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SnapshotError
     if checksum(body)[..] != header[6..] {
         return Err(SnapshotError::Checksum);
     }
-    postcard::from_bytes(body).map_err(|error| SnapshotError::Unreadable(error.to_string()))
+    Ok(std::iter::from_fn(move || {
+        let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let torn = || SnapshotError::Unreadable("a part is longer than the checkpoint".to_owned());
+        let part = rest.split_at_checked(length);
+        body = part.map_or(&[], |(_, after)| after);
+        Some(part.map(|(part, _)| part).ok_or_else(torn))
+    }))
+}
+
+/// What a part says.
+pub(crate) fn read<T: DeserializeOwned>(part: &[u8]) -> Result<T, SnapshotError> {
+    postcard::from_bytes(part).map_err(|error| SnapshotError::Unreadable(error.to_string()))
 }

@@ -1,9 +1,12 @@
 //! From a data folder to a running engine: newest readable checkpoint, then the log from there on.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
-use evaluator::Evaluator;
+use evaluator::{Evaluator, RestoredPart, Restoring, SnapshotError};
 use history::History;
 use history::checkpoint::Checkpoints;
 use history::log::{Log, LogSettings, MemoryLog, RaftLog};
@@ -171,11 +174,34 @@ fn newest(checkpoints: &Checkpoints) -> Result<(Evaluator, Sequence), RecoveryEr
         tracing::warn!(file = %checkpoint.file.display(), what = checkpoint.what, "a checkpoint cannot be read; the one before it is used");
     }
     let Some(checkpoint) = checkpoint else { return Ok((Evaluator::new(), 0)) };
-    match Evaluator::restore(&checkpoint.payload) {
+    match restored(&checkpoint.payload) {
         Ok(evaluator) => Ok((evaluator, checkpoint.header.sequence)),
         Err(error) => {
             tracing::warn!(%error, "the newest checkpoint is of another format; the state is made again from the log");
             Ok((Evaluator::new(), 0))
         }
     }
+}
+
+/// Restores an evaluator with as many threads as there are cores: the racks of a site are restored loop by loop.
+fn restored(bytes: &[u8]) -> Result<Evaluator, SnapshotError> {
+    let restoring = Restoring::new(bytes)?;
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let next = AtomicUsize::new(0);
+    let read_some = || {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        numbers
+            .take_while(|number| *number < restoring.parts())
+            .map(|number| restoring.read(number))
+            .collect()
+    };
+    let read = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(read_some)).collect();
+        let of_thread = |thread: ScopedJoinHandle<'_, Vec<Result<RestoredPart, SnapshotError>>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().flat_map(of_thread).collect::<Result<Vec<RestoredPart>, SnapshotError>>()
+    });
+    let read = read?;
+    restoring.finish(read)
 }
