@@ -145,7 +145,7 @@ impl Findings {
         let explains = |name: &&str| {
             self.open.iter().find(|other| *other.detector == **name && touches(&other.place, &key.place))
         };
-        Some(detector.explained_by.iter().find_map(|name| explains(name))?.finding.clone())
+        Some(detector.explained_by.iter().find_map(explains)?.finding.clone())
     }
 
     /// Attaches findings that are open already to one that has just come and explains them.

@@ -64,6 +64,9 @@ pub(crate) struct Component {
     pub pump_curve: Option<f64>,
 }
 
+/// Temperature and, where it is told, power of a GPU.
+pub(crate) type GpuSeries = (u32, Option<u32>);
+
 /// What the thermal resistances of a rack's GPUs are made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Resistances {
@@ -74,7 +77,7 @@ pub(crate) struct Resistances {
     /// Power of the rack, where GPUs tell none of their own.
     pub power: Vec<u32>,
     /// By tray: temperature and, where it is told, power of each GPU.
-    pub trays: Vec<(Place, Vec<(u32, Option<u32>)>)>,
+    pub trays: Vec<(Place, Vec<GpuSeries>)>,
 }
 
 /// A control loop: what it controls, at what, with what.
@@ -346,7 +349,7 @@ impl Layout {
     }
 
     fn place_resistances(&mut self, index: &SeriesIndex<'_>) {
-        let mut racks: BTreeMap<Place, BTreeMap<Place, Vec<(u32, Option<u32>)>>> = BTreeMap::new();
+        let mut racks: BTreeMap<Place, BTreeMap<Place, Vec<GpuSeries>>> = BTreeMap::new();
         for (place, series) in index.places("gpu_temperature") {
             let tray = Place { device: None, ..place.clone() };
             let rack = Place { node: None, ..tray.clone() };

@@ -169,11 +169,10 @@ pub fn parse(mut texts: Texts, settings: &Settings) -> Result<Documents, Configu
 /// The groups that are watched. Their documents are put apart from the objectives, so that groups alone replace none of
 /// those compiled in; the signals that they declare become a mapping.
 fn take_watches(texts: &mut Texts) -> Result<Vec<WatchGroup>, ConfigurationError> {
-    let (watches, objectives) = std::mem::take(&mut texts.objectives)
-        .into_iter()
-        .partition(|document| watch::is_watch_group(document));
+    let (watches, objectives) =
+        std::mem::take(&mut texts.objectives).into_iter().partition(watch::is_watch_group);
     texts.objectives = objectives;
-    for document in texts.watches.iter().filter(|document| !watch::is_watch_group(document)) {
+    if let Some(document) = texts.watches.iter().find(|document| !watch::is_watch_group(document)) {
         let message =
             "documents.watches: expected `kind: WatchGroup`; other kinds have settings of their own";
         return Err(ConfigurationError::Documents(vec![DocumentError::new(

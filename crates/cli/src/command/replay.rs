@@ -99,6 +99,7 @@ fn question(facts: &Arc<RackFacts>) -> Question {
 /// One line of JSON; the order of its keys is the order of the fields.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "each is printed at once, and none is kept")]
 enum Line<'a> {
     SloStatus {
         time: EventTimeText,

@@ -97,7 +97,7 @@ impl Partition {
     fn has_baseline(&self, class: &Class, place: &Place) -> Result<(), String> {
         let is_residual =
             |name: &&str| detectors::detector(name).is_some_and(|row| matches!(row.rule, Rule::Residual(_)));
-        if !class.right.iter().any(|name| is_residual(&name)) {
+        if !class.right.iter().any(is_residual) {
             return Ok(());
         }
         let has = self.residuals.iter().any(|((name, at), state)| {
