@@ -93,13 +93,10 @@ impl KnownTime {
     pub(crate) fn last_hour(&self, first: EventTime, to: EventTime) -> Share {
         let newest = to.unix_micros().div_euclid(BUCKET.0);
         let oldest = newest - BUCKETS as i64;
-        // All that is kept, without what is older than asked or newer: asked is nearly always what is kept.
-        let kept = self.newest - BUCKETS as i64..=self.newest;
-        let not_asked = |number: &i64| *number < oldest || newest < *number;
-        let left_out: i64 = match newest == self.newest {
-            true => 0,
-            false => kept.filter(not_asked).map(|number| i64::from(self.buckets[Self::index(number)])).sum(),
-        };
+        // All that is kept, without what is older than asked or newer: at most one bucket, nearly always.
+        let kept = self.newest - BUCKETS as i64..self.newest + 1;
+        let not_asked = (kept.start..oldest.min(kept.end)).chain((newest + 1).max(kept.start)..kept.end);
+        let left_out: i64 = not_asked.map(|number| i64::from(self.buckets[Self::index(number)])).sum();
         let known = i64::from(self.sum) - left_out;
         let from = EventTime::from_unix_micros(oldest * BUCKET.0).max(first);
         Share { known: Microseconds(known), asked: Microseconds((to - from).0.max(0)) }
