@@ -15,4 +15,5 @@ mod opentelemetry; // the OpenTelemetry SDK for Python
 mod prometheus; // Debian's Prometheus scrapes and remote-writes
 mod recorded; // recorded data gives the figures that others counted
 mod runs; // one run at a time on a rack, from start to end
-mod waiting; // PENDING, and whoever waits
+mod waiting;
+mod watched; // a group of signals in a running service // PENDING, and whoever waits
