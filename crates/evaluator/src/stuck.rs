@@ -14,6 +14,9 @@ const FACTOR: i64 = 3;
 const RUN_MINIMUM: Microseconds = Microseconds::from_minutes(5);
 /// The sensor is watched for this long, and this often, before anything is said.
 const CALIBRATION: (Microseconds, u32) = (Microseconds::from_minutes(30), 100);
+/// A sensor that repeats itself by chance (a coarse one, or one that reports seldom) shows so long a run less than once in
+/// so many readings: repeats that do not depend on each other make runs of geometric length.
+const BY_CHANCE: f64 = 1e-9;
 /// A channel of which more than this share of readings repeat the one before may rest for ever.
 const REPEATS_MAXIMUM_PERCENT: u64 = 98;
 
@@ -75,12 +78,20 @@ impl Stuck {
             .then(|| Microseconds(self.longest.0 * FACTOR).max(RUN_MINIMUM))
     }
 
+    /// The repeats that a run must have to be an alarm, by the share of readings that repeat the one before.
+    fn repeats_minimum(&self) -> u32 {
+        // Laplace's rule of succession: a share that was not seen once is not none.
+        let share = (f64::from(self.repeated) + 1.0) / (f64::from(self.followed) + 2.0);
+        libm::ceil(libm::log(BY_CHANCE) / libm::log(share)) as u32
+    }
+
     /// Looks at the next reading. A gap before it begins a new run.
     pub(crate) fn observe(&mut self, time: EventTime, value: f64, gap: bool) -> Option<SeriesEvent> {
         match self.run {
             Some((known, since, repeats)) if known == value && !gap => {
                 self.run = Some((known, since, repeats + 1));
-                let is_stuck = self.limit().is_some_and(|limit| limit <= time - since);
+                let is_stuck = self.limit().is_some_and(|limit| limit <= time - since)
+                    && self.repeats_minimum() <= repeats + 1;
                 (is_stuck && !std::mem::replace(&mut self.alarm, is_stuck))
                     .then_some(SeriesEvent::Stuck { since, at: time })
             }
@@ -128,6 +139,18 @@ mod tests {
         let events: Vec<_> = (720..800).filter_map(|step| stuck.observe(at(step * 5), 7.0, false)).collect();
         assert_eq!(events, [SeriesEvent::Stuck { since: at(3_600), at: at(3_900) }], "five minutes at least");
         assert_eq!(stuck.observe(at(4_000), 7.1, false), Some(SeriesEvent::Moved { at: at(4_000) }));
+    }
+
+    #[test]
+    fn a_coarse_sensor_that_reports_seldom_must_rest_for_longer_than_chance_makes_it() {
+        let mut stuck = Stuck::default();
+        // A reading a minute of which every third repeats the one before, and never two in a row.
+        let value = |minute: i64| (minute * 2 / 3) as f64;
+        assert!((0..600).all(|minute| stuck.observe(at(minute * 60), value(minute), false).is_none()));
+        let events: Vec<_> =
+            (600..640).filter_map(|minute| stuck.observe(at(minute * 60), -1.0, false)).collect();
+        // ln 10⁻⁹ / ln ⅓ = 18.9 repeats; five minutes, or three times the longest run, would be six.
+        assert_eq!(events, [SeriesEvent::Stuck { since: at(600 * 60), at: at(619 * 60) }]);
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Partition {
         let Some(stuck) = &series.stuck else { return };
         let value = series.latest.map(|latest| latest.value);
         let evidence = Labels::from([
-            ("rule".into(), "repeats for 3 times the longest run seen, at least 5 minutes".into()),
+            ("rule".into(), "repeats for 3 times the longest run seen, at least 5 minutes, and longer than chance makes it".into()),
             ("longest_run_before".into(), stuck.longest.to_string().into()),
             ("run".into(), (at - since).to_string().into()),
             ("repeats_percent_before".into(), stuck.repeats_percent().to_string().into()),
