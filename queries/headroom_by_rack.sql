@@ -1,7 +1,7 @@
 -- Headroom by rack: how much power can it sustain, and what limits it first?
 --
--- The latest row of each limit, now and at design ambient. The limit that allows least of those that are known binds;
--- where a limit is unknown another one may allow less, so that `unknown_limits` must be looked at too. Figures are
+-- The latest row of each limit, now and at design ambient. The limit that allows least of those that are known binds.
+-- Where a limit is unknown it may allow less: then nothing is said to be sustainable, only what is at most. Figures are
 -- estimates of the evaluator from lower loads; the interval says with 90 % confidence where the limit is.
 --
 -- Parameters
@@ -13,10 +13,11 @@
 --   rack            -   rack
 --   ambient         -   now, or design: facility water as warm as it gets
 --   binding         -   limit that allows least: chip, return, cdu, pump, door; null where none is known
---   sustainable     kW  electrical power that it allows
---   lower           kW  lower end of its 90 % interval
---   upper           kW  upper end
---   headroom        1   sustainable by planned power, minus 1
+--   sustainable     kW  electrical power that it allows; null while a limit that applies is unknown
+--   lower           kW  lower end of its 90 % interval; null likewise
+--   upper           kW  upper end; null likewise
+--   headroom        1   sustainable by planned power, minus 1; null likewise
+--   at_most         kW  what the known limits allow
 --   chip            kW  what the GPUs allow
 --   return          kW  what the return temperature allows
 --   cdu             kW  what the distribution unit's exchanger allows
@@ -40,13 +41,13 @@ limits AS (
   FROM headroom
   JOIN latest ON latest.rack = headroom.rack AND latest.time = headroom.time
   GROUP BY headroom.rack, split_part(headroom."limit", '/', 1), split_part(headroom."limit", '/', 2)
-)
+),
+found AS (
 SELECT rack, ambient,
   CASE WHEN min(estimate) IS NOT NULL THEN first_value(bound ORDER BY estimate NULLS LAST, bound) END AS binding,
-  min(estimate) AS sustainable,
+  min(estimate) AS at_most,
   first_value(lower ORDER BY estimate NULLS LAST, bound) AS lower,
   first_value(upper ORDER BY estimate NULLS LAST, bound) AS upper,
-  min(estimate) / $planned - 1.0 AS headroom,
   max(estimate) FILTER (WHERE bound = 'chip') AS chip,
   max(estimate) FILTER (WHERE bound = 'return') AS "return",
   max(estimate) FILTER (WHERE bound = 'cdu') AS cdu,
@@ -59,4 +60,12 @@ SELECT rack, ambient,
 FROM limits
 WHERE $ambient IS NULL OR ambient = $ambient
 GROUP BY rack, ambient
-ORDER BY sustainable NULLS LAST, rack, ambient
+)
+SELECT rack, ambient, binding,
+  CASE WHEN unknown_limits IS NULL THEN at_most END AS sustainable,
+  CASE WHEN unknown_limits IS NULL THEN lower END AS lower,
+  CASE WHEN unknown_limits IS NULL THEN upper END AS upper,
+  CASE WHEN unknown_limits IS NULL THEN at_most / $planned - 1.0 END AS headroom,
+  at_most, chip, "return", cdu, pump, door, unknown_limits, time
+FROM found
+ORDER BY at_most NULLS LAST, rack, ambient

@@ -378,10 +378,12 @@ async fn headroom_names_the_limit_that_binds_and_those_that_nobody_knows() {
     let answer = recorded.ask("headroom_by_rack", &[("planned", "110"), ("ambient", "now")]).await;
     assert_eq!(texts(&answer, "rack"), [text("r1"), text("r2")], "the one with the least power first");
     assert_eq!(texts(&answer, "binding"), [text("cdu"), text("chip")]);
-    assert_eq!(numbers(&answer, "sustainable"), [Some(121.0), Some(140.0)]);
-    assert_eq!(numbers(&answer, "lower"), [Some(116.0), Some(135.0)]);
-    assert_eq!(numbers(&answer, "upper"), [Some(126.0), Some(145.0)]);
-    assert!((numbers(&answer, "headroom")[0].unwrap() - 0.1).abs() < 1e-9);
+    assert_eq!(numbers(&answer, "at_most"), [Some(121.0), Some(140.0)]);
+    assert_eq!(numbers(&answer, "sustainable"), [None, Some(140.0)], "a pump that is unknown may allow less");
+    assert_eq!(numbers(&answer, "lower"), [None, Some(135.0)]);
+    assert_eq!(numbers(&answer, "upper"), [None, Some(145.0)]);
+    let headroom = numbers(&answer, "headroom");
+    assert!(headroom[0].is_none() && (headroom[1].unwrap() - 30.0 / 110.0).abs() < 1e-9, "{headroom:?}");
     assert_eq!(numbers(&answer, "chip"), [Some(130.0), Some(140.0)], "the latest, not the one before");
     assert_eq!(
         texts(&answer, "unknown_limits"),

@@ -10,6 +10,7 @@ use service::running::{Running, StartError};
 use service::settings::Settings;
 use service::tell::Event;
 use simulator::{Scenario, Simulation};
+use telemetry::facts::Severity;
 use telemetry::{EventTime, Microseconds};
 use tokio::sync::broadcast;
 
@@ -170,12 +171,21 @@ async fn play(scenario: &Scenario, running: &Running) -> Result<u64, Failure> {
 async fn print_events(mut events: broadcast::Receiver<Event>) {
     loop {
         match events.recv().await {
-            Ok(event) => print_line!("{}", told(&event)),
+            Ok(event) if is_told(&event) => print_line!("{}", told(&event)),
+            Ok(_) => {}
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 print_line!("… {missed} events were too fast to show")
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Whether an event is part of the story: what is merely worth a row is not.
+fn is_told(event: &Event) -> bool {
+    match event {
+        Event::Finding(finding) => finding.severity > Severity::Info,
+        Event::Alert(_) => true,
     }
 }
 

@@ -16,10 +16,10 @@ use crate::finding::{Anomaly, FindingKey};
 /// Share of the nominal power that counts as near it, and below which it is over.
 const NEAR: f64 = 0.95;
 const OVER: f64 = 0.93;
-/// For so long without a pause.
+/// Either for so long without a pause: a training load that dips for a checkpoint is one span.
 const LASTS: Microseconds = Microseconds::from_minutes(10);
 
-/// How long a rack has been near its nominal power.
+/// How long a rack has been near its nominal power, or once that is told, away from it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Envelope {
     since: Option<EventTime>,
@@ -29,28 +29,24 @@ pub(crate) struct Envelope {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Change {
     Near { since: EventTime },
-    Over,
+    Over { since: EventTime },
 }
 
 impl Envelope {
-    /// Takes the share of the nominal power in the block that ends at `end`; none while it is not known, which ends a
-    /// span that is not yet told, and leaves one that is.
+    /// Takes the share of the nominal power in the block that ends at `end`. While it is not known neither span goes on.
     fn observe(&mut self, end: EventTime, share: Option<f64>) -> Option<Change> {
-        match share {
-            Some(share) if NEAR <= share => {
-                let since = *self.since.get_or_insert(end - BLOCK);
-                (LASTS <= end - since && !std::mem::replace(&mut self.is_told, true))
-                    .then_some(Change::Near { since })
-            }
-            Some(share) if share < OVER && self.is_told => {
-                *self = Self::default();
-                Some(Change::Over)
-            }
-            Some(_) | None => {
-                self.since = self.since.filter(|_| self.is_told);
-                None
-            }
+        let goes_on = share.is_some_and(|share| if self.is_told { share < OVER } else { NEAR <= share });
+        if !goes_on {
+            self.since = None;
+            return None;
         }
+        let since = *self.since.get_or_insert(end - BLOCK);
+        if end - since < LASTS {
+            return None;
+        }
+        let was_told = self.is_told;
+        *self = Self { since: None, is_told: !was_told };
+        Some(if was_told { Change::Over { since } } else { Change::Near { since } })
     }
 }
 
@@ -77,9 +73,12 @@ impl Partition {
             }
         }
         for (key, change, power, nominal) in changes {
-            let Change::Near { since } = change else {
-                self.close(detector, &key, end, effects);
-                continue;
+            let since = match change {
+                Change::Near { since } => since,
+                Change::Over { since } => {
+                    self.close(detector, &key, since, effects);
+                    continue;
+                }
             };
             let evidence = Labels::from([
                 ("nominal_power".into(), format!("{nominal} kW").into()),
@@ -87,7 +86,7 @@ impl Partition {
                     "rule".into(),
                     format!("at least {} % of the nominal power for {LASTS}", 100.0 * NEAR).into(),
                 ),
-                ("clears".into(), format!("below {} % of it", 100.0 * OVER).into()),
+                ("clears".into(), format!("below {} % of it for {LASTS}", 100.0 * OVER).into()),
             ]);
             let anomaly = Anomaly {
                 residual: power,
@@ -106,16 +105,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_minutes_near_the_nominal_power_are_told_once_until_it_falls_well_below() {
+    fn ten_minutes_near_the_nominal_power_are_told_once_until_ten_minutes_well_below() {
         let minute = |minute: i64| EventTime::from_unix_micros(minute * BLOCK.0);
         let mut envelope = Envelope::default();
         let mut changes = Vec::new();
         let (near, high, low) = (Some(0.97), Some(0.94), Some(0.5));
-        let last = vec![high, None, high, low, low];
-        let shares = [vec![near; 9], vec![None], vec![near; 9], vec![high], vec![near; 12], last];
-        for (number, share) in (1..).zip(shares.concat()) {
+        let not_yet = [vec![near; 9], vec![None], vec![near; 9], vec![high]];
+        // Dips, and a time of which nothing is known, end nothing.
+        let dips = [vec![near; 12], vec![low; 9], vec![high], vec![low; 9], vec![None], vec![near; 3]];
+        let shares = [not_yet.concat(), dips.concat(), vec![low; 12]].concat();
+        for (number, share) in (1..).zip(shares) {
             changes.extend(envelope.observe(minute(number), share).map(|change| (number, change)));
         }
-        assert_eq!(changes, [(30, Change::Near { since: minute(20) }), (36, Change::Over)]);
+        assert_eq!(
+            changes,
+            [(30, Change::Near { since: minute(20) }), (65, Change::Over { since: minute(55) })]
+        );
     }
 }
