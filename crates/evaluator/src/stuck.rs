@@ -17,6 +17,9 @@ const CALIBRATION: (Microseconds, u32) = (Microseconds::from_minutes(30), 100);
 /// A sensor that repeats itself by chance (a coarse one, or one that reports seldom) shows so long a run less than once in
 /// so many readings: repeats that do not depend on each other make runs of geometric length.
 const BY_CHANCE: f64 = 1e-9;
+/// A run so many times as long as the longest needs no such proof: gateways that poll more slowly than they report make runs
+/// of one length, which do not come by chance.
+const FACTOR_BEYOND_CHANCE: i64 = 5;
 /// A channel of which more than this share of readings repeat the one before may rest for ever.
 const REPEATS_MAXIMUM_PERCENT: u64 = 98;
 
@@ -90,8 +93,10 @@ impl Stuck {
         match self.run {
             Some((known, since, repeats)) if known == value && !gap => {
                 self.run = Some((known, since, repeats + 1));
-                let is_stuck = self.limit().is_some_and(|limit| limit <= time - since)
-                    && self.repeats_minimum() <= repeats + 1;
+                let length = time - since;
+                let is_stuck = self.limit().is_some_and(|limit| limit <= length)
+                    && (FACTOR_BEYOND_CHANCE * self.longest.0 <= length.0
+                        || self.repeats_minimum() <= repeats + 1);
                 (is_stuck && !std::mem::replace(&mut self.alarm, is_stuck))
                     .then_some(SeriesEvent::Stuck { since, at: time })
             }
@@ -144,12 +149,13 @@ mod tests {
     #[test]
     fn a_coarse_sensor_that_reports_seldom_must_rest_for_longer_than_chance_makes_it() {
         let mut stuck = Stuck::default();
-        // A reading a minute of which every third repeats the one before, and never two in a row.
-        let value = |minute: i64| (minute * 2 / 3) as f64;
+        // A reading a minute of which every third repeats the one before, and once three in a row.
+        let value = |minute: i64| if (300..304).contains(&minute) { -7.0 } else { (minute * 2 / 3) as f64 };
         assert!((0..600).all(|minute| stuck.observe(at(minute * 60), value(minute), false).is_none()));
+        assert_eq!(stuck.limit(), Some(Microseconds::from_minutes(12)), "three times the longest run");
         let events: Vec<_> =
             (600..640).filter_map(|minute| stuck.observe(at(minute * 60), -1.0, false)).collect();
-        // ln 10⁻⁹ / ln ⅓ = 18.9 repeats; five minutes, or three times the longest run, would be six.
+        // ln 10⁻⁹ / ln ⅓ = 18.9 repeats.
         assert_eq!(events, [SeriesEvent::Stuck { since: at(600 * 60), at: at(619 * 60) }]);
     }
 
