@@ -44,7 +44,10 @@ pub(crate) fn http_status(error: &IntakeError) -> (StatusCode, Option<u64>) {
     match error {
         IntakeError::Unreadable(DecodeError::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, None),
         IntakeError::Unreadable(
-            DecodeError::Torn { .. } | DecodeError::Compression { .. } | DecodeError::Labels { .. },
+            DecodeError::Torn { .. }
+            | DecodeError::Compression { .. }
+            | DecodeError::Table(_)
+            | DecodeError::Labels { .. },
         ) => (StatusCode::BAD_REQUEST, None),
         IntakeError::RateLimited { retry_after, .. } => {
             (StatusCode::TOO_MANY_REQUESTS, Some(whole_seconds(*retry_after)))

@@ -16,7 +16,7 @@ pub const PARTS_MAX: usize = 4 << 20;
 pub const KEY_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of all labels of one request, where they must be copied: a small request could repeat a long resource for
-/// every point.
+/// every point. The same holds for its readings that are text.
 pub const KEYS_BYTES_MAX: usize = 128 << 20;
 
 /// Metrics of one request whose metadata is read.
@@ -36,7 +36,7 @@ pub(crate) fn fits(time: EventTime) -> bool {
 /// seen before costs a comparison. Labels are read from the key only when it is new.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    /// Who sends it: `remote_write`, `otlp`, `file`, `dsx_bms`.
+    /// Who sends it: `remote_write`, `otlp`, `flight`, `file`, `dsx_bms`.
     pub source: &'static str,
     body: Bytes,
     /// Keys that are not one span of the body.
@@ -44,6 +44,7 @@ pub struct Decoded {
     series: Vec<SourceSeries>,
     points: Vec<Point>,
     texts: Vec<(u32, Box<str>)>,
+    texts_bytes: usize,
     /// What was said about metrics, apart from their samples.
     pub metadata: Vec<Metadata>,
     /// What was read and cannot be taken.
@@ -165,6 +166,9 @@ pub enum DecodeError {
         /// The setting that holds the limit; `None` where it is fixed.
         setting: Option<&'static str>,
     },
+    /// A table whose columns or rows are not telemetry.
+    #[error("{0}")]
+    Table(String),
     /// A series whose label set breaks the protocol's rules.
     #[error("series {series} of {source_name}: {reason}")]
     Labels {
@@ -197,6 +201,7 @@ impl Decoded {
             series: Vec::new(),
             points: Vec::new(),
             texts: Vec::new(),
+            texts_bytes: 0,
             metadata: Vec::new(),
             unsupported: Unsupported::default(),
             latest_report: None,
@@ -230,6 +235,7 @@ impl Decoded {
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         self.keys_bytes()
+            + self.texts_bytes
             + self.points.len() * size_of::<Point>()
             + self.series.len() * size_of::<SourceSeries>()
     }
@@ -291,6 +297,8 @@ impl Decoded {
         time: EventTime,
         text: Box<str>,
     ) -> Result<(), DecodeError> {
+        self.texts_bytes += text.len();
+        check_limit("bytes of all readings that are text", self.texts_bytes, KEYS_BYTES_MAX)?;
         self.texts.push((self.points.len() as u32, text));
         self.add_point(Point { series, kind: PointKind::Text, time, value: f64::NAN })
     }

@@ -2,13 +2,16 @@
 //!
 //! files → **files** → `decoded` → `front`: replay and import take files in on the same way as a live feed.
 
-mod options; // what the command line's flags mean
-mod row; // a row of any file, with its series interned
+pub(crate) mod options; // what the command line's flags mean
+pub(crate) mod row; // a row of any file, with its series interned
 
-mod layout;
-mod parquet;
+pub(crate) mod cell; // one cell of a table
+pub(crate) mod layout; // what the columns of a table mean
+pub(crate) mod time; // a row's time
+
+pub(crate) mod batch; // a batch of Arrow as rows of cells
+mod parquet; // Parquet as a table
 mod table; // CSV or Parquet, row by row
-mod time; // a row's time // what the columns mean
 
 mod dsx; // recorded BMS messages
 mod plain; // bare numbers
@@ -19,8 +22,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use telemetry::EventTime;
 
-use crate::decoded::{DecodeError, Decoded, Point, PointKind};
-use row::{Keys, Row, Rows, What};
+use crate::decoded::Decoded;
+use row::{Keys, Positions, Row, Rows};
 
 pub use dsx::SOURCE as DSX_SOURCE;
 pub use options::{ColumnMap, Delimiter, FileError, FileOptions, Format, TimeUnit};
@@ -49,9 +52,7 @@ pub struct FileSource {
     unreadable_rows: u64,
     /// Rows that could not be read since the last group: file and number in it.
     passed_over: Vec<(usize, u64)>,
-    /// The series' position in the group at hand, by key; valid where the number of the group stands beside it.
-    positions: Vec<(u64, u32)>,
-    groups: u64,
+    positions: Positions,
 }
 
 struct File {
@@ -95,7 +96,7 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
             Some(Format::DsxBms) => Box::new(dsx::DsxRows::open(path, file, options)?),
             Some(Format::Plain) => Box::new(plain::PlainRows::open(path, options, &mut keys)?),
             Some(Format::Csv | Format::CsvLong | Format::CsvWide | Format::Parquet) | None => {
-                Box::new(layout::TableRows::open(path, file, options, &keys)?)
+                Box::new(table::TableRows::open(path, file, options, &keys)?)
             }
         };
         files.push(File { path: path.clone(), rows, head: None, ended: false, begun: false, taken: 0 });
@@ -108,8 +109,7 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
         unreadable: Vec::new(),
         unreadable_rows: 0,
         passed_over: Vec::new(),
-        positions: Vec::new(),
-        groups: 0,
+        positions: Positions::default(),
     };
     if options.sort {
         let mut all = Vec::new();
@@ -199,7 +199,7 @@ impl FileSource {
     /// The next rows that have one time.
     fn next_group(&mut self) -> Result<Option<Group>, FileError> {
         let Some(first) = self.next_row()? else { return Ok(None) };
-        self.groups += 1;
+        self.positions.begin();
         let time = first.1.time;
         let mut group = Group {
             decoded: Decoded::new(self.source, Bytes::new()),
@@ -215,7 +215,9 @@ impl FileSource {
                 break;
             }
             group.rows.push((file, row.number));
-            self.add(&mut group.decoded, &row).map_err(|error| FileError::Options(error.to_string()))?;
+            self.positions
+                .add(&mut group.decoded, &self.keys, &row)
+                .map_err(|error| FileError::Options(error.to_string()))?;
             group.ends.push(group.decoded.points().len());
             next = self.next_row()?;
         }
@@ -227,33 +229,6 @@ impl FileSource {
             Some(rows) => rows.push_front((file, row)),
             None => self.files[file].head = Some(row),
         }
-    }
-
-    fn add(&mut self, decoded: &mut Decoded, row: &Row) -> Result<(), DecodeError> {
-        decoded.note_report(row.time, u64::from(row.absent));
-        for reading in &row.readings {
-            let key = reading.key as usize;
-            if self.positions.len() <= key {
-                self.positions.resize(key + 1, (0, 0));
-            }
-            if self.positions[key].0 != self.groups {
-                let series =
-                    decoded.add_copied_series(|out| out.extend_from_slice(self.keys.get(reading.key)))?;
-                self.positions[key] = (self.groups, series);
-            }
-            let (series, time) = (self.positions[key].1, row.time);
-            let (kind, value) = match &reading.what {
-                What::Number(value) => (PointKind::Reading, *value),
-                What::Distrusted(value) => (PointKind::Distrusted, *value),
-                What::Null => (PointKind::Null, f64::NAN),
-                What::Text(text) => {
-                    decoded.add_text(series, time, text.clone())?;
-                    continue;
-                }
-            };
-            decoded.add_point(Point { series, kind, time, value })?;
-        }
-        Ok(())
     }
 }
 

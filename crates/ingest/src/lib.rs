@@ -1,4 +1,4 @@
-//! Takes telemetry in: OTLP, Prometheus remote write, files → normalised batches.
+//! Takes telemetry in: OTLP, Prometheus remote write, Arrow Flight, files → normalised batches.
 //!
 //! wire → **ingest** → log → `evaluator`. Per protocol there is a pure `decode` and a server that does the I/O; both
 //! ways lead through one [`Front`], so that every source means the same.
@@ -13,6 +13,7 @@ pub mod otlp; // OTLP metrics: decode, gRPC, HTTP
 pub mod remote_write; // Prometheus remote write 1.0 and 2.0: decode, HTTP
 
 pub mod files; // recorded files
+pub mod flight; // Arrow Flight: tables of readings
 
 pub mod front; // numbers for series, flags for readings
 pub mod report; // what became of a request

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use telemetry::{EventTime, Microseconds};
 
+use super::cell::{Cell, Cells};
 use super::options::{FileError, FileOptions, Format};
 use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What, put_series};
-use super::table::{Cell, Table};
+use super::table::Table;
 
 /// The name of this source in mappings, declarations and metrics.
 pub const SOURCE: &str = "dsx_bms";

@@ -1,14 +1,16 @@
 //! What the columns of a table mean, and the readings of its rows.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
 
-use super::options::{FileError, FileOptions, Format, did_you_mean};
-use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What, put_series};
-use super::table::{Cell, Table};
+use telemetry::EventTime;
+
+use super::cell::{Cell, Cells};
+use super::options::{ColumnMap, FileOptions, Format, did_you_mean};
+use super::row::{Keys, Reading, What, put_series};
 use super::time::TimeReader;
 
 /// Columns that name a place.
-const PLACES: [&str; 6] = ["site", "loop", "rack", "node", "device", "sensor"];
+pub(crate) const PLACES: [&str; 6] = ["site", "loop", "rack", "node", "device", "sensor"];
 
 /// Every column of the long form but the time.
 const LONG: [&str; 10] =
@@ -36,119 +38,168 @@ enum Role {
     Ignored,
 }
 
-/// A table's rows.
-pub(super) struct TableRows {
-    path: PathBuf,
-    file: usize,
-    table: Table,
+/// What the columns of a table mean. One table is in the long form, a reading a row, or in the wide form, a column a
+/// signal.
+#[derive(Debug)]
+pub(crate) struct Layout {
     roles: Vec<Role>,
-    time: TimeReader,
-    options: FileOptions,
-    number: u64,
+    time: usize,
+    quality: Option<usize>,
+    /// The column of each of [`PLACES`].
+    places: [Option<usize>; PLACES.len()],
+    /// The columns `signal` and `value` of the long form, and `unit` where there is one.
+    long: Option<(usize, usize, Option<usize>)>,
+    reader: TimeReader,
+    /// The rack of rows that name none.
+    rack: Option<String>,
+    map: Vec<ColumnMap>,
 }
 
-impl TableRows {
-    /// Opens a table and checks its columns.
-    pub fn open(path: &Path, file: usize, options: &FileOptions, keys: &Keys) -> Result<Self, FileError> {
-        let table = Table::open(path, options)?;
-        let roles = roles(&table.columns(), options, keys)
-            .map_err(|message| FileError::Columns { path: path.to_owned(), message })?;
-        let time = TimeReader::new(options).map_err(FileError::Options)?;
-        Ok(Self { path: path.to_owned(), file, table, roles, time, options: options.clone(), number: 0 })
+/// Columns that cannot be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ColumnFault {
+    /// What is wrong.
+    pub problem: String,
+    /// How the flags of a command mend it; empty where they cannot.
+    pub advice: String,
+}
+
+impl ColumnFault {
+    fn new(problem: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { problem: problem.into(), advice: advice.into() }
+    }
+}
+
+impl std::fmt::Display for ColumnFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}{}", self.problem, self.advice)
+    }
+}
+
+/// Why a row has no readings.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RowFault {
+    /// This one cannot be read.
+    Unreadable(String),
+    /// It is of a series that cannot be taken; the next one will be too.
+    Series(String),
+}
+
+impl Layout {
+    /// Finds out what the columns of these names mean.
+    pub fn new(
+        columns: &[String],
+        options: &FileOptions,
+        reader: TimeReader,
+        keys: &Keys,
+    ) -> Result<Self, ColumnFault> {
+        let roles = roles(columns, options, keys)?;
+        let at = |role: &Role| roles.iter().position(|known| known == role);
+        let long = at(&Role::Signal).zip(at(&Role::Value));
+        Ok(Self {
+            time: at(&Role::Time).unwrap_or_default(),
+            quality: at(&Role::Quality),
+            places: PLACES.map(|place| at(&Role::Place(place))),
+            long: long.map(|(signal, value)| (signal, value, at(&Role::Unit))),
+            reader,
+            rack: options.rack.clone(),
+            map: options.map.clone(),
+            roles,
+        })
     }
 
-    fn read(&self, number: u64, keys: &mut Keys) -> Result<Result<Row, String>, FileError> {
-        let time = match self.time.read(self.cell(&Role::Time)) {
-            Ok(time) => time,
-            Err(message) => return Ok(Err(message)),
-        };
-        let mut row = Row { time, number, readings: Vec::new(), absent: 0 };
-        let refused = |message| FileError::Row { path: self.path.clone(), line: self.table.line(), message };
-        if self.roles.contains(&Role::Value) {
-            let Cell::Text(signal) = self.cell(&Role::Signal) else {
-                return Ok(Err("the signal is empty".to_owned()));
+    /// The columns that hold readings.
+    pub fn reading_columns(&self) -> impl Iterator<Item = usize> {
+        let holds = |role: &Role| matches!(role, Role::Reading { .. } | Role::Value);
+        self.roles.iter().enumerate().filter(move |(_, role)| holds(role)).map(|(column, _)| column)
+    }
+
+    /// The column of the time.
+    pub const fn time_column(&self) -> usize {
+        self.time
+    }
+
+    /// The time of a row.
+    pub fn time(&self, row: &impl Cells) -> Result<EventTime, String> {
+        self.reader.read(row.cell(self.time))
+    }
+
+    /// Adds the readings of a row to `readings`, and says how many cells hold none.
+    pub fn add_readings(
+        &self,
+        row: &impl Cells,
+        keys: &mut Keys,
+        readings: &mut Vec<Reading>,
+    ) -> Result<u32, RowFault> {
+        let places = self.places(row);
+        let mut absent = 0;
+        if let Some((signal, value, unit)) = self.long {
+            let Cell::Text(signal) = row.cell(signal) else {
+                return Err(RowFault::Unreadable("the signal is empty".to_owned()));
             };
-            let (signal, mapped_unit) = mapped(&self.options, signal);
-            let unit = match self.cell(&Role::Unit) {
-                Cell::Text(unit) => Some(unit),
+            let (signal, mapped_unit) = mapped(&self.map, signal);
+            let unit = match unit.map(|unit| row.cell(unit)) {
+                Some(Cell::Text(unit)) => Some(unit),
                 _ => mapped_unit,
             };
-            self.add(&mut row, self.cell(&Role::Value), signal, unit, keys).map_err(refused)?;
-        } else {
-            for (column, role) in self.roles.iter().enumerate() {
-                if let Role::Reading { signal, unit } = role {
-                    self.add(&mut row, self.table.cell(column), signal, unit.as_deref(), keys)
-                        .map_err(refused)?;
+            match self.reading(row, row.cell(value), signal, unit, &places, keys)? {
+                Some(reading) => readings.push(reading),
+                None => absent += 1,
+            }
+            return Ok(absent);
+        }
+        for (column, role) in self.roles.iter().enumerate() {
+            if let Role::Reading { signal, unit } = role {
+                match self.reading(row, row.cell(column), signal, unit.as_deref(), &places, keys)? {
+                    Some(reading) => readings.push(reading),
+                    None => absent += 1,
                 }
             }
         }
-        Ok(Ok(row))
+        Ok(absent)
     }
 
-    fn cell(&self, role: &Role) -> Cell<'_> {
-        self.roles
-            .iter()
-            .position(|known| known == role)
-            .map_or(Cell::Empty, |column| self.table.cell(column))
-    }
-
-    fn add(
+    /// The reading of a cell; `None` where it is empty.
+    fn reading(
         &self,
-        row: &mut Row,
+        row: &impl Cells,
         cell: Cell<'_>,
         signal: &str,
         unit: Option<&str>,
+        places: &[Cow<'_, str>; PLACES.len()],
         keys: &mut Keys,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Reading>, RowFault> {
         if cell == Cell::Empty {
-            row.absent += 1;
-            return Ok(());
+            return Ok(None);
         }
-        let numbers: [String; PLACES.len()] = std::array::from_fn(|place| self.place(PLACES[place]));
-        let places = PLACES.into_iter().zip(numbers.iter().map(String::as_str));
-        let key = keys.intern(|out| put_series(out, signal, unit, places))?;
+        let labels = PLACES.into_iter().zip(places.iter().map(|place| &**place));
+        let key = keys.intern(|out| put_series(out, signal, unit, labels)).map_err(RowFault::Series)?;
         let mut what = match cell {
             Cell::Text(text) => What::of_text(text),
             Cell::Number(value) => What::Number(value),
             Cell::Integer(value) => What::Number(value as f64),
             Cell::Empty | Cell::Time(_) | Cell::LocalTime(_) => What::Null,
         };
-        if let What::Number(value) = what
-            && self.roles.contains(&Role::Quality)
-            && !is_good(self.cell(&Role::Quality))
+        if let (What::Number(value), Some(quality)) = (&what, self.quality)
+            && !is_good(row.cell(quality))
         {
-            what = What::Distrusted(value);
+            what = What::Distrusted(*value);
         }
-        row.readings.push(Reading { key, what });
-        Ok(())
+        Ok(Some(Reading { key, what }))
     }
 
-    /// The place's name in this row; `--rack` where no column says it.
-    fn place(&self, place: &'static str) -> String {
-        match self.cell(&Role::Place(place)) {
-            Cell::Text(name) => name.to_owned(),
-            Cell::Integer(number) => number.to_string(),
+    /// The names of [`PLACES`] in this row; `--rack` where no column says it.
+    fn places<'a>(&'a self, row: &'a impl Cells) -> [Cow<'a, str>; PLACES.len()] {
+        std::array::from_fn(|place| match self.places[place].map_or(Cell::Empty, |column| row.cell(column)) {
+            Cell::Text(name) => name.into(),
+            Cell::Integer(number) => number.to_string().into(),
             Cell::Empty | Cell::Number(_) | Cell::Time(_) | Cell::LocalTime(_) => {
-                match (place, &self.options.rack) {
-                    ("rack", Some(rack)) => rack.clone(),
-                    _ => String::new(),
+                match (PLACES[place], &self.rack) {
+                    ("rack", Some(rack)) => rack.as_str().into(),
+                    _ => "".into(),
                 }
             }
-        }
-    }
-}
-
-impl Rows for TableRows {
-    fn next(&mut self, keys: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError> {
-        let Some(whole) = self.table.advance()? else { return Ok(None) };
-        let number = self.number;
-        self.number += 1;
-        let row = match whole {
-            Ok(()) => self.read(number, keys)?,
-            Err(message) => Err(message),
-        };
-        let line = self.table.line();
-        Ok(Some(row.map_err(|message| UnreadableRow { file: self.file, row: number, line, message })))
+        })
     }
 }
 
@@ -162,21 +213,22 @@ fn is_good(quality: Cell<'_>) -> bool {
 }
 
 /// The signal and unit that `--map` gives a name; the name itself where it gives none.
-fn mapped<'a>(options: &'a FileOptions, name: &'a str) -> (&'a str, Option<&'a str>) {
-    options
-        .map
-        .iter()
+fn mapped<'a>(map: &'a [ColumnMap], name: &'a str) -> (&'a str, Option<&'a str>) {
+    map.iter()
         .find(|map| map.column == name)
         .map_or((name, None), |map| (map.signal.as_str(), map.unit.as_deref()))
 }
 
 /// What each column is.
-fn roles(columns: &[String], options: &FileOptions, keys: &Keys) -> Result<Vec<Role>, String> {
+fn roles(columns: &[String], options: &FileOptions, keys: &Keys) -> Result<Vec<Role>, ColumnFault> {
     check_names(columns, options)?;
     let time = options.time_column.as_deref().unwrap_or("time");
     if !columns.iter().any(|column| column == time) {
         let near = did_you_mean(time, columns.iter().map(String::as_str));
-        return Err(format!("there is no column {time:?} for the time: name it with --time-column{near}"));
+        return Err(ColumnFault::new(
+            format!("there is no column {time:?} for the time"),
+            format!(": name it with --time-column{near}"),
+        ));
     }
     let has = |name: &str| columns.iter().any(|column| column == name);
     let long = match options.format {
@@ -192,36 +244,41 @@ fn roles(columns: &[String], options: &FileOptions, keys: &Keys) -> Result<Vec<R
             name if long => long_role(name),
             name => wide_role(name, options, keys),
         })
-        .collect::<Result<Vec<Role>, String>>()?;
+        .collect::<Result<Vec<Role>, ColumnFault>>()?;
     if long {
         for (role, name) in [(Role::Signal, "signal"), (Role::Value, "value")] {
             if !roles.contains(&role) {
-                return Err(format!(
-                    "there is no column {name:?}: the long form has time, rack, signal and value"
+                return Err(ColumnFault::new(
+                    format!("there is no column {name:?}"),
+                    ": the long form has time, rack, signal and value",
                 ));
             }
         }
     } else if !roles.iter().any(|role| matches!(role, Role::Reading { .. })) {
-        return Err("no column holds readings: name one after a signal, or map one with --map COLUMN=SIGNAL"
-            .to_owned());
+        return Err(ColumnFault::new(
+            "no column holds readings",
+            ": name one after a signal, or map one with --map COLUMN=SIGNAL",
+        ));
     }
     let placed = ["rack", "loop", "node"].into_iter().any(|place| roles.contains(&Role::Place(place)));
     if !placed && options.rack.is_none() {
-        return Err(
-            "nothing says which rack the readings are of: name it with --rack, or have a column rack"
-                .to_owned(),
-        );
+        return Err(ColumnFault::new(
+            "nothing says which rack the readings are of",
+            ": name it with --rack, or have a column rack",
+        ));
     }
     Ok(roles)
 }
 
-fn check_names(columns: &[String], options: &FileOptions) -> Result<(), String> {
+fn check_names(columns: &[String], options: &FileOptions) -> Result<(), ColumnFault> {
     for (index, column) in columns.iter().enumerate() {
         if column.is_empty() {
-            return Err(format!("column {} has no name: give each column one", index + 1));
+            let problem = format!("column {} has no name: give each column one", index + 1);
+            return Err(ColumnFault::new(problem, ""));
         }
         if columns[..index].contains(column) {
-            return Err(format!("column {column:?} occurs twice: give each column a name of its own"));
+            let problem = format!("column {column:?} occurs twice: give each column a name of its own");
+            return Err(ColumnFault::new(problem, ""));
         }
     }
     let given = options.map.iter().map(|map| &map.column).chain(&options.ignore);
@@ -229,7 +286,8 @@ fn check_names(columns: &[String], options: &FileOptions) -> Result<(), String> 
     for name in given {
         if !columns.contains(name) && !long && options.format != Some(Format::Parquet) {
             let near = did_you_mean(name, columns.iter().map(String::as_str));
-            return Err(format!("there is no column {name:?}, which --map or --ignore names{near}"));
+            let problem = format!("there is no column {name:?}, which --map or --ignore names{near}");
+            return Err(ColumnFault::new(problem, ""));
         }
     }
     Ok(())
@@ -239,22 +297,23 @@ fn place_role(name: &str) -> Option<Role> {
     PLACES.into_iter().find(|place| *place == name).map(Role::Place)
 }
 
-fn long_role(name: &str) -> Result<Role, String> {
+fn long_role(name: &str) -> Result<Role, ColumnFault> {
     match name {
         "signal" => Ok(Role::Signal),
         "value" => Ok(Role::Value),
         "unit" => Ok(Role::Unit),
         "quality" => Ok(Role::Quality),
         _ => place_role(name).ok_or_else(|| {
-            format!(
-                "column {name:?} is unknown in the long form{}; leave it out with --ignore {name}",
-                did_you_mean(name, LONG.into_iter())
+            let near = did_you_mean(name, LONG.into_iter());
+            ColumnFault::new(
+                format!("column {name:?} is unknown in the long form{near}"),
+                format!("; leave it out with --ignore {name}"),
             )
         }),
     }
 }
 
-fn wide_role(name: &str, options: &FileOptions, keys: &Keys) -> Result<Role, String> {
+fn wide_role(name: &str, options: &FileOptions, keys: &Keys) -> Result<Role, ColumnFault> {
     let is_mapped = options.map.iter().any(|map| map.column == name);
     if !is_mapped {
         if name == "quality" {
@@ -264,14 +323,17 @@ fn wide_role(name: &str, options: &FileOptions, keys: &Keys) -> Result<Role, Str
             return Ok(role);
         }
     }
-    let (signal, unit) = mapped(options, name);
+    let (signal, unit) = mapped(&options.map, name);
     let mut key = Vec::new();
     put_series(&mut key, signal, unit, options.rack.iter().map(|rack| ("rack", rack.as_str())));
     keys.check(&key).map_err(|message| {
         if is_mapped {
-            format!("column {name:?} is mapped to {signal:?}: {message}")
+            ColumnFault::new(format!("column {name:?} is mapped to {signal:?}: {message}"), "")
         } else {
-            format!("column {name:?}: {message}; map it with --map {name:?}=SIGNAL[:UNIT], or leave it out with --ignore {name:?}")
+            ColumnFault::new(
+                format!("column {name:?}: {message}"),
+                format!("; map it with --map {name:?}=SIGNAL[:UNIT], or leave it out with --ignore {name:?}"),
+            )
         }
     })?;
     Ok(Role::Reading { signal: signal.to_owned(), unit: unit.map(str::to_owned) })

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use telemetry::EventTime;
 
 use super::options::FileError;
+use crate::decoded::{DecodeError, Decoded, KEY_BYTES_MAX, Point, PointKind};
 use crate::key::{self, SourceLabels};
 
 /// One row.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub time: EventTime,
     /// Its number in its file, from 0.
     pub number: u64,
@@ -21,7 +22,7 @@ pub(super) struct Row {
 
 /// One reading of a row.
 #[derive(Debug, Clone)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Number of its key in [`Keys`].
     pub key: u32,
     pub what: What,
@@ -29,7 +30,7 @@ pub(super) struct Reading {
 
 /// What a cell holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum What {
+pub(crate) enum What {
     Number(f64),
     Distrusted(f64),
     Text(Box<str>),
@@ -57,7 +58,7 @@ pub struct UnreadableRow {
 }
 
 /// Rows of one file, in order.
-pub(super) trait Rows: Send {
+pub(crate) trait Rows: Send {
     /// The next row, `None` at the end. The inner error is about that row only.
     fn next(&mut self, keys: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError>;
 }
@@ -66,7 +67,7 @@ pub(super) trait Rows: Send {
 pub type SignalCheck = Box<dyn Fn(&SourceLabels<'_>) -> Result<(), String> + Send>;
 
 /// All keys that occurred, each checked once.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     numbers: HashMap<Arc<[u8]>, u32>,
     keys: Vec<Arc<[u8]>>,
     check: Option<SignalCheck>,
@@ -80,9 +81,18 @@ impl Keys {
     }
 
     /// The number of the key that `write` appends.
+    ///
+    /// # Errors
+    /// The check's; a key that is too long for any request.
     pub fn intern(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<u32, String> {
         self.scratch.clear();
         write(&mut self.scratch);
+        if self.scratch.len() > KEY_BYTES_MAX {
+            return Err(format!(
+                "the names of one series take {} bytes, more than {KEY_BYTES_MAX}: shorten them",
+                self.scratch.len()
+            ));
+        }
         if let Some(number) = self.numbers.get(self.scratch.as_slice()) {
             return Ok(*number);
         }
@@ -105,8 +115,56 @@ impl Keys {
     }
 }
 
+/// Where the series of the request at hand are, by the numbers of their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    /// A series' position, valid where the number of the request stands beside it.
+    of: Vec<(u64, u32)>,
+    request: u64,
+}
+
+impl Positions {
+    /// Another request begins, which has no series yet.
+    pub fn begin(&mut self) {
+        self.request += 1;
+    }
+
+    /// The position of a key's series, which is added unless it is there.
+    pub fn series(&mut self, decoded: &mut Decoded, keys: &Keys, key: u32) -> Result<u32, DecodeError> {
+        let at = key as usize;
+        if self.of.len() <= at {
+            self.of.resize(at + 1, (0, 0));
+        }
+        if self.of[at].0 != self.request {
+            let series = decoded.add_copied_series(|out| out.extend_from_slice(keys.get(key)))?;
+            self.of[at] = (self.request, series);
+        }
+        Ok(self.of[at].1)
+    }
+
+    /// Adds a row's readings.
+    pub fn add(&mut self, decoded: &mut Decoded, keys: &Keys, row: &Row) -> Result<(), DecodeError> {
+        let time = row.time;
+        decoded.note_report(time, u64::from(row.absent));
+        for reading in &row.readings {
+            let series = self.series(decoded, keys, reading.key)?;
+            let (kind, value) = match &reading.what {
+                What::Number(value) => (PointKind::Reading, *value),
+                What::Distrusted(value) => (PointKind::Distrusted, *value),
+                What::Null => (PointKind::Null, f64::NAN),
+                What::Text(text) => {
+                    decoded.add_text(series, time, text.clone())?;
+                    continue;
+                }
+            };
+            decoded.add_point(Point { series, kind, time, value })?;
+        }
+        Ok(())
+    }
+}
+
 /// Appends the key of a series of this name, unit and labels; empty values are left out.
-pub(super) fn put_series<'a>(
+pub(crate) fn put_series<'a>(
     out: &mut Vec<u8>,
     name: &str,
     unit: Option<&str>,

@@ -1,26 +1,68 @@
 //! A table read row by row, whatever it is stored as: CSV or Parquet.
+//!
+//! **table** → `layout` → rows of readings.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
-use telemetry::EventTime;
 
+use super::cell::{Cell, Cells};
+use super::layout::{Layout, RowFault};
 use super::options::{FileError, FileOptions, Format};
 use super::parquet::ParquetTable;
+use super::row::{Keys, Row, Rows, UnreadableRow};
+use super::time::TimeReader;
 
-/// One cell.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Cell<'a> {
-    Empty,
-    Text(&'a str),
-    Integer(i64),
-    Number(f64),
-    /// A moment.
-    Time(EventTime),
-    /// A date and time without zone, written as if it were UTC.
-    LocalTime(EventTime),
+/// A table's rows.
+pub(super) struct TableRows {
+    path: PathBuf,
+    file: usize,
+    table: Table,
+    layout: Layout,
+    number: u64,
+}
+
+impl TableRows {
+    /// Opens a table and checks its columns.
+    pub fn open(path: &Path, file: usize, options: &FileOptions, keys: &Keys) -> Result<Self, FileError> {
+        let table = Table::open(path, options)?;
+        let reader = TimeReader::new(options).map_err(FileError::Options)?;
+        let layout = Layout::new(&table.columns(), options, reader, keys)
+            .map_err(|fault| FileError::Columns { path: path.to_owned(), message: fault.to_string() })?;
+        Ok(Self { path: path.to_owned(), file, table, layout, number: 0 })
+    }
+
+    fn read(&self, number: u64, keys: &mut Keys) -> Result<Result<Row, String>, FileError> {
+        let time = match self.layout.time(&self.table) {
+            Ok(time) => time,
+            Err(message) => return Ok(Err(message)),
+        };
+        let mut row = Row { time, number, readings: Vec::new(), absent: 0 };
+        match self.layout.add_readings(&self.table, keys, &mut row.readings) {
+            Ok(absent) => row.absent = absent,
+            Err(RowFault::Unreadable(message)) => return Ok(Err(message)),
+            Err(RowFault::Series(message)) => {
+                return Err(FileError::Row { path: self.path.clone(), line: self.table.line(), message });
+            }
+        }
+        Ok(Ok(row))
+    }
+}
+
+impl Rows for TableRows {
+    fn next(&mut self, keys: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError> {
+        let Some(whole) = self.table.advance()? else { return Ok(None) };
+        let number = self.number;
+        self.number += 1;
+        let row = match whole {
+            Ok(()) => self.read(number, keys)?,
+            Err(message) => Err(message),
+        };
+        let line = self.table.line();
+        Ok(Some(row.map_err(|message| UnreadableRow { file: self.file, row: number, line, message })))
+    }
 }
 
 /// A table with its current row.
@@ -63,22 +105,24 @@ impl Table {
         }
     }
 
-    /// A cell of the current row.
-    pub fn cell(&self, column: usize) -> Cell<'_> {
+    /// The current row's line, from 1; in Parquet its number, from 1.
+    pub fn line(&self) -> u64 {
+        match self {
+            Self::Csv(table) => table.line,
+            Self::Parquet(table) => table.line(),
+        }
+    }
+}
+
+/// The current row.
+impl Cells for Table {
+    fn cell(&self, column: usize) -> Cell<'_> {
         match self {
             Self::Csv(table) => match table.record.get(column).map(str::trim) {
                 None | Some("") => Cell::Empty,
                 Some(text) => Cell::Text(text),
             },
             Self::Parquet(table) => table.cell(column),
-        }
-    }
-
-    /// The current row's line, from 1; in Parquet its number, from 1.
-    pub fn line(&self) -> u64 {
-        match self {
-            Self::Csv(table) => table.line,
-            Self::Parquet(table) => table.line(),
         }
     }
 }

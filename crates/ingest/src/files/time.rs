@@ -5,13 +5,13 @@ use jiff::fmt::strtime;
 use jiff::tz::{Offset, TimeZone};
 use telemetry::EventTime;
 
+use super::cell::Cell;
 use super::options::{FileOptions, TimeUnit};
-use super::table::Cell;
 use crate::decoded::fits;
 
 /// How times are written.
 #[derive(Debug, Clone)]
-pub(super) struct TimeReader {
+pub(crate) struct TimeReader {
     format: Option<String>,
     unit: Option<TimeUnit>,
     zone: Option<TimeZone>,
@@ -35,6 +35,7 @@ impl TimeReader {
             Cell::Integer(number) => self.read_number(&number.to_string())?,
             Cell::Number(number) => self.read_number(&number.to_string())?,
             Cell::Time(time) => time,
+            Cell::LocalTime(time) if self.zone == Some(TimeZone::UTC) => time,
             Cell::LocalTime(time) => {
                 let timestamp = jiff::Timestamp::from_microsecond(time.unix_micros())
                     .map_err(|error| error.to_string())?;

@@ -146,7 +146,7 @@ pub(super) fn answer(report: &Report) -> ExportMetricsServiceResponse {
 }
 
 /// The status of a request of which nothing was stored.
-pub(super) fn status_of(error: &IntakeError) -> Status {
+pub(crate) fn status_of(error: &IntakeError) -> Status {
     let text = error.to_string();
     let retry = |after: Duration| ErrorDetails::with_retry_info(Some(after));
     match error {
