@@ -5,15 +5,18 @@
 
 mod engine; // planning and running with limits: read this first
 mod error; // what can go wrong, by who must act
-mod functions; // now, heat_kw
+mod flat; // labels as text, for clients without maps
+mod functions; // of our own, beside those of DataFusion
 mod named; // the files of `queries/`
 mod provider; // a table as files and memory in one scan
 mod repeats; // readings that came again, which `samples` leaves out
 mod views; // rack_now, slo_now and others
 
 pub use engine::{
-    ColumnDescription, Limits, Prepared, QueryEngine, QueryResult, TableDescription, refuse_changes,
+    CATALOG, ColumnDescription, Limits, Prepared, QueryEngine, QueryResult, TableDescription, refuse_changes,
 };
 pub use error::QueryError;
+pub use flat::with_labels_as_text;
+pub use functions::{FUNCTIONS, Function};
 pub use named::{AnswerColumn, NamedQuery, NamedQueryError, Parameter, ParameterKind};
 pub use views::VIEWS;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
@@ -26,7 +29,7 @@ use telemetry::table::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
-use super::functions::{Clock, functions};
+use super::functions::{self, Clock};
 use super::provider::{Source, Tables};
 use super::views::VIEWS;
 use crate::History;
@@ -62,7 +65,11 @@ pub struct QueryEngine {
     clock: Clock,
 }
 
+/// The catalog that tables and views are in, in the schema `public`: what tools show as the database.
+pub const CATALOG: &str = "thermogate";
+
 /// A query that is planned, with the rows it will see.
+#[derive(Clone)]
 pub struct Prepared {
     engine: QueryEngine,
     state: SessionState,
@@ -169,6 +176,33 @@ impl QueryEngine {
         SessionContext::new_with_state(self.state(Source::Newest))
     }
 
+    /// The same session over the rows of one cut, taken now: for the one query that is planned with it.
+    ///
+    /// # Errors
+    /// Never for sessions that [`QueryEngine::session`] made.
+    pub fn at_one_cut(&self, session: &SessionState) -> Result<SessionState, QueryError> {
+        let failed = |error: DataFusionError| QueryError::Failed(Box::new(error));
+        let names = &session.config_options().catalog;
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        let source = Source::Fixed(Arc::new(self.history.cut()));
+        let tables = Tables { engine: self.clone(), source };
+        catalog.register_schema(&names.default_schema, Arc::new(tables)).map_err(failed)?;
+        // What a server has added, such as the catalog tables that Postgres clients look into.
+        if let Some(known) = session.catalog_list().catalog(&names.default_catalog) {
+            let added = known.schema_names().into_iter().filter(|name| *name != names.default_schema);
+            for name in added {
+                if let Some(schema) = known.schema(&name) {
+                    catalog.register_schema(&name, schema).map_err(failed)?;
+                }
+            }
+        }
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(names.default_catalog.clone(), catalog);
+        Ok(SessionStateBuilder::new_from_existing(session.clone())
+            .with_catalog_list(Arc::new(catalogs))
+            .build())
+    }
+
     /// Runs a plan within the limits.
     ///
     /// # Errors
@@ -217,7 +251,9 @@ impl QueryEngine {
     }
 
     pub(super) fn state(&self, source: Source) -> SessionState {
-        let mut config = SessionConfig::new().with_information_schema(true);
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, "public");
         let options = config.options_mut();
         options.execution.time_zone = Some("UTC".to_owned());
         options.execution.parquet.pushdown_filters = true;
@@ -228,11 +264,7 @@ impl QueryEngine {
             .with_runtime_env(self.runtime.clone())
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
-        for function in functions(self.clock.clone()) {
-            let registered =
-                datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function));
-            registered.expect("a session takes any function");
-        }
+        functions::register(&mut state, &self.clock);
         let names = state.config_options().catalog.clone();
         let catalog =
             state.catalog_list().catalog(&names.default_catalog).expect("made with default features");
@@ -267,6 +299,18 @@ impl Prepared {
     /// The result's columns.
     pub fn schema(&self) -> SchemaRef {
         self.plan.schema().inner().clone()
+    }
+
+    /// Its placeholders, such as `$1` or `$name`, with their types as far as the text tells them; by number, then name.
+    ///
+    /// # Errors
+    /// [`QueryError::Statement`]: one placeholder would need two types.
+    pub fn parameters(&self) -> Result<Vec<(String, Option<DataType>)>, QueryError> {
+        let types = self.plan.get_parameter_types().map_err(QueryError::of_plan)?;
+        let mut parameters: Vec<_> = types.into_iter().collect();
+        let number = |name: &str| name.trim_start_matches('$').parse().unwrap_or(u32::MAX);
+        parameters.sort_by(|(left, _), (right, _)| (number(left), left).cmp(&(number(right), right)));
+        Ok(parameters)
     }
 
     /// The same with values for its placeholders `$1` or `$name`.

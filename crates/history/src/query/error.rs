@@ -54,14 +54,14 @@ pub enum QueryError {
 
 impl QueryError {
     /// The error of planning a text.
-    pub(super) fn of_plan(error: DataFusionError) -> Self {
+    pub fn of_plan(error: DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::Plan(_)
             | DataFusionError::SQL(..)
             | DataFusionError::SchemaError(..)
             | DataFusionError::NotImplemented(_)
             | DataFusionError::Configuration(_)
-            | DataFusionError::Diagnostic(..) => Self::Statement(error.strip_backtrace()),
+            | DataFusionError::Diagnostic(..) => Self::Statement(without_frame(error.strip_backtrace())),
             _ => Self::Failed(Box::new(error)),
         }
     }
@@ -81,6 +81,16 @@ impl QueryError {
                 _ => Self::Failed(Box::new(error)),
             },
         }
+    }
+}
+
+/// What a function of our own says of its arguments, without what DataFusion puts around it.
+fn without_frame(message: String) -> String {
+    const BEFORE: &str = "user-defined coercion failed with: Error during planning: ";
+    const BEHIND: &str = " No function matches the given name and argument types";
+    match message.split_once(BEFORE) {
+        Some((_, own)) => own.split_once(BEHIND).map_or(own, |(own, _)| own).trim_end_matches('.').to_owned(),
+        None => message,
     }
 }
 

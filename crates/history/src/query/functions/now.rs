@@ -1,0 +1,113 @@
+//! `now()`: the data's own time.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use telemetry::EventTime;
+
+use super::{Function, Make};
+use crate::History;
+use crate::schema::time_type;
+
+pub const NOW: Function = Function {
+    name: "now",
+    arguments: "",
+    unit: None,
+    meaning: "the data's watermark when the query is planned, not this machine's clock; also `current_timestamp`",
+    make: Make::Scalar(|clock| ScalarUDF::from(Now::new(clock.clone()))),
+};
+
+/// Where `now()` comes from.
+#[derive(Clone)]
+pub enum Clock {
+    /// One moment.
+    Fixed(EventTime),
+    /// The data's watermark when a query is planned.
+    Watermark(History),
+}
+
+impl Clock {
+    /// What it shows.
+    pub fn now(&self) -> EventTime {
+        match self {
+            Self::Fixed(now) => *now,
+            Self::Watermark(history) => history.now(),
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.now())
+    }
+}
+
+// A session has one clock: functions of different sessions are never compared.
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(left), Self::Fixed(right)) => left == right,
+            (Self::Watermark(_), Self::Watermark(_)) => true,
+            (Self::Fixed(_), Self::Watermark(_)) | (Self::Watermark(_), Self::Fixed(_)) => false,
+        }
+    }
+}
+
+impl Eq for Clock {}
+
+impl Hash for Clock {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+    }
+}
+
+/// `now()`: the data's watermark, so that a query over recorded data means what it meant then.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Now {
+    clock: Clock,
+    signature: Signature,
+    aliases: Vec<String>,
+}
+
+impl Now {
+    fn new(clock: Clock) -> Self {
+        let signature = Signature::nullary(Volatility::Stable);
+        Self { clock, signature, aliases: vec!["current_timestamp".to_owned()] }
+    }
+
+    fn value(&self) -> ScalarValue {
+        ScalarValue::TimestampMicrosecond(Some(self.clock.now().unix_micros()), Some("UTC".into()))
+    }
+}
+
+impl ScalarUDFImpl for Now {
+    fn name(&self) -> &str {
+        "now"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(time_type())
+    }
+
+    fn simplify(&self, _: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(ExprSimplifyResult::Simplified(Expr::Literal(self.value(), None)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.value()))
+    }
+}
