@@ -1,7 +1,7 @@
 -- Error budget left by objective and group, the emptiest first.
 --
 -- The latest status of each objective. A budget of null means that too little is known to say; how little, says
--- the coverage.
+-- the coverage. Such rows come last, and are no sign of health.
 --
 -- Parameters
 --   objective  text  NULL  only this objective
@@ -24,8 +24,9 @@
 --   burn_rates               -  burn rate by pair of windows, as JSON
 --   since                    -  where the window begins
 --   time                     -  event time of the status
-SELECT objective, "group", scope, run, "window", state, budget_left, sli_known AS sli, coverage,
-  bad_seconds, unknown_seconds, episodes, longest_episode_seconds, burn_rates, since, time
+SELECT objective, "group", scope, run, "window", state, round(budget_left, 6) AS budget_left,
+  round(sli_known, 6) AS sli, round(coverage, 6) AS coverage, bad_seconds, unknown_seconds, episodes,
+  longest_episode_seconds, burn_rates, since, time
 FROM (
   SELECT *, row_number() OVER (PARTITION BY objective, "group", scope, run ORDER BY time DESC, seq DESC) AS newest
   FROM slo_status
@@ -34,4 +35,4 @@ FROM (
     AND ($run IS NULL OR run = $run)
 )
 WHERE newest = 1
-ORDER BY budget_left NULLS FIRST, objective, "group", scope, run
+ORDER BY budget_left NULLS LAST, objective, "group", scope, run

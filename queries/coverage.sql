@@ -60,7 +60,7 @@ series AS (
 )
 SELECT site, "loop", rack, node, device, signal, sensor, readings, set_aside, late, median_interval,
   longest_interval, stale_spans, known_seconds, asked_seconds,
-  known_seconds / nullif(asked_seconds, 0.0) AS coverage,
-  minimum, mean, maximum, last_time, date_part('epoch', $until - last_time) AS age_seconds
+  round(known_seconds / nullif(asked_seconds, 0.0), 6) AS coverage,
+  minimum, round(mean, 4) AS mean, maximum, last_time, date_part('epoch', $until - last_time) AS age_seconds
 FROM series
 ORDER BY site, "loop", rack, node, device, signal, sensor

@@ -62,10 +62,11 @@ WHERE $ambient IS NULL OR ambient = $ambient
 GROUP BY rack, ambient
 )
 SELECT rack, ambient, binding,
-  CASE WHEN unknown_limits IS NULL THEN at_most END AS sustainable,
-  CASE WHEN unknown_limits IS NULL THEN lower END AS lower,
-  CASE WHEN unknown_limits IS NULL THEN upper END AS upper,
-  CASE WHEN unknown_limits IS NULL THEN at_most / $planned - 1.0 END AS headroom,
-  at_most, chip, "return", cdu, pump, door, unknown_limits, time
+  CASE WHEN unknown_limits IS NULL THEN round(at_most, 1) END AS sustainable,
+  CASE WHEN unknown_limits IS NULL THEN round(lower, 1) END AS lower,
+  CASE WHEN unknown_limits IS NULL THEN round(upper, 1) END AS upper,
+  CASE WHEN unknown_limits IS NULL THEN round(at_most / $planned - 1.0, 4) END AS headroom,
+  round(at_most, 1) AS at_most, round(chip, 1) AS chip, round("return", 1) AS "return", round(cdu, 1) AS cdu,
+  round(pump, 1) AS pump, round(door, 1) AS door, unknown_limits, time
 FROM found
 ORDER BY at_most NULLS LAST, rack, ambient

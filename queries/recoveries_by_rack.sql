@@ -25,8 +25,8 @@ SELECT rack, objective,
   count(*) FILTER (WHERE outcome = 'late') AS late,
   count(*) FILTER (WHERE outcome = 'censored') AS censored,
   count(*) FILTER (WHERE outcome = 'unknown') AS unknown,
-  median(seconds) FILTER (WHERE outcome IN ('within', 'late_settled')) AS median_seconds,
-  max(seconds) FILTER (WHERE outcome IN ('within', 'late_settled')) AS longest_seconds,
+  round(median(seconds) FILTER (WHERE outcome IN ('within', 'late_settled')), 1) AS median_seconds,
+  round(max(seconds) FILTER (WHERE outcome IN ('within', 'late_settled')), 1) AS longest_seconds,
   max(time) AS time
 FROM recoveries
 WHERE time >= $since AND ($rack IS NULL OR rack = $rack) AND ($objective IS NULL OR objective = $objective)

@@ -61,13 +61,13 @@ racks AS (
   FROM readings
   GROUP BY site, "loop", rack
 )
-SELECT racks.site, racks."loop", racks.rack, gpu_margin,
+SELECT racks.site, racks."loop", racks.rack, round(gpu_margin, 2) AS gpu_margin,
   CASE WHEN gpu_margin IS NOT NULL THEN gpu_margin_node END AS gpu_margin_node,
   CASE WHEN gpu_margin IS NOT NULL THEN gpu_margin_device END AS gpu_margin_device,
   gpu_temperature_max, supply_max,
-  $supply_limit - supply_max AS supply_margin,
-  supply_min - dew_point_max AS dew_point_margin,
-  return_max - supply_min AS delta_t_max,
+  round($supply_limit - supply_max, 2) AS supply_margin,
+  round(supply_min - dew_point_max, 2) AS dew_point_margin,
+  round(return_max - supply_min, 2) AS delta_t_max,
   coalesce(gpus, 0) AS gpus, last_time
 FROM racks
 LEFT JOIN gpu_racks ON gpu_racks.site = racks.site AND gpu_racks.rack = racks.rack

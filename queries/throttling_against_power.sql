@@ -38,12 +38,12 @@ series AS (
   GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
 )
 SELECT site, "loop", rack, bucket AS time,
-  sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS throttled_seconds,
+  round(sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time'), 3) AS throttled_seconds,
   count(*) FILTER (WHERE signal = 'gpu_thermal_throttle_time' AND grown > 0.0) AS throttled_gpus,
-  avg(mean) FILTER (WHERE signal = 'rack_power') AS power,
+  round(avg(mean) FILTER (WHERE signal = 'rack_power'), 3) AS power,
   max(highest) FILTER (WHERE signal = 'gpu_temperature') AS gpu_temperature_max,
   max(highest) FILTER (WHERE signal = 'coolant_supply_temperature') AS supply_max,
-  avg(mean) FILTER (WHERE signal = 'coolant_flow') AS flow
+  round(avg(mean) FILTER (WHERE signal = 'coolant_flow'), 3) AS flow
 FROM series
 GROUP BY site, "loop", rack, bucket
 ORDER BY site, "loop", rack, bucket

@@ -60,8 +60,9 @@ sides AS (
   FROM facts
   GROUP BY kind, name
 )
-SELECT kind, name, before, after, before_mean, after_mean, after_mean - before_mean AS change
+SELECT kind, name, before, after, round(before_mean, 4) AS before_mean, round(after_mean, 4) AS after_mean,
+  round(after_mean - before_mean, 4) AS change
 FROM sides
-WHERE kind = 'signal' OR (before IS DISTINCT FROM after) OR (before_mean IS DISTINCT FROM after_mean)
+WHERE kind = 'signal' OR (before IS DISTINCT FROM after) OR (sides.before_mean IS DISTINCT FROM sides.after_mean)
 ORDER BY CASE kind WHEN 'run' THEN 0 WHEN 'version' THEN 1 WHEN 'objective' THEN 2 WHEN 'finding' THEN 3 ELSE 4 END,
   name

@@ -15,9 +15,12 @@ macro_rules! files {
     };
 }
 
-/// All named queries, in the order of a tour: what is close to its limit, what is spent, what is missing, why.
-const FILES: [(&str, &str); 9] = files![
+/// All named queries, in the order of a tour: where to look, what is close to its limit, what is spent, what is missing,
+/// why.
+const FILES: [(&str, &str); 13] = files![
+    "worst_racks"
     "thermal_margin_by_rack"
+    "time_to_throttle"
     "headroom_by_rack"
     "budget_left"
     "recoveries_by_rack"
@@ -25,6 +28,8 @@ const FILES: [(&str, &str); 9] = files![
     "telemetry_gaps"
     "coverage"
     "throttling_against_power"
+    "workload_against_cooling"
+    "energy_of_run"
     "what_changed_between_two_runs"
 ];
 
@@ -346,7 +351,9 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../queries");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .map(|entry| entry.unwrap().path())
+            .filter(|file| file.extension().is_some_and(|extension| extension == "sql"))
+            .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned())
             .collect();
         files.sort();
         let mut known: Vec<&str> = NamedQuery::all().iter().map(|query| query.name).collect();
@@ -357,7 +364,7 @@ mod tests {
     #[test]
     fn every_parameter_is_used_and_every_use_is_a_parameter() {
         for query in NamedQuery::all() {
-            let given = values(&[("before", "run-1"), ("after", "run-2")]);
+            let given = values(&[("before", "run-1"), ("after", "run-2"), ("run", "run-1")]);
             let required =
                 given.into_iter().filter(|(name, _)| query.parameters.iter().any(|p| p.name == *name));
             let bound = query.bind(&required.collect()).unwrap();

@@ -1,0 +1,6 @@
+//! SQL over histories: the named queries, the views, and the functions of our own.
+
+mod laws; // what holds for all readings, whatever their order
+mod named; // named queries and the figures of recorded data
+mod recorded; // a history that rows are added to
+mod scripts; // the .slt files: rows in, answers out
