@@ -49,6 +49,9 @@ pub struct Decoded {
     pub metadata: Vec<Metadata>,
     /// What was read and cannot be taken.
     pub unsupported: Unsupported,
+    /// The last so many points are counts and sums of native histograms, two for each, where the protocol asks how many
+    /// of these were stored.
+    pub(crate) histogram_points: usize,
     /// The latest report, with or without readings: time goes on for the feed, not for a series that is missing in it.
     pub latest_report: Option<EventTime>,
     /// Readings that are missing in reports.
@@ -123,9 +126,9 @@ pub enum SourceKind {
 /// Parts of a request that are counted and not taken.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Unsupported {
-    /// Native histograms, OTLP histograms and exponential histograms: points.
+    /// Points of histograms of any kind, of which count, sum, minimum and maximum are taken and the buckets are not.
     pub histograms: u64,
-    /// OTLP summaries: points.
+    /// Quantiles of summaries that are none: outside 0 to 1.
     pub summaries: u64,
     /// Exemplars.
     pub exemplars: u64,
@@ -204,6 +207,7 @@ impl Decoded {
             texts_bytes: 0,
             metadata: Vec::new(),
             unsupported: Unsupported::default(),
+            histogram_points: 0,
             latest_report: None,
             absent: 0,
         }

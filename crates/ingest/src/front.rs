@@ -202,30 +202,40 @@ impl Front {
         let routes = self.find_routes(decoded, tick, &mut taking.taken.report)?;
         taking.see(decoded.latest_report);
         let mut texts = decoded.texts().iter();
-        for point in decoded.points() {
-            let text =
-                if point.kind == PointKind::Text { texts.next().map_or("", |(_, text)| text) } else { "" };
-            let number = routes[point.series as usize];
-            match self.routes.route_mut(number) {
-                Route::Stored(_) if point.kind == PointKind::OutOfTime => {
-                    let series =
-                        || (key::describe(decoded.key(point.series as usize)), OUT_OF_TIME.to_owned());
-                    taking.taken.report.refuse(Reason::Time, 1, series);
-                }
-                Route::Stored(stored) => {
-                    taking.store(point, text, stored, &mut self.workloads, &mut self.buckets);
-                    if !stored.confirmed {
-                        taking.declare(stored, &mut self.registry, self.requests);
+        let (samples, of_histograms) =
+            decoded.points().split_at(decoded.points().len() - decoded.histogram_points);
+        let mut accepted_before = 0;
+        for points in [samples, of_histograms] {
+            accepted_before = taking.taken.report.accepted;
+            for point in points {
+                let text = if point.kind == PointKind::Text {
+                    texts.next().map_or("", |(_, text)| text)
+                } else {
+                    ""
+                };
+                let number = routes[point.series as usize];
+                match self.routes.route_mut(number) {
+                    Route::Stored(_) if point.kind == PointKind::OutOfTime => {
+                        let series =
+                            || (key::describe(decoded.key(point.series as usize)), OUT_OF_TIME.to_owned());
+                        taking.taken.report.refuse(Reason::Time, 1, series);
                     }
-                }
-                Route::Counted => taking.taken.report.unmapped_counted += 1,
-                Route::Ignored => taking.taken.report.ignored += 1,
-                Route::Refused { reason, message } => {
-                    let series = || (key::describe(decoded.key(point.series as usize)), message.clone());
-                    taking.taken.report.refuse(*reason, 1, series);
+                    Route::Stored(stored) => {
+                        taking.store(point, text, stored, &mut self.workloads, &mut self.buckets);
+                        if !stored.confirmed {
+                            taking.declare(stored, &mut self.registry, self.requests);
+                        }
+                    }
+                    Route::Counted => taking.taken.report.unmapped_counted += 1,
+                    Route::Ignored => taking.taken.report.ignored += 1,
+                    Route::Refused { reason, message } => {
+                        let series = || (key::describe(decoded.key(point.series as usize)), message.clone());
+                        taking.taken.report.refuse(*reason, 1, series);
+                    }
                 }
             }
         }
+        taking.taken.report.histogram_points = taking.taken.report.accepted - accepted_before;
         if taking.taken.report.refused.contains_key(&Reason::NewSeries) {
             self.forget_postponed(&routes);
         }

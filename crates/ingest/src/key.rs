@@ -78,6 +78,14 @@ pub(crate) fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     put_bytes(out, 2, value);
 }
 
+/// Appends the metric's name, which ends in `suffix`.
+pub(crate) fn put_name(out: &mut Vec<u8>, name: &[u8], suffix: &[u8]) {
+    put_varint(out, u64::from(NAME << 3 | 2));
+    put_varint(out, (name.len() + suffix.len()) as u64);
+    out.extend_from_slice(name);
+    out.extend_from_slice(suffix);
+}
+
 /// Appends the unit, unless there is none.
 pub(crate) fn put_unit(out: &mut Vec<u8>, unit: &[u8]) {
     if !unit.is_empty() {
@@ -106,6 +114,14 @@ fn kind_of(number: u64) -> SourceKind {
         4 => SourceKind::Unspecified,
         _ => SourceKind::Unsaid,
     }
+}
+
+/// Appends an attribute of a point: the bytes of a `KeyValue`.
+pub(crate) fn put_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
+    let length = 1 + varint_length(attribute.len()) + attribute.len();
+    put_varint(out, u64::from(ATTRIBUTES << 3 | 2));
+    put_varint(out, length as u64);
+    put_bytes(out, 7, attribute);
 }
 
 const fn varint_length(value: usize) -> usize {
@@ -201,17 +217,21 @@ fn read_attributes<'a>(bytes: &'a [u8], number: u32, into: &mut Vec<Label<'a>>) 
     Ok(())
 }
 
+/// Protobuf would merge them; no sender writes so.
+const TWO_VALUES: LabelError = LabelError::Torn("an attribute has two values");
+
 fn key_value(bytes: &[u8]) -> Result<(&str, &[u8]), LabelError> {
-    let (mut name, mut value): (_, &[u8]) = ("", &[]);
+    let (mut name, mut value): (_, Option<&[u8]>) = ("", None);
     let mut message = Message::new(bytes);
     while let Some((field, given)) = message.next()? {
         match field {
             1 => name = text(given.bytes()?)?,
-            2 => value = given.bytes()?,
+            2 if value.is_some() => return Err(TWO_VALUES),
+            2 => value = Some(given.bytes()?),
             _ => {}
         }
     }
-    Ok((name, value))
+    Ok((name, value.unwrap_or_default()))
 }
 
 /// An `AnyValue` as text: what is not a string is written as JSON, bytes in base64
@@ -231,8 +251,10 @@ fn last_field(bytes: &[u8]) -> Result<Option<(u32, Value<'_>)>, LabelError> {
     let mut message = Message::new(bytes);
     let mut last = None;
     while let Some(field) = message.next()? {
-        if (1..=7).contains(&field.0) {
-            last = Some(field);
+        match (field.0, last) {
+            (5 | 6, Some((before, _))) if before == field.0 => return Err(TWO_VALUES),
+            (1..=7, _) => last = Some(field),
+            _ => {}
         }
     }
     Ok(last)

@@ -2,6 +2,8 @@
 //!
 //! gRPC or HTTP body → **otlp** → `decoded` → `front`. Field numbers: `opentelemetry/proto/metrics/v1/metrics.proto`.
 
+mod distribution; // histograms and summaries
+
 pub mod grpc; // MetricsService on its own codec
 pub mod http; // POST /v1/metrics
 
@@ -23,7 +25,9 @@ const NO_RECORDED_VALUE: u64 = 1;
 
 /// Decodes an uncompressed `ExportMetricsServiceRequest`.
 ///
-/// Gauges and sums become points; histograms and summaries are counted as unsupported.
+/// Gauges and sums become points as they are; histograms and summaries become the series `…_count` and `…_sum`, of a
+/// histogram `…_min` and `…_max` where it has them, of a summary one with the label `quantile` for each quantile. What
+/// their buckets say more is counted and dropped.
 ///
 /// # Errors
 /// [`DecodeError::Torn`] for anything that is not such a message; [`DecodeError::TooLarge`] beyond
@@ -56,6 +60,13 @@ fn repeated(bytes: &[u8], number: u32) -> Result<Vec<&[u8]>, Torn> {
     Ok(found)
 }
 
+/// The fields of a `Metric` that hold its points.
+const GAUGE: u32 = 5;
+const SUM: u32 = 7;
+const HISTOGRAM: u32 = 9;
+const EXPONENTIAL_HISTOGRAM: u32 = 10;
+const SUMMARY: u32 = 11;
+
 /// `Resource` and `InstrumentationScope` of a metric; a repeated message means that its parts are merged.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
@@ -83,38 +94,46 @@ fn add_metric(decoded: &mut Decoded, origin: Origin<'_>, bytes: &[u8]) -> Result
         match field {
             1 => header.name = value.bytes().map_err(torn)?,
             3 => header.unit = value.bytes().map_err(torn)?,
-            5 | 7 | 9 | 10 | 11 => {
+            GAUGE | SUM | HISTOGRAM | EXPONENTIAL_HISTOGRAM | SUMMARY => {
                 data.retain(|(kind, _)| *kind == field);
                 data.push((field, value.bytes().map_err(torn)?));
             }
             _ => {}
         }
     }
-    if data.first().is_some_and(|(field, _)| *field == 7) {
-        header.kind = sum_kind(&data).map_err(torn)?;
-    } else {
-        header.kind = SourceKind::Gauge;
-    }
+    header.kind = match data.first() {
+        Some((SUM | HISTOGRAM | EXPONENTIAL_HISTOGRAM, _)) => sum_kind(&data).map_err(torn)?,
+        Some((SUMMARY, _)) => SourceKind::Counter,
+        Some(_) | None => SourceKind::Gauge,
+    };
     for (field, part) in data {
         let points = repeated(part, 1).map_err(torn)?;
-        match field {
-            9 | 10 => decoded.unsupported.histograms += points.len() as u64,
-            11 => decoded.unsupported.summaries += points.len() as u64,
-            _ => points.into_iter().try_for_each(|point| add_point(decoded, header, point))?,
-        }
+        let form = match field {
+            HISTOGRAM => &distribution::HISTOGRAM,
+            EXPONENTIAL_HISTOGRAM => &distribution::EXPONENTIAL_HISTOGRAM,
+            SUMMARY => &distribution::SUMMARY,
+            _ => {
+                points.into_iter().try_for_each(|point| add_point(decoded, header, point))?;
+                continue;
+            }
+        };
+        points.into_iter().try_for_each(|point| distribution::add(decoded, header, form, point))?;
     }
     Ok(())
 }
 
-/// How the points of a `Sum` {aggregation_temporality = 2, is_monotonic = 3} add up.
+/// How the points of a `Sum` {aggregation_temporality = 2, is_monotonic = 3} add up, or those of a histogram
+/// {aggregation_temporality = 2}, which has a sum only where that is monotonic.
 fn sum_kind(data: &[(u32, &[u8])]) -> Result<SourceKind, Torn> {
-    let (mut temporality, mut monotonic) = (0, false);
+    let is_sum = data.first().is_some_and(|(field, _)| *field == SUM);
+    let (mut temporality, mut monotonic) = (0, !is_sum);
     for (_, part) in data {
         let mut message = Message::new(part);
         while let Some((field, value)) = message.next()? {
             match field {
-                2 => temporality = value.varint()?,
-                3 => monotonic = value.varint()? != 0,
+                // Protobuf keeps the low 32 bits of a longer number.
+                2 => temporality = value.varint()? as u32,
+                3 if is_sum => monotonic = value.varint()? != 0,
                 _ => {}
             }
         }
@@ -146,6 +165,18 @@ fn add_point(decoded: &mut Decoded, header: Header<'_>, bytes: &[u8]) -> Result<
         }
     }
     let series = decoded.add_copied_series(|out| put_key(out, header, bytes))?;
+    add_reading(decoded, series, nanoseconds, value, flags)
+}
+
+/// Adds a reading of a series; `value` is `None` where the point has none.
+#[inline]
+fn add_reading(
+    decoded: &mut Decoded,
+    series: u32,
+    nanoseconds: u64,
+    value: Option<f64>,
+    flags: u64,
+) -> Result<(), DecodeError> {
     let stale =
         flags & NO_RECORDED_VALUE != 0 || value.is_some_and(|value| value.to_bits() == STALE_MARKER_BITS);
     let time = EventTime::from_unix_micros((nanoseconds / 1_000) as i64);
@@ -159,17 +190,23 @@ fn add_point(decoded: &mut Decoded, header: Header<'_>, bytes: &[u8]) -> Result<
     decoded.add_point(Point { series, kind, time, value: value.unwrap_or(f64::NAN) })
 }
 
-/// Appends the key of a point's series.
-fn put_key(out: &mut Vec<u8>, header: Header<'_>, point: &[u8]) {
+/// Appends the part of a key that all points of a metric share.
+#[inline]
+fn put_header(out: &mut Vec<u8>, header: Header<'_>, suffix: &str) {
     for resource in header.origin.resource {
         put_bytes(out, key::RESOURCE, resource);
     }
     for scope in header.origin.scope {
         put_bytes(out, key::SCOPE, scope);
     }
-    put_bytes(out, key::NAME, header.name);
+    key::put_name(out, header.name, suffix.as_bytes());
     key::put_unit(out, header.unit);
     key::put_kind(out, header.kind);
+}
+
+/// Appends the key of a point's series.
+fn put_key(out: &mut Vec<u8>, header: Header<'_>, point: &[u8]) {
+    put_header(out, header, "");
     let mut message = Message::new(point);
     let mut before = 0;
     while let Ok(Some((field, value))) = message.next() {

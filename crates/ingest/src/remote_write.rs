@@ -6,6 +6,8 @@
 mod v1; // labels as they lie in the request
 mod v2; // labels by a table of symbols
 
+mod histograms; // native histograms, as their counts and sums
+
 pub mod server; // POST /api/v1/write
 
 pub use v1::decode_v1;
@@ -32,6 +34,17 @@ fn add_sample(
 ) -> Result<(), DecodeError> {
     let (value, milliseconds) = read_sample(bytes).map_err(|torn| DecodeError::torn(message, torn))?;
     let kind = if value.to_bits() == STALE_MARKER_BITS { PointKind::Stale } else { PointKind::Reading };
+    add_reading(decoded, series, kind, value, milliseconds)
+}
+
+#[inline]
+fn add_reading(
+    decoded: &mut Decoded,
+    series: u32,
+    kind: PointKind,
+    value: f64,
+    milliseconds: i64,
+) -> Result<(), DecodeError> {
     decoded.add_point(
         match EventTime::from_unix_millis(milliseconds).filter(|time| crate::decoded::fits(*time)) {
             Some(time) => Point { series, kind, time, value },

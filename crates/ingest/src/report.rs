@@ -32,6 +32,9 @@ pub struct Report {
     pub ignored: u64,
     /// Rows and reports without a reading.
     pub absent: u64,
+    /// Points among the accepted that are counts and sums of native histograms, two for each, where the protocol asks
+    /// how many of these were stored.
+    pub histogram_points: u64,
     /// Series that were declared.
     pub new_series: u64,
     /// What was read and cannot be taken.
@@ -143,8 +146,8 @@ impl Report {
     pub fn warning_text(&self) -> String {
         let Unsupported { histograms, summaries, exemplars } = self.unsupported;
         let counts = [
-            (histograms, "histogram points are not supported and were not stored: send gauges or sums"),
-            (summaries, "summary points are not supported and were not stored: send gauges or sums"),
+            (histograms, "histogram points were stored without their buckets, which are not supported"),
+            (summaries, "quantiles of summaries are outside 0 to 1 and were not stored"),
             (exemplars, "exemplars are not supported and were not stored"),
             (
                 self.unmapped_counted,

@@ -32,7 +32,7 @@ impl Front {
         }
         if labels.kind == SourceKind::Unspecified {
             let message =
-                "the sum has no aggregation temporality: set CUMULATIVE or DELTA at its exporter".to_owned();
+                "it has no aggregation temporality: set CUMULATIVE or DELTA at its exporter".to_owned();
             return Route::Refused { reason: Reason::Temporality, message };
         }
         let (unit, kind) = self.told(source, &labels);

@@ -131,10 +131,12 @@ fn counted(status: StatusCode, text: String, report: Option<&Report>, version: V
     let mut response =
         if text.is_empty() { status.into_response() } else { (status, text + "\n").into_response() };
     if version == Version::Two {
-        let written = report.map_or(0, |report| report.accepted);
+        let (samples, histograms) = report.map_or((0, 0), |report| {
+            (report.accepted - report.histogram_points, report.histogram_points / 2)
+        });
         let headers = response.headers_mut();
-        headers.insert("x-prometheus-remote-write-samples-written", HeaderValue::from(written));
-        headers.insert("x-prometheus-remote-write-histograms-written", HeaderValue::from(0));
+        headers.insert("x-prometheus-remote-write-samples-written", HeaderValue::from(samples));
+        headers.insert("x-prometheus-remote-write-histograms-written", HeaderValue::from(histograms));
         headers.insert("x-prometheus-remote-write-exemplars-written", HeaderValue::from(0));
     }
     response

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::histograms::{self, Part};
 use super::{SOURCE, add_sample};
 use crate::decoded::{DecodeError, Decoded, Metadata, SourceKind};
-use crate::protobuf::{Message, Torn};
+use crate::key;
+use crate::protobuf::{Message, Torn, Value, put_bytes};
 
 const MESSAGE: &str = "prometheus.WriteRequest";
 
@@ -56,6 +58,9 @@ fn add_series(decoded: &mut Decoded, bytes: &[u8], offset: usize) -> Result<(), 
     if decoded.points().len() == points {
         decoded.drop_last_series(points);
     }
+    if decoded.unsupported.histograms != unsupported.histograms {
+        return add_histograms(decoded, bytes);
+    }
     Ok(())
 }
 
@@ -101,7 +106,45 @@ fn add_scattered_series(decoded: &mut Decoded, bytes: &[u8]) -> Result<(), Decod
     if decoded.points().len() == points {
         decoded.drop_last_series(points);
     }
-    Ok(())
+    add_histograms(decoded, bytes)
+}
+
+/// Adds the counts and sums of a series' native histograms, if it has any.
+#[cold]
+fn add_histograms(decoded: &mut Decoded, bytes: &[u8]) -> Result<(), DecodeError> {
+    histograms::add(decoded, MESSAGE, bytes, 4, |out, part, kind| {
+        put_labels(out, bytes, part);
+        key::put_kind(out, kind);
+    })
+}
+
+/// Appends the labels of a series, of which the metric's name gets the suffix of a part. What is no label stays as it
+/// is: it is refused when the labels are read.
+fn put_labels(out: &mut Vec<u8>, series: &[u8], part: Part) {
+    let mut message = Message::new(series);
+    while let Ok(Some((field, value))) = message.next() {
+        let (1, Value::Bytes(label)) = (field, value) else { continue };
+        match read_label(label) {
+            Ok((name @ b"__name__", value)) if !value.is_empty() => {
+                key::put_label(out, name, &[value, part.suffix()].concat());
+            }
+            Ok(_) | Err(_) => put_bytes(out, key::LABEL, label),
+        }
+    }
+}
+
+/// Reads a `Label` {name = 1, value = 2}.
+fn read_label(bytes: &[u8]) -> Result<(&[u8], &[u8]), Torn> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut message = Message::new(bytes);
+    while let Some((field, given)) = message.next()? {
+        match field {
+            1 => name = given.bytes()?,
+            2 => value = given.bytes()?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
 }
 
 /// Reads a `MetricMetadata` {type = 1, metric_family_name = 2, help = 4, unit = 5}.
@@ -110,7 +153,8 @@ fn read_metadata(bytes: &[u8]) -> Result<Metadata, Torn> {
     let mut message = Message::new(bytes);
     while let Some((field, value)) = message.next()? {
         match field {
-            1 => metadata.kind = metric_type(value.varint()?),
+            // Protobuf keeps the low 32 bits of a longer number.
+            1 => metadata.kind = metric_type(value.varint()? as u32),
             2 => metadata.name = String::from_utf8_lossy(value.bytes()?).into_owned(),
             5 => metadata.unit = String::from_utf8_lossy(value.bytes()?).into_owned(),
             _ => {}
@@ -120,7 +164,7 @@ fn read_metadata(bytes: &[u8]) -> Result<Metadata, Torn> {
 }
 
 /// `MetricType`, the same numbers in both versions.
-pub(super) const fn metric_type(number: u64) -> SourceKind {
+pub(super) const fn metric_type(number: u32) -> SourceKind {
     match number {
         1 => SourceKind::Counter,
         2 => SourceKind::Gauge,

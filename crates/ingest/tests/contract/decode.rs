@@ -4,15 +4,21 @@ use ingest::decoded::Decoded;
 use ingest::{DecodeError, PointKind};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
+use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    metric, number_data_point,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::prelude::*;
 use prost::Message;
 use telemetry::EventTime;
 use wire::prometheus::{v1, v2};
+
+#[path = "../../fuzz/oracle.rs"]
+mod oracle; // what prost reads, and what holds of all bytes
 
 /// A point as both sides see it: metric, labels, microseconds, bits of the value.
 type Seen = (String, Vec<(String, String)>, i64, u64);
@@ -28,12 +34,6 @@ fn seen(decoded: &Decoded) -> Vec<Seen> {
             (labels.name.to_owned(), pairs, point.time.unix_micros(), point.value.to_bits())
         })
         .collect()
-}
-
-fn sorted(labels: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
-    let labels: std::collections::BTreeMap<String, String> =
-        labels.filter(|(_, value)| !value.is_empty()).collect();
-    labels.into_iter().collect()
 }
 
 /// Labels of one series: names differ, values may be empty.
@@ -55,146 +55,228 @@ type Generated = (String, Vec<(String, String)>, Vec<(i64, f64)>);
 
 fn series() -> impl Strategy<Value = Vec<Generated>> {
     let samples = prop::collection::vec((moment(), prop::num::f64::ANY), 0..4);
-    prop::collection::vec(("[a-z_:][a-z0-9_]{0,20}", labels(), samples), 0..6)
+    prop::collection::vec(("[a-z_:][a-z0-9_]{0,20}", labels(), samples), 0..12)
+}
+
+/// Count, sum, milliseconds, and the hint on resets.
+type Native = (u64, f64, i64, i32);
+
+fn natives() -> impl Strategy<Value = Vec<Native>> {
+    prop::collection::vec((any::<u64>(), sum(), moment(), 0i32..4), 0..3)
+}
+
+fn sum() -> impl Strategy<Value = f64> {
+    prop_oneof![prop::num::f64::ANY, Just(f64::from_bits(ingest::remote_write::STALE_MARKER_BITS))]
+}
+
+fn request_of_v1(series: &[Generated], natives: &[Native]) -> v1::WriteRequest {
+    let native = |(count, sum, timestamp, reset_hint): &Native| v1::Histogram {
+        count: Some(v1::histogram::Count::CountInt(*count)),
+        sum: *sum,
+        timestamp: *timestamp,
+        reset_hint: *reset_hint,
+    };
+    let timeseries = series.iter().map(|(name, labels, samples)| v1::TimeSeries {
+        labels: labels
+            .iter()
+            .cloned()
+            .chain([("__name__".to_owned(), name.clone())])
+            .map(|(name, value)| v1::Label { name, value })
+            .collect(),
+        samples: samples
+            .iter()
+            .map(|(timestamp, value)| v1::Sample { value: *value, timestamp: *timestamp })
+            .collect(),
+        exemplars: vec![v1::Exemplar::default()],
+        histograms: natives.iter().map(native).collect(),
+    });
+    v1::WriteRequest { timeseries: timeseries.collect(), metadata: Vec::new() }
+}
+
+fn request_of_v2(series: &[Generated], natives: &[Native]) -> v2::Request {
+    let mut symbols = vec![String::new()];
+    let mut refer = |text: &str| {
+        symbols.push(text.to_owned());
+        symbols.len() as u32 - 1
+    };
+    let native = |(count, sum, timestamp, reset_hint): &Native| v2::Histogram {
+        count: Some(v2::histogram::Count::CountFloat(*count as f64)),
+        sum: *sum,
+        timestamp: *timestamp,
+        reset_hint: *reset_hint,
+    };
+    let timeseries = series
+        .iter()
+        .enumerate()
+        .map(|(at, (name, labels, samples))| v2::TimeSeries {
+            labels_refs: labels
+                .iter()
+                .flat_map(|(name, value)| [name.clone(), value.clone()])
+                .chain(["__name__".to_owned(), name.clone()])
+                .map(|text| refer(&text))
+                .collect(),
+            samples: samples
+                .iter()
+                .map(|(timestamp, value)| v2::Sample { value: *value, timestamp: *timestamp })
+                .collect(),
+            histograms: natives.iter().map(native).collect(),
+            metadata: Some(v2::Metadata { r#type: at as i32 % 4, help_ref: 0, unit_ref: refer("Cel") }),
+            ..Default::default()
+        })
+        .collect();
+    v2::Request { symbols, timeseries }
+}
+
+/// A metric of each kind in turn.
+fn request_of_otlp(
+    series: &[Generated],
+    resource: &[(String, String)],
+    natives: &[Native],
+    whole: bool,
+) -> ExportMetricsServiceRequest {
+    let attributes = |labels: &[(String, String)]| -> Vec<KeyValue> {
+        labels.iter().map(|(name, value)| super::senders::key_value(name, value)).collect()
+    };
+    let metrics = series.iter().enumerate().map(|(at, (name, labels, samples))| {
+        let labels = attributes(labels);
+        let temporality = at as i32 / 5 % 3;
+        let numbers = samples.iter().map(|(millis, value)| NumberDataPoint {
+            attributes: labels.clone(),
+            time_unix_nano: (millis.unsigned_abs() + 1) * 1_000,
+            value: Some(if whole {
+                number_data_point::Value::AsInt(*millis)
+            } else {
+                number_data_point::Value::AsDouble(*value)
+            }),
+            ..Default::default()
+        });
+        let extreme = |sum: f64| whole.then_some(sum - 1.0);
+        let data = match at % 5 {
+            0 => metric::Data::Gauge(Gauge { data_points: numbers.collect() }),
+            1 => metric::Data::Sum(Sum {
+                data_points: numbers.collect(),
+                aggregation_temporality: temporality,
+                is_monotonic: whole,
+            }),
+            2 => metric::Data::Histogram(Histogram {
+                data_points: natives
+                    .iter()
+                    .map(|(count, sum, time, flags)| HistogramDataPoint {
+                        attributes: labels.clone(),
+                        time_unix_nano: time.unsigned_abs(),
+                        count: *count,
+                        sum: extreme(*sum),
+                        min: extreme(*sum),
+                        max: Some(*sum),
+                        flags: *flags as u32,
+                        bucket_counts: vec![1, 2],
+                        explicit_bounds: vec![0.5],
+                        ..Default::default()
+                    })
+                    .collect(),
+                aggregation_temporality: temporality,
+            }),
+            3 => metric::Data::ExponentialHistogram(ExponentialHistogram {
+                data_points: natives
+                    .iter()
+                    .map(|(count, sum, time, flags)| ExponentialHistogramDataPoint {
+                        attributes: labels.clone(),
+                        time_unix_nano: time.unsigned_abs(),
+                        count: *count,
+                        sum: Some(*sum),
+                        min: Some(*sum),
+                        max: extreme(*sum),
+                        flags: *flags as u32,
+                        scale: 3,
+                        zero_count: 7,
+                        positive: Some(Buckets { offset: -3, bucket_counts: vec![1, 2, 3] }),
+                        ..Default::default()
+                    })
+                    .collect(),
+                aggregation_temporality: temporality,
+            }),
+            _ => metric::Data::Summary(Summary {
+                data_points: natives
+                    .iter()
+                    .map(|(count, sum, time, flags)| SummaryDataPoint {
+                        attributes: labels.clone(),
+                        time_unix_nano: time.unsigned_abs(),
+                        count: *count,
+                        sum: *sum,
+                        flags: *flags as u32,
+                        quantile_values: [0.0, 0.5, 0.99, 1.0, 1.5, f64::NAN]
+                            .map(|quantile| ValueAtQuantile { quantile, value: *sum })
+                            .to_vec(),
+                        ..Default::default()
+                    })
+                    .collect(),
+            }),
+        };
+        Metric { name: name.clone(), unit: "Cel".into(), data: Some(data), ..Default::default() }
+    });
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource { attributes: attributes(resource), ..Default::default() }),
+            scope_metrics: vec![ScopeMetrics { metrics: metrics.collect(), ..Default::default() }],
+            ..Default::default()
+        }],
+    }
+}
+
+/// Bytes with a few of them changed.
+fn damaged(mut bytes: Vec<u8>, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+    for (at, byte) in changes {
+        if !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+    }
+    bytes
+}
+
+fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..3)
 }
 
 proptest! {
     #[test]
-    fn remote_write_1_reads_what_prost_reads(series in series()) {
-        let request = v1::WriteRequest {
-            timeseries: series.iter().map(|(name, labels, samples)| v1::TimeSeries {
-                labels: labels.iter().cloned().chain([("__name__".to_owned(), name.clone())])
-                    .map(|(name, value)| v1::Label { name, value }).collect(),
-                samples: samples.iter().map(|(timestamp, value)| v1::Sample { value: *value, timestamp: *timestamp }).collect(),
-                exemplars: vec![v1::Exemplar::default()],
-                histograms: vec![v1::Histogram::default()],
-            }).collect(),
-            metadata: Vec::new(),
-        };
+    fn remote_write_1_reads_what_prost_reads(series in series(), natives in natives(), changes in changes()) {
+        let request = request_of_v1(&series, &natives);
         let bytes = request.encode_to_vec();
-        let oracle = v1::WriteRequest::decode(&*bytes).unwrap();
-        let expected: Vec<Seen> = oracle.timeseries.iter().flat_map(|series| {
-            let name = series.labels.iter().find(|label| label.name == "__name__").unwrap().value.clone();
-            let rest = series.labels.iter().filter(|label| label.name != "__name__");
-            let labels = sorted(rest.map(|label| (label.name.clone(), label.value.clone())));
-            series.samples.iter().map(move |sample| {
-                (name.clone(), labels.clone(), sample.timestamp * 1_000, sample.value.to_bits())
-            })
-        }).collect();
+        oracle::remote_write_v1(&bytes);
+        oracle::remote_write_v1(&damaged(bytes.clone(), &changes));
         let decoded = ingest::remote_write::decode_v1(bytes.into()).unwrap();
-        prop_assert_eq!(seen(&decoded), expected);
-        let count = oracle.timeseries.len() as u64;
-        prop_assert_eq!((decoded.unsupported.exemplars, decoded.unsupported.histograms), (count, count));
+        let exemplars = series.len() as u64;
+        let histograms = exemplars * natives.len() as u64;
+        prop_assert_eq!((decoded.unsupported.exemplars, decoded.unsupported.histograms), (exemplars, histograms));
     }
 
     #[test]
-    fn remote_write_2_reads_what_prost_reads(series in series()) {
-        let mut symbols = vec![String::new()];
-        let mut refer = |text: &str| { symbols.push(text.to_owned()); symbols.len() as u32 - 1 };
-        let timeseries = series.iter().map(|(name, labels, samples)| v2::TimeSeries {
-            labels_refs: labels.iter().flat_map(|(name, value)| [name.clone(), value.clone()])
-                .chain(["__name__".to_owned(), name.clone()]).map(|text| refer(&text)).collect(),
-            samples: samples.iter().map(|(timestamp, value)| v2::Sample { value: *value, timestamp: *timestamp }).collect(),
-            metadata: Some(v2::Metadata { r#type: 2, help_ref: 0, unit_ref: refer("Cel") }),
-            ..Default::default()
-        }).collect();
-        let request = v2::Request { symbols, timeseries };
-        let bytes = request.encode_to_vec();
-        let oracle = v2::Request::decode(&*bytes).unwrap();
-        let expected: Vec<Seen> = oracle.timeseries.iter().flat_map(|series| {
-            let text = |reference: u32| oracle.symbols[reference as usize].clone();
-            let pairs: Vec<(String, String)> =
-                series.labels_refs.chunks(2).map(|pair| (text(pair[0]), text(pair[1]))).collect();
-            let name = pairs.iter().find(|(name, _)| name == "__name__").unwrap().1.clone();
-            let labels = sorted(pairs.into_iter().filter(|(name, _)| name != "__name__"));
-            series.samples.iter().map(move |sample| {
-                (name.clone(), labels.clone(), sample.timestamp * 1_000, sample.value.to_bits())
-            })
-        }).collect();
-        let decoded = ingest::remote_write::decode_v2(bytes.into()).unwrap();
-        prop_assert_eq!(seen(&decoded), expected);
-        prop_assert!((0..decoded.series_count()).all(|series| decoded.labels(series).unwrap().unit == "Cel"));
+    fn remote_write_2_reads_what_prost_reads(series in series(), natives in natives(), changes in changes()) {
+        let bytes = request_of_v2(&series, &natives).encode_to_vec();
+        oracle::remote_write_v2(&bytes);
+        oracle::remote_write_v2(&damaged(bytes, &changes));
     }
 
     #[test]
-    fn otlp_reads_what_prost_reads(series in series(), resource in labels(), whole in any::<bool>()) {
-        let metrics = series.iter().map(|(name, labels, samples)| {
-            let data_points = samples.iter().map(|(millis, value)| NumberDataPoint {
-                attributes: labels.iter().map(|(name, value)| super::senders::key_value(name, value)).collect(),
-                time_unix_nano: (millis.unsigned_abs() + 1) * 1_000,
-                value: Some(if whole { number_data_point::Value::AsInt(*millis) } else { number_data_point::Value::AsDouble(*value) }),
-                ..Default::default()
-            }).collect();
-            Metric { name: name.clone(), unit: "Cel".into(), data: Some(metric::Data::Gauge(Gauge { data_points })), ..Default::default() }
-        }).collect();
-        let attributes = resource.iter().map(|(name, value)| super::senders::key_value(name, value)).collect();
-        let request = ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics {
-            resource: Some(Resource { attributes, ..Default::default() }),
-            scope_metrics: vec![ScopeMetrics { metrics, ..Default::default() }],
-            ..Default::default()
-        }] };
-        let bytes = request.encode_to_vec();
-        let oracle = ExportMetricsServiceRequest::decode(&*bytes).unwrap();
-        let mut expected: Vec<Seen> = Vec::new();
-        for metric in &oracle.resource_metrics[0].scope_metrics[0].metrics {
-            let Some(metric::Data::Gauge(gauge)) = &metric.data else { continue };
-            for point in &gauge.data_points {
-                let all = resource.iter().cloned().chain(point.attributes.iter().map(|pair| (pair.key.clone(), text(pair))));
-                // The point's own word counts, even when it is empty.
-                let all: std::collections::BTreeMap<String, String> = all.collect();
-                let value = match point.value.unwrap() {
-                    number_data_point::Value::AsDouble(value) => value,
-                    number_data_point::Value::AsInt(value) => value as f64,
-                };
-                let micros = (point.time_unix_nano / 1_000) as i64;
-                expected.push((metric.name.clone(), sorted(all.into_iter()), micros, value.to_bits()));
-            }
-        }
-        prop_assert_eq!(seen(&ingest::otlp::decode(bytes.into()).unwrap()), expected);
+    fn otlp_reads_what_prost_reads(
+        series in series(), resource in labels(), natives in natives(), whole in any::<bool>(), changes in changes(),
+    ) {
+        let bytes = request_of_otlp(&series, &resource, &natives, whole).encode_to_vec();
+        oracle::otlp(&bytes);
+        oracle::otlp(&damaged(bytes, &changes));
     }
 
     #[test]
     fn noise_is_read_or_refused_and_never_more(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        oracle::remote_write_v1(&bytes);
+        oracle::remote_write_v2(&bytes);
+        oracle::otlp(&bytes);
         for decode in [ingest::remote_write::decode_v1, ingest::remote_write::decode_v2, ingest::otlp::decode] {
             if let Ok(decoded) = decode(bytes.clone().into()) {
-                prop_assert!(decoded.points().len() <= bytes.len());
                 let _ = super::senders::front().take_in(&decoded, EventTime::MINIMUM);
             }
         }
-    }
-
-    #[test]
-    fn a_damaged_request_is_read_as_prost_reads_it_or_refused(series in series(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let request = v1::WriteRequest {
-            timeseries: series.iter().map(|(name, labels, samples)| v1::TimeSeries {
-                labels: labels.iter().cloned().chain([("__name__".to_owned(), name.clone())])
-                    .map(|(name, value)| v1::Label { name, value }).collect(),
-                samples: samples.iter().map(|(timestamp, value)| v1::Sample { value: *value, timestamp: *timestamp }).collect(),
-                ..Default::default()
-            }).collect(),
-            metadata: Vec::new(),
-        };
-        let mut bytes = request.encode_to_vec();
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
-        let oracle = v1::WriteRequest::decode(&*bytes);
-        match ingest::remote_write::decode_v1(bytes.into()) {
-            Ok(decoded) => if let Ok(oracle) = oracle {
-                let expected: usize = oracle.timeseries.iter().map(|series| series.samples.len()).sum();
-                prop_assert_eq!(decoded.points().len(), expected);
-            },
-            Err(_) => prop_assert!(oracle.is_err(), "we refuse nothing that prost reads"),
-        }
-    }
-}
-
-fn text(pair: &KeyValue) -> String {
-    match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
-        Some(any_value::Value::StringValue(text)) => text.clone(),
-        _ => String::new(),
     }
 }
 
@@ -279,24 +361,17 @@ fn symbols_of_2_0_keep_their_rules() {
 }
 
 #[test]
-fn sums_say_how_they_add_up_and_histograms_are_counted() {
+fn sums_say_how_they_add_up() {
     let sum = |temporality: i32, is_monotonic| {
         let data_points = vec![super::senders::point(&[("rack".into(), "r1".into())], 0, 1.0)];
         let data = metric::Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic });
         Metric { name: format!("sum_{temporality}_{is_monotonic}"), data: Some(data), ..Default::default() }
     };
-    let data = metric::Data::Histogram(Histogram {
-        data_points: vec![HistogramDataPoint::default(); 3],
-        aggregation_temporality: 2,
-    });
-    let histogram = Metric { name: "h".into(), data: Some(data), ..Default::default() };
-    let request =
-        super::senders::export(vec![sum(1, true), sum(2, true), sum(2, false), sum(0, true), histogram]);
+    let request = super::senders::export(vec![sum(1, true), sum(2, true), sum(2, false), sum(0, true)]);
     let decoded = ingest::otlp::decode(request.encode_to_vec().into()).unwrap();
     use ingest::SourceKind::{Counter, Delta, Gauge, Unspecified};
     let kinds: Vec<_> = (0..4).map(|series| decoded.labels(series).unwrap().kind).collect();
     assert_eq!(kinds, [Delta, Counter, Gauge, Unspecified]);
-    assert_eq!(decoded.unsupported.histograms, 3);
     let taken = super::senders::take(&decoded);
     assert_eq!((taken.report.accepted, taken.report.refused_points()), (3, 1));
     assert!(
@@ -304,7 +379,158 @@ fn sums_say_how_they_add_up_and_histograms_are_counted() {
         "{}",
         taken.report.refusal_text()
     );
-    assert!(taken.report.warning_text().contains("3 histogram points"), "{}", taken.report.warning_text());
+}
+
+/// Name, labels and unit of each reading with its kinds and value.
+fn told(decoded: &Decoded) -> Vec<String> {
+    let point = |point: &ingest::Point| {
+        let labels = decoded.labels(point.series as usize).unwrap();
+        let pairs: Vec<String> =
+            labels.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs = pairs.join(",");
+        format!(
+            "{}{{{pairs}}} {:?} {:?} {:?} {}",
+            labels.name, labels.unit, labels.kind, point.kind, point.value
+        )
+    };
+    decoded.points().iter().map(point).collect()
+}
+
+fn otlp(name: &str, data: metric::Data) -> Decoded {
+    let metric = Metric { name: name.into(), unit: "s".into(), data: Some(data), ..Default::default() };
+    ingest::otlp::decode(super::senders::export(vec![metric]).encode_to_vec().into()).unwrap()
+}
+
+#[test]
+fn a_histogram_is_its_count_sum_and_extremes_without_its_buckets() {
+    let attributes = vec![super::senders::key_value("rack", "r1")];
+    let point = HistogramDataPoint {
+        attributes: attributes.clone(),
+        time_unix_nano: 1_000,
+        count: 3,
+        sum: Some(4.5),
+        min: Some(0.5),
+        max: Some(3.0),
+        bucket_counts: vec![1, 2],
+        explicit_bounds: vec![1.0],
+        ..Default::default()
+    };
+    let negative = HistogramDataPoint { sum: None, min: None, max: None, ..point.clone() };
+    let ended = HistogramDataPoint { flags: 1, count: 0, ..negative.clone() };
+    let data_points = vec![point, negative, ended];
+    let decoded =
+        otlp("wait", metric::Data::Histogram(Histogram { data_points, aggregation_temporality: 1 }));
+    assert_eq!(
+        told(&decoded),
+        [
+            "wait_count{rack=r1} \"\" Delta Reading 3",
+            "wait_sum{rack=r1} \"s\" Delta Reading 4.5",
+            "wait_min{rack=r1} \"s\" Gauge Reading 0.5",
+            "wait_max{rack=r1} \"s\" Gauge Reading 3",
+            "wait_count{rack=r1} \"\" Delta Reading 3",
+            "wait_count{rack=r1} \"\" Delta Stale 0",
+            "wait_sum{rack=r1} \"s\" Delta Stale 0",
+        ]
+    );
+    let report = super::senders::take(&decoded).report;
+    assert_eq!((report.accepted, report.unsupported.histograms), (7, 3));
+    assert!(report.warning_text().contains("3 histogram points were stored without their buckets"));
+
+    let point = ExponentialHistogramDataPoint {
+        attributes,
+        time_unix_nano: 1_000,
+        count: 2,
+        sum: Some(1.0),
+        max: Some(0.75),
+        positive: Some(Buckets { offset: 0, bucket_counts: vec![2] }),
+        ..Default::default()
+    };
+    let data_points = vec![point];
+    let decoded = otlp(
+        "wait",
+        metric::Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality: 2 }),
+    );
+    assert_eq!(
+        told(&decoded),
+        [
+            "wait_count{rack=r1} \"\" Counter Reading 2",
+            "wait_sum{rack=r1} \"s\" Counter Reading 1",
+            "wait_max{rack=r1} \"s\" Gauge Reading 0.75",
+        ]
+    );
+}
+
+#[test]
+fn a_summary_is_its_count_sum_and_quantiles() {
+    let quantile = |quantile, value| ValueAtQuantile { quantile, value };
+    let point = SummaryDataPoint {
+        attributes: vec![
+            super::senders::key_value("rack", "r1"),
+            super::senders::key_value("quantile", "mine"),
+        ],
+        time_unix_nano: 1_000,
+        count: 3,
+        sum: 0.0,
+        quantile_values: vec![
+            quantile(0.0, 1.0),
+            quantile(0.99, 2.0),
+            quantile(1.0, 3.0),
+            quantile(1.5, 4.0),
+        ],
+        ..Default::default()
+    };
+    let decoded = otlp("wait", metric::Data::Summary(Summary { data_points: vec![point] }));
+    assert_eq!(
+        told(&decoded),
+        [
+            "wait_count{rack=r1} \"\" Counter Reading 3",
+            "wait_sum{rack=r1} \"s\" Counter Reading 0",
+            "wait{quantile=0,rack=r1} \"s\" Gauge Reading 1",
+            "wait{quantile=0.99,rack=r1} \"s\" Gauge Reading 2",
+            "wait{quantile=1,rack=r1} \"s\" Gauge Reading 3",
+        ]
+    );
+    assert_eq!(decoded.unsupported.summaries, 1, "a quantile of 1.5 is none");
+}
+
+#[test]
+fn many_quantiles_or_a_long_resource_take_no_more_than_their_limits() {
+    let point = SummaryDataPoint {
+        attributes: vec![super::senders::key_value("note", &"x".repeat(60_000))],
+        time_unix_nano: 1_000,
+        quantile_values: vec![ValueAtQuantile::default(); 50_000],
+        ..Default::default()
+    };
+    let data = metric::Data::Summary(Summary { data_points: vec![point] });
+    let metric = Metric { name: "wait".into(), data: Some(data), ..Default::default() };
+    let bytes = super::senders::export(vec![metric]).encode_to_vec();
+    let message = ingest::otlp::decode(bytes.into()).unwrap_err().to_string();
+    assert!(message.starts_with("bytes of all series' labels: 134"), "{message}");
+}
+
+#[test]
+fn a_mapping_names_the_sum_of_a_histogram() {
+    let document = "apiVersion: thermogate.dev/v1alpha1\nkind: Mapping\nmetadata: {name: m}\n\
+                    rows:\n  - {metric: throttled_sum, signal: gpu_thermal_throttle_time, unit: s}\n";
+    let document = telemetry::record::Document { name: "m.yaml".into(), text: document.into() };
+    let mapping = telemetry::mapping::Mapping::with(&[document]).unwrap();
+    let resolver = telemetry::mapping::Resolver::new(mapping, telemetry::site::Site::empty("s1"));
+    let point = HistogramDataPoint {
+        attributes: vec![super::senders::key_value("rack", "r1")],
+        time_unix_nano: 1_000,
+        count: 2,
+        sum: Some(4.5),
+        ..Default::default()
+    };
+    let data_points = vec![point];
+    let decoded =
+        otlp("throttled", metric::Data::Histogram(Histogram { data_points, aggregation_temporality: 1 }));
+    let taken = ingest::Front::new(resolver, ingest::Limits::default())
+        .take_in(&decoded, EventTime::MINIMUM)
+        .unwrap();
+    let declared = super::senders::declarations(&taken.records);
+    let sum = declared.iter().find(|series| &*series.identity.signal == "gpu_thermal_throttle_time").unwrap();
+    assert_eq!(sum.temporality, telemetry::record::Temporality::Delta);
 }
 
 #[test]
