@@ -1,4 +1,5 @@
-//! Recorded files: CSV (long and wide), Parquet of the same shapes, bare numbers, recorded BMS messages.
+//! Recorded files: CSV (long and wide), Parquet of the same shapes, bare numbers, recorded BMS messages, dumps of
+//! Prometheus.
 //!
 //! files → **files** → `decoded` → `front`: replay and import take files in on the same way as a live feed.
 
@@ -15,6 +16,7 @@ mod table; // CSV or Parquet, row by row
 
 mod dsx; // recorded BMS messages
 mod plain; // bare numbers
+mod promtool; // dumps of Prometheus
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -83,17 +85,29 @@ pub struct Group {
 /// Opens files and checks their columns.
 ///
 /// `check` says whether a series is known, so that a misspelt signal is refused before a row is read; see
-/// [`signal_check`](crate::front::signal_check). Recorded messages may hold points that nobody maps.
+/// [`signal_check`](crate::front::signal_check). Recorded messages and dumps may hold points that nobody maps.
 ///
 /// # Errors
 /// [`FileError`]: options that do not fit, a file that cannot be read, a column that is unknown or repeated.
 pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Result<FileSource, FileError> {
-    let recorded_messages = options.format == Some(Format::DsxBms);
-    let mut keys = Keys::new((!recorded_messages).then_some(check));
+    let format = match options.format {
+        None => found_format(paths)?,
+        given => given,
+    };
+    let options = &FileOptions { format, ..options.clone() };
+    let (source, holds_others) = match format {
+        Some(Format::DsxBms) => (DSX_SOURCE, true),
+        Some(Format::Promtool) => (crate::remote_write::SOURCE, true),
+        Some(Format::Csv | Format::CsvLong | Format::CsvWide | Format::Parquet | Format::Plain) | None => {
+            (SOURCE, false)
+        }
+    };
+    let mut keys = Keys::new((!holds_others).then_some(check));
     let mut files = Vec::with_capacity(paths.len());
     for (file, path) in paths.iter().enumerate() {
         let rows: Box<dyn Rows> = match options.format {
             Some(Format::DsxBms) => Box::new(dsx::DsxRows::open(path, file, options)?),
+            Some(Format::Promtool) => Box::new(promtool::PromtoolRows::open(path, file, options, &mut keys)?),
             Some(Format::Plain) => Box::new(plain::PlainRows::open(path, options, &mut keys)?),
             Some(Format::Csv | Format::CsvLong | Format::CsvWide | Format::Parquet) | None => {
                 Box::new(table::TableRows::open(path, file, options, &keys)?)
@@ -102,7 +116,7 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
         files.push(File { path: path.clone(), rows, head: None, ended: false, begun: false, taken: 0 });
     }
     let mut source = FileSource {
-        source: if recorded_messages { DSX_SOURCE } else { SOURCE },
+        source,
         files,
         keys,
         sorted: None,
@@ -111,7 +125,8 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
         passed_over: Vec::new(),
         positions: Positions::default(),
     };
-    if options.sort {
+    // A dump is sorted already.
+    if options.sort && format != Some(Format::Promtool) {
         let mut all = Vec::new();
         while let Some(row) = source.merged()? {
             all.push(row);
@@ -121,6 +136,21 @@ pub fn open(paths: &[PathBuf], options: &FileOptions, check: SignalCheck) -> Res
         source.sorted = Some(all.into());
     }
     Ok(source)
+}
+
+/// The format that files have by what they begin with; `None`: that of their names.
+fn found_format(paths: &[PathBuf]) -> Result<Option<Format>, FileError> {
+    let (dumps, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        paths.iter().partition(|path| promtool::is_dump(path));
+    match (dumps.first(), others.first()) {
+        (Some(dump), Some(other)) => Err(FileError::Options(format!(
+            "{} is a dump of Prometheus and {} is not: give them one after the other",
+            dump.display(),
+            other.display()
+        ))),
+        (Some(_), None) => Ok(Some(Format::Promtool)),
+        (None, _) => Ok(None),
+    }
 }
 
 impl FileSource {

@@ -9,7 +9,7 @@ use telemetry::{EventTime, Microseconds};
 /// How recorded files are to be read. All of them alike.
 #[derive(Debug, Default, Clone)]
 pub struct FileOptions {
-    /// `--format`; `None`: Parquet for files named `*.parquet`, else CSV.
+    /// `--format`; `None`: Parquet for files named `*.parquet`, a dump of Prometheus where they begin like one, else CSV.
     pub format: Option<Format>,
     /// `--rack`: the rack of rows that name none.
     pub rack: Option<String>,
@@ -53,16 +53,19 @@ pub enum Format {
     Plain,
     /// Recorded messages of the NVIDIA DSX Exchange BMS bus: CSV `offset,topic,payload`.
     DsxBms,
+    /// A dump of Prometheus' own database, as `promtool tsdb dump` writes it; read as if it came by remote write.
+    Promtool,
 }
 
 impl Format {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 7] = [
         ("csv", Self::Csv),
         ("csv-long", Self::CsvLong),
         ("csv-wide", Self::CsvWide),
         ("parquet", Self::Parquet),
         ("plain", Self::Plain),
         ("dsx-bms", Self::DsxBms),
+        ("promtool", Self::Promtool),
     ];
 }
 

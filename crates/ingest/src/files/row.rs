@@ -35,6 +35,8 @@ pub(crate) enum What {
     Distrusted(f64),
     Text(Box<str>),
     Null,
+    /// The series ends.
+    Ended,
 }
 
 impl What {
@@ -152,6 +154,7 @@ impl Positions {
                 What::Number(value) => (PointKind::Reading, *value),
                 What::Distrusted(value) => (PointKind::Distrusted, *value),
                 What::Null => (PointKind::Null, f64::NAN),
+                What::Ended => (PointKind::Stale, f64::NAN),
                 What::Text(text) => {
                     decoded.add_text(series, time, text.clone())?;
                     continue;

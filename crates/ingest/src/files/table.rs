@@ -83,9 +83,12 @@ impl Table {
             Format::Parquet => {
                 ParquetTable::open(path, &options.ignore).map(|table| Self::Parquet(Box::new(table)))
             }
-            Format::Csv | Format::CsvLong | Format::CsvWide | Format::Plain | Format::DsxBms => {
-                CsvTable::open(path, options).map(|table| Self::Csv(Box::new(table)))
-            }
+            Format::Csv
+            | Format::CsvLong
+            | Format::CsvWide
+            | Format::Plain
+            | Format::DsxBms
+            | Format::Promtool => CsvTable::open(path, options).map(|table| Self::Csv(Box::new(table))),
         }
     }
 

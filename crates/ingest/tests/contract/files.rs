@@ -218,6 +218,88 @@ fn bus_messages_wait_for_their_metadata() {
     assert!(source.unreadable()[0].message.contains("no metadata came for \"Rack/RackPower/x/never\""));
 }
 
+const DUMP: &str = r#"{DCGM_FI_DRIVER_VERSION="550", Hostname="n1", UUID="GPU-1", __name__="DCGM_FI_DEV_GPU_TEMP", gpu="3", rack="r1"} 61 1767607215000
+{DCGM_FI_DRIVER_VERSION="550", Hostname="n1", UUID="GPU-1", __name__="DCGM_FI_DEV_GPU_TEMP", gpu="3", rack="r1"} 6.25e+01 1767607230000
+{DCGM_FI_DRIVER_VERSION="550", Hostname="n1", UUID="GPU-1", __name__="DCGM_FI_DEV_GPU_TEMP", gpu="3", rack="r1"} NaN 1767607245000
+{__name__="coolant_flow", rack="r1"} 50 1767607200000
+{__name__="coolant_flow", rack="r1"} +Inf 1767607230000
+
+{__name__="coolant_flow", rack="r1"} fifty 1767607245000
+{__name__="wait", rack="r1"} {count:3, sum:4.5, [1,2):3} 1767607245000
+{__name__="some_app_requests_total", job="x"} 7 1767607200000
+"#;
+
+#[test]
+fn a_dump_of_prometheus_is_sorted_by_time_and_mapped_like_remote_write() {
+    let files = Files::of(&[("dump.txt", DUMP.as_bytes())]);
+    let mut source = open(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver()).unwrap();
+    let times: Vec<f64> =
+        source.by_ref().map(|group| (group.unwrap().time - super::senders::at(0)).as_seconds()).collect();
+    assert_eq!(times, [0.0, 15.0, 30.0, 45.0]);
+    let told: Vec<(u64, &str)> =
+        source.unreadable().iter().map(|row| (row.line, row.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (7, "\"fifty\" is not a number"),
+            (8, "it is a native histogram: only numbers are read from a dump"),
+        ]
+    );
+    let records = replay(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver()).unwrap();
+    let gpu = "gpu_temperature of site s1, rack r1, node n1, device gpu3";
+    let flow = "coolant_flow of site s1, rack r1";
+    let mut read = samples(&records);
+    read.retain(|sample| !sample.0.starts_with("some_app"));
+    let expected = [
+        (flow, 0.0, 50.0, Flag::Ok),
+        (gpu, 15.0, 61.0, Flag::Ok),
+        (flow, 30.0, f64::INFINITY, Flag::Implausible),
+        (gpu, 30.0, 62.5, Flag::Ok),
+    ];
+    for (sample, (identity, seconds, value, flag)) in read.iter().zip(expected) {
+        assert_eq!(*sample, (identity.to_owned(), seconds, value, flag));
+    }
+    assert_eq!((read.len(), read[4].3), (5, Flag::Stale), "a stale marker is NaN in a dump");
+    let declared = super::senders::declarations(&records);
+    assert!(declared.iter().all(|declaration| &*declaration.source == "remote_write"));
+    assert!(declared.iter().any(|declaration| declaration.identity.signal.starts_with("some_app")));
+}
+
+#[test]
+fn a_dump_is_found_by_how_it_begins_and_never_read_beside_other_files() {
+    let files = Files::of(&[
+        ("dump.txt", DUMP.as_bytes()),
+        ("in.csv", b"time,rack_power\n2026-01-05T10:00:00Z,90\n"),
+        ("no.txt", b"up 1 1767607200000\n"),
+    ]);
+    let message = |names: &[&str], options: &FileOptions| {
+        replay(&files.paths(names), options, resolver()).unwrap_err().to_string()
+    };
+    assert!(message(&["dump.txt", "in.csv"], &wide()).contains("give them one after the other"));
+    let declared = FileOptions { format: Some(Format::Promtool), ..FileOptions::default() };
+    let message = message(&["no.txt"], &declared);
+    assert!(
+        message.contains("no.txt:1: a line begins with the labels of its series, such as {__name__="),
+        "{message}"
+    );
+    let records = replay(&files.paths(&["dump.txt"]), &declared, resolver()).unwrap();
+    assert_eq!(samples(&records).len(), 6);
+}
+
+#[test]
+fn a_dump_has_the_keys_of_remote_write() {
+    use super::senders::{RemoteWrite1, Source, supply};
+    let sent = RemoteWrite1::decode(RemoteWrite1::encode(&[supply("r1", 0, 31.0)])).unwrap();
+    let line = b"{__name__=\"coolant_supply_temperature\", rack=\"r1\"} 31 1767607200000\n";
+    let files = Files::of(&[("dump.txt", line)]);
+    let group = open(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!((group.decoded.key(0), group.decoded.points()), (sent.key(0), sent.points()));
+}
+
 #[test]
 fn other_encodings_are_declared() {
     let content = b"time,rack,signal,value\n2026-01-05T10:00:00Z,K\xfchlung,coolant_flow,50\n";
@@ -333,7 +415,7 @@ fn flags_of_the_command_line_say_what_they_take() {
     let cases = [
         (
             "cvs".parse::<Format>().err(),
-            "\"cvs\" is not a format: write one of csv, csv-long, csv-wide, parquet, plain, dsx-bms",
+            "\"cvs\" is not a format: write one of csv, csv-long, csv-wide, parquet, plain, dsx-bms, promtool",
         ),
         (
             "h".parse::<ingest::files::TimeUnit>().err(),
