@@ -413,7 +413,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_to_write() {
         let find = |name: &str| NamedQuery::find(name).unwrap_err().to_string();
-        assert!(find("heat_balanc").starts_with("there is no query \"heat_balanc\", did you mean \"heat_balance\"?: known are thermal_margin_by_rack, "));
+        assert!(find("heat_balanc").starts_with(
+            "there is no query \"heat_balanc\", did you mean \"heat_balance\"?: known are worst_racks, "
+        ));
         let refused = |query: &str, pairs: &[(&str, &str)]| {
             NamedQuery::find(query).unwrap().bind(&values(pairs)).unwrap_err().to_string()
         };

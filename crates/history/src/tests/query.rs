@@ -55,7 +55,7 @@ async fn what_is_not_reading_is_refused() {
 async fn mistakes_are_answered_with_what_is_wrong() {
     let history = open("memory://").await;
     let cases = [
-        ("SELECT * FROM sample", "table 'datafusion.public.sample' not found"),
+        ("SELECT * FROM sample", "public.sample' not found"),
         ("SELECT rak FROM samples", "No field named rak"),
         ("SELEC 1", "Expected: an SQL statement, found: SELEC"),
         ("SELECT 1; SELECT 2", "only supports a single SQL statement"),

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondTyp
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use datafusion::prelude::SessionContext;
-use history::query::NamedQuery;
+use history::query::{FUNCTIONS, NamedQuery};
 use history::schema::time_type;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_validator};
 use telemetry::place::Place;
@@ -40,6 +40,17 @@ async fn every_named_query_answers_its_script() {
 #[tokio::test]
 async fn functions_and_views_answer_their_scripts() {
     expect_answers(&scripts(&folder("tests/sql"))).await;
+}
+
+#[test]
+fn every_function_is_told_once_and_has_an_answer_in_the_script() {
+    let script = fs::read_to_string(folder("tests/sql").join("functions.slt")).unwrap();
+    for function in FUNCTIONS {
+        assert!(script.contains(&format!("{}(", function.name)), "functions.slt lacks {}", function.name);
+        assert!(!function.meaning.is_empty());
+        let same = FUNCTIONS.iter().filter(|other| other.name == function.name);
+        assert_eq!(same.count(), 1, "{}", function.name);
+    }
 }
 
 #[test]
