@@ -76,6 +76,8 @@ pub struct Service {
     pub grpc: String,
     pub otlp_grpc: String,
     pub otlp_http: String,
+    /// The host and port of the Postgres wire.
+    pub postgres: String,
     log: Arc<Mutex<String>>,
 }
 
@@ -99,7 +101,7 @@ impl Service {
     ) -> Result<Self, String> {
         let mut command = thermogate();
         command.arg("serve").arg("--data").arg(folder);
-        for port in ["otlp_grpc", "otlp_http", "grpc", "http"] {
+        for port in service::settings::PORTS {
             command.args(["--set", &format!("listen.{port}=127.0.0.1:0")]);
         }
         command
@@ -125,6 +127,7 @@ impl Service {
             grpc: String::new(),
             otlp_grpc: String::new(),
             otlp_http: String::new(),
+            postgres: String::new(),
             log,
         };
         if service.becomes_ready() { Ok(service) } else { Err(service.log()) }
@@ -145,6 +148,7 @@ impl Service {
             self.grpc = address("grpc")?;
             self.otlp_grpc = address("otlp_grpc")?;
             self.otlp_http = address("otlp_http")?;
+            self.postgres = text.split_once(" postgres=postgres://")?.1.split('/').next()?.to_owned();
             (get(&format!("{}/readyz", self.http)).ok()?.0 == 200).then_some(true)
         })
     }

@@ -85,7 +85,8 @@ fn every_flag_for_thermogate_in_deploy_exists() {
 fn every_path_and_port_in_deploy_is_served() {
     let defaults = Settings::load(None, std::iter::empty(), &[]).expect("the defaults are valid");
     let listen = &defaults.listen;
-    let ports = [listen.otlp_grpc, listen.otlp_http, listen.grpc, listen.http].map(|address| address.port());
+    let ports = [listen.otlp_grpc, listen.otlp_http, listen.grpc, listen.http, listen.postgres]
+        .map(|address| address.port());
     for (path, text) in deploy_files() {
         for probe in ["/readyz", "/healthz", "/metrics"] {
             if text.contains(probe) {

@@ -193,7 +193,8 @@ fn flat(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowErr
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
 
-fn labels_as_json(labels: &MapArray) -> Result<ArrayRef, ArrowError> {
+/// Labels of each row as a JSON object; null stays null.
+pub(crate) fn labels_as_json(labels: &MapArray) -> Result<ArrayRef, ArrowError> {
     let (names, values) = (labels.keys().as_string_opt::<i32>(), labels.values().as_string_opt::<i32>());
     let (Some(names), Some(values)) = (names, values) else {
         return Err(ArrowError::CastError("labels are names and values".to_owned()));

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
 
 use crate::settings::{AccessSettings, ListenSettings};
 
@@ -20,6 +21,30 @@ pub enum Role {
     Ingest,
     /// Everything: runs, maintenance, overrides, and what the others may.
     Operate,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Ingest => "ingest",
+            Self::Operate => "operate",
+        })
+    }
+}
+
+/// Who sent a request, for calls whose path does not tell what they do.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// None: no credentials are asked.
+    role: Option<Role>,
+}
+
+impl Caller {
+    /// Whether this caller may do what the role may.
+    pub fn may(self, role: Role) -> bool {
+        self.role.is_none_or(|own| own == Role::Operate || own == role)
+    }
 }
 
 /// Why the access settings cannot hold.
@@ -67,6 +92,7 @@ impl Access {
             ("listen.otlp_http", listen.otlp_http),
             ("listen.grpc", listen.grpc),
             ("listen.http", listen.http),
+            ("listen.postgres", listen.postgres),
         ];
         for (setting, address) in addresses {
             if !address.ip().is_loopback() && !protected && !settings.insecure {
@@ -80,10 +106,45 @@ impl Access {
         Ok(Self { tokens: Some(Arc::new(tokens)) })
     }
 
-    /// Whether the request's token allows its path; the reason when not.
-    fn check(&self, request: &Request) -> Result<(), (StatusCode, String)> {
-        let Some(tokens) = &self.tokens else { return Ok(()) };
-        let Some(needed) = role_for(request.method().as_str(), request.uri().path()) else { return Ok(()) };
+    /// Whether credentials are asked at all.
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_none()
+    }
+
+    /// Who shows this token.
+    ///
+    /// # Errors
+    /// The reason, when it is none of the file's.
+    pub fn caller(&self, token: &str) -> Result<Caller, String> {
+        let Some(tokens) = &self.tokens else { return Ok(Caller { role: None }) };
+        let role = tokens.get(token.trim()).copied();
+        role.map(|role| Caller { role: Some(role) })
+            .ok_or_else(|| "the token is not in the file of access.tokens".to_owned())
+    }
+
+    /// The token that is the password of an `Authorization: Basic` header; empty where none is asked.
+    ///
+    /// # Errors
+    /// The reason, when there is none or it is none of the file's.
+    pub fn token_of_basic(&self, header: Option<&str>) -> Result<String, String> {
+        if self.is_open() {
+            return Ok(String::new());
+        }
+        let token = header
+            .and_then(|header| header.strip_prefix("Basic "))
+            .and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok())
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
+            .ok_or("no credentials: send a bearer token, or any name with a token as password")?;
+        self.caller(&token).map(|_| token)
+    }
+
+    /// Whether the request's token allows its path, and whose it is; the reason when not.
+    fn check(&self, request: &Request) -> Result<Caller, (StatusCode, String)> {
+        let needed = roles_for(request.method().as_str(), request.uri().path());
+        if self.is_open() || needed.is_empty() {
+            return Ok(Caller { role: None });
+        }
         let token = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -92,48 +153,51 @@ impl Access {
             .ok_or_else(|| {
                 (StatusCode::UNAUTHORIZED, "no bearer token: send `Authorization: Bearer TOKEN`".to_owned())
             })?;
-        match tokens.get(token.trim()) {
-            None => {
-                Err((StatusCode::UNAUTHORIZED, "the token is not in the file of access.tokens".to_owned()))
-            }
-            Some(Role::Operate) => Ok(()),
-            Some(role) if *role == needed => Ok(()),
-            Some(role) => Err((
-                StatusCode::FORBIDDEN,
-                format!("the token has the role {role:?}, this call needs {needed:?}").to_lowercase(),
-            )),
+        let caller = self.caller(token).map_err(|reason| (StatusCode::UNAUTHORIZED, reason))?;
+        if needed.iter().any(|role| caller.may(*role)) {
+            return Ok(caller);
         }
+        let needed: Vec<String> = needed.iter().map(ToString::to_string).collect();
+        let own = caller.role.map_or_else(String::new, |role| role.to_string());
+        Err((
+            StatusCode::FORBIDDEN,
+            format!("the token has the role {own}, this call needs {}", needed.join(" or ")),
+        ))
     }
 }
 
-/// The role that a call needs; `None` for what everybody may ask.
-fn role_for(method: &str, path: &str) -> Option<Role> {
-    /// Beginning of a path, and the role it needs. The first that fits counts.
-    const PATHS: &[(&str, Option<Role>)] = &[
-        ("/healthz", None),
-        ("/readyz", None),
-        ("/grpc.health.", None),
-        ("/grpc.reflection.", None),
-        ("/api/v1/write", Some(Role::Ingest)),
-        ("/v1/metrics", Some(Role::Ingest)),
-        ("/opentelemetry.", Some(Role::Ingest)),
-        ("/thermogate.gate.v1.GateService/OverrideVerdict", Some(Role::Operate)),
-        ("/thermogate.gate.", Some(Role::Read)),
-        ("/thermogate.run.v1.RunService/ListRuns", Some(Role::Read)),
-        ("/thermogate.run.", Some(Role::Operate)),
-        ("/thermogate.calibration.v1.CalibrationService/ListCalibrations", Some(Role::Read)),
-        ("/thermogate.calibration.", Some(Role::Operate)),
-        ("/thermogate.drill.v1.DrillService/GetDrill", Some(Role::Read)),
-        ("/thermogate.drill.v1.DrillService/RehearseGate", Some(Role::Read)),
-        ("/thermogate.drill.", Some(Role::Operate)),
-        ("/thermogate.advisory.", Some(Role::Read)),
-        ("/v1/gates/", Some(Role::Read)),
-        ("/v1/sql", Some(Role::Read)),
+/// The roles of which a call needs one; none for what everybody may ask.
+fn roles_for(method: &str, path: &str) -> &'static [Role] {
+    /// Beginning of a path, and the roles of which it needs one. The first that fits counts.
+    const PATHS: &[(&str, &[Role])] = &[
+        ("/healthz", &[]),
+        ("/readyz", &[]),
+        ("/grpc.health.", &[]),
+        ("/grpc.reflection.", &[]),
+        ("/api/v1/write", &[Role::Ingest]),
+        ("/v1/metrics", &[Role::Ingest]),
+        ("/opentelemetry.", &[Role::Ingest]),
+        ("/thermogate.gate.v1.GateService/OverrideVerdict", &[Role::Operate]),
+        ("/thermogate.gate.", &[Role::Read]),
+        ("/thermogate.run.v1.RunService/ListRuns", &[Role::Read]),
+        ("/thermogate.run.", &[Role::Operate]),
+        ("/thermogate.calibration.v1.CalibrationService/ListCalibrations", &[Role::Read]),
+        ("/thermogate.calibration.", &[Role::Operate]),
+        ("/thermogate.drill.v1.DrillService/GetDrill", &[Role::Read]),
+        ("/thermogate.drill.v1.DrillService/RehearseGate", &[Role::Read]),
+        ("/thermogate.drill.", &[Role::Operate]),
+        ("/thermogate.advisory.", &[Role::Read]),
+        // Answers credentials that are no bearer token.
+        ("/arrow.flight.protocol.FlightService/Handshake", &[]),
+        ("/arrow.flight.protocol.FlightService/DoPut", &[Role::Read, Role::Ingest]),
+        ("/arrow.flight.protocol.FlightService/", &[Role::Read]),
+        ("/v1/gates/", &[Role::Read]),
+        ("/v1/sql", &[Role::Read]),
     ];
     match PATHS.iter().find(|(start, _)| path.starts_with(start)) {
-        Some((_, role)) => *role,
-        None if method == "GET" => Some(Role::Read),
-        None => Some(Role::Operate),
+        Some((_, roles)) => roles,
+        None if method == "GET" => &[Role::Read],
+        None => &[Role::Operate],
     }
 }
 
@@ -166,13 +230,16 @@ fn read_tokens(path: &Path) -> Result<BTreeMap<String, Role>, AccessError> {
 }
 
 /// The middleware of every port.
-pub async fn authorise(State(access): State<Access>, request: Request, next: Next) -> Response {
+pub async fn authorise(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let grpc = request
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     match access.check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err((StatusCode::FORBIDDEN, message)) if grpc => {
             tonic::Status::permission_denied(message).into_http::<axum::body::Body>()
         }
@@ -200,10 +267,10 @@ mod tests {
 
     #[test]
     fn senders_may_send_and_only_operators_may_decide() {
-        assert_eq!(role_for("POST", "/api/v1/write"), Some(Role::Ingest));
-        assert_eq!(role_for("POST", "/thermogate.run.v1.RunService/StartRun"), Some(Role::Operate));
-        assert_eq!(role_for("POST", "/thermogate.gate.v1.GateService/Evaluate"), Some(Role::Read));
-        assert_eq!(role_for("GET", "/healthz"), None);
-        assert_eq!(role_for("DELETE", "/anything"), Some(Role::Operate), "what is not listed is not open");
+        assert_eq!(roles_for("POST", "/api/v1/write"), [Role::Ingest]);
+        assert_eq!(roles_for("POST", "/thermogate.run.v1.RunService/StartRun"), [Role::Operate]);
+        assert_eq!(roles_for("POST", "/thermogate.gate.v1.GateService/Evaluate"), [Role::Read]);
+        assert_eq!(roles_for("GET", "/healthz"), []);
+        assert_eq!(roles_for("DELETE", "/anything"), [Role::Operate], "what is not listed is not open");
     }
 }

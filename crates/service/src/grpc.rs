@@ -10,6 +10,7 @@ mod run; // thermogate.run.v1.RunService
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -28,6 +29,7 @@ use crate::shared::Shared;
 
 /// Names of the services that health is asked of.
 pub const SERVICES: &[&str] = &[
+    "arrow.flight.protocol.FlightService",
     "thermogate.gate.v1.GateService",
     "thermogate.run.v1.RunService",
     "thermogate.calibration.v1.CalibrationService",
@@ -69,6 +71,11 @@ pub fn routes(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .into_axum_router())
+}
+
+/// The route of Flight, apart from the others because it has threads of its own.
+pub fn flight_route(flight: FlightServiceServer<impl FlightService>) -> axum::Router {
+    axum::Router::new().route_service("/arrow.flight.protocol.FlightService/{*call}", flight)
 }
 
 /// What every error carries: its reason for programs, and what it is about.

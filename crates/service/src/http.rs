@@ -30,6 +30,11 @@ pub const PATHS: &[&str] = &[
     "/v1/evaluations/{id}",
 ];
 
+/// The route of SQL, which is worked on by threads of its own.
+pub fn sql_router(shared: Arc<Shared>) -> Router {
+    Router::new().route("/v1/sql", post(sql)).with_state(shared)
+}
+
 /// Routes of the JSON API.
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -38,7 +43,6 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/runs", get(runs))
-        .route("/v1/sql", post(sql))
         .route("/v1/gates/{gate_and_verb}", post(evaluate))
         .route("/v1/evaluations/{id}", get(evaluation))
         .with_state(shared)

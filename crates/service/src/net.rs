@@ -37,6 +37,11 @@ impl Port {
         Ok(Self { listener, address })
     }
 
+    /// The socket, for what is no HTTP.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// Answers until `stop` becomes true and the last request is answered.
     pub async fn serve(self, router: Router, tls: Option<TlsAcceptor>, mut stop: watch::Receiver<bool>) {
         let stopped = async move {
@@ -59,11 +64,16 @@ impl Port {
     }
 }
 
+/// What clients of the HTTP ports speak inside TLS (RFC 7301).
+pub const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// What clients of the Postgres port speak inside TLS.
+pub const POSTGRES_PROTOCOLS: &[&[u8]] = &[b"postgresql"];
+
 /// Reads certificate and key, when they are set.
 ///
 /// # Errors
 /// Names the file.
-pub fn tls(settings: &AccessSettings) -> Result<Option<TlsAcceptor>, AccessError> {
+pub fn tls(settings: &AccessSettings, protocols: &[&[u8]]) -> Result<Option<TlsAcceptor>, AccessError> {
     if settings.tls_certificate.is_empty() && settings.tls_key.is_empty() {
         return Ok(None);
     }
@@ -78,7 +88,7 @@ pub fn tls(settings: &AccessSettings) -> Result<Option<TlsAcceptor>, AccessError
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
         .map_err(|error| refused(&settings.tls_certificate, error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 

@@ -34,6 +34,7 @@ use crate::pipeline::writer::Writer;
 use crate::pipeline::{Pipeline, Start};
 use crate::settings::{AlertSettings, Clock, Settings};
 use crate::shared::Shared;
+use crate::sql::{flight, postgres::Postgres};
 use crate::tell::Tell;
 use crate::threads::Threads;
 use crate::{grpc, http};
@@ -75,6 +76,8 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// HTTP.
     pub http: SocketAddr,
+    /// SQL by the Postgres wire.
+    pub postgres: SocketAddr,
 }
 
 /// A service that runs until it is told to end.
@@ -94,7 +97,7 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
-    _threads_of_kinds: [Threads; 3],
+    _threads_of_kinds: [Threads; 4],
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
@@ -111,7 +114,8 @@ impl Running {
     /// [`StartError`], each with what, where and how to mend it.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let access = Access::open(&settings.access, &settings.listen)?;
-        let tls = net::tls(&settings.access)?;
+        let tls = net::tls(&settings.access, net::HTTP_PROTOCOLS)?;
+        let postgres_tls = net::tls(&settings.access, net::POSTGRES_PROTOCOLS)?;
         let Documents { configuration, policies, resolver, remarks } =
             configuration::parse(Texts::read(&settings)?, &settings)?;
         let mut lock = FolderLock::take_or_make(&settings.data.folder)?;
@@ -124,8 +128,15 @@ impl Running {
             port("listen.grpc", listen.grpc).await?,
             port("listen.http", listen.http).await?,
         ];
+        let postgres_port = port("listen.postgres", listen.postgres).await?;
         let [otlp_grpc, otlp_http, grpc_port, http_port] = ports.each_ref().map(|port| port.address);
-        let addresses = Addresses { otlp_grpc, otlp_http, grpc: grpc_port, http: http_port };
+        let addresses = Addresses {
+            otlp_grpc,
+            otlp_http,
+            grpc: grpc_port,
+            http: http_port,
+            postgres: postgres_port.address,
+        };
         let scheme = if tls.is_some() { "https" } else { "http" };
         lock.tell_address(&format!("{scheme}://{http_port}"))?;
 
@@ -188,8 +199,9 @@ impl Running {
                 .map_err(|error| StartError::System(format!("no threads for {kind}: {error}")))
         };
         let gate_threads = start_threads("gate", GATE_THREADS)?;
-        let ingest_threads =
-            start_threads("ingest", std::thread::available_parallelism().map_or(1, usize::from))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let ingest_threads = start_threads("ingest", cores)?;
+        let query_threads = start_threads("query", cores)?;
         let advisory_threads = start_threads("advisory", ADVISORY_THREADS)?;
         let committer = tokio::spawn(committer.run());
         let threads =
@@ -258,9 +270,27 @@ impl Running {
                 .serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
             otlp_http_routes.clone(),
             grpc::routes(shared.clone(), desk, health_service)
-                .map_err(|error| StartError::System(error.to_string()))?,
-            http::router(shared.clone()).merge(remote_write_routes).merge(otlp_http_routes),
+                .map_err(|error| StartError::System(error.to_string()))?
+                .merge(query_threads.serve(grpc::flight_route(flight::server(
+                    shared.clone(),
+                    access.clone(),
+                    limits,
+                )))),
+            http::router(shared.clone())
+                .merge(query_threads.serve(http::sql_router(shared.clone())))
+                .merge(remote_write_routes)
+                .merge(otlp_http_routes),
         ];
+        let postgres = Postgres {
+            shared: shared.clone(),
+            access: access.clone(),
+            tls: postgres_tls,
+            connections_max: settings.query.connections_max,
+            threads: query_threads.handle().clone(),
+        };
+        let postgres = postgres
+            .serve(postgres_port, stopping.clone())
+            .map_err(|error| StartError::System(error.strip_backtrace()))?;
         let serving = ports
             .into_iter()
             .zip(routers)
@@ -269,6 +299,7 @@ impl Running {
                     router.layer(axum::middleware::from_fn_with_state(access.clone(), access::authorise));
                 tokio::spawn(port.serve(router, tls.clone(), stopping.clone()))
             })
+            .chain([tokio::spawn(postgres)])
             .collect();
         let facts = shared.pipeline.board.racks();
         let never_seen = crate::status::never_seen(facts.iter().map(|facts| &**facts));
@@ -301,7 +332,7 @@ impl Running {
             background,
             threads,
             committer,
-            _threads_of_kinds: [gate_threads, ingest_threads, advisory_threads],
+            _threads_of_kinds: [gate_threads, ingest_threads, query_threads, advisory_threads],
             pipeline,
             _lock: lock,
         })

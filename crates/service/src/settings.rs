@@ -10,6 +10,9 @@ use telemetry::document::nearest;
 /// The annotated default, which is also the reference and the schema.
 pub const DEFAULT: &str = include_str!("../../../deploy/thermogate.toml");
 
+/// The keys of `[listen]`: a service that nobody looks for takes free ports for all of them.
+pub const PORTS: [&str; 5] = ["otlp_grpc", "otlp_http", "grpc", "http", "postgres"];
+
 /// Environment variables that begin like settings and are none.
 const NOT_SETTINGS: &[&str] = &[
     "THERMOGATE_SETTINGS",
@@ -105,7 +108,7 @@ section! {
 }
 section! {
     /// `[listen]`
-    ListenSettings { otlp_grpc: SocketAddr, otlp_http: SocketAddr, grpc: SocketAddr, http: SocketAddr, }
+    ListenSettings { otlp_grpc: SocketAddr, otlp_http: SocketAddr, grpc: SocketAddr, http: SocketAddr, postgres: SocketAddr, }
 }
 section! {
     /// `[access]`
@@ -149,7 +152,7 @@ section! {
 }
 section! {
     /// `[query]`
-    QuerySettings { rows_max: usize, seconds_max: u64, memory_bytes_max: usize, concurrency_max: usize, }
+    QuerySettings { rows_max: usize, seconds_max: u64, memory_bytes_max: usize, concurrency_max: usize, connections_max: usize, }
 }
 section! {
     /// `[runs]`

@@ -41,8 +41,13 @@ impl Shared {
     /// The caller's: SQL that is refused or wrong, or a limit that is reached.
     pub async fn ask(&self, question: &Question) -> Result<Vec<u8>, QueryError> {
         let answered = ask(&self.queries, question, self.pipeline.board.progress().watermark).await;
-        self.pipeline.metrics.add(Id::Queries, &[if answered.is_ok() { "ok" } else { "refused" }], 1);
+        self.note_query(answered.is_ok());
         answered.map(|answer| answer.to_ipc())
+    }
+
+    /// Counts a query that came to its end, or was refused or ended by a limit.
+    pub fn note_query(&self, well: bool) {
+        self.pipeline.metrics.add(Id::Queries, &[if well { "ok" } else { "refused" }], 1);
     }
 
     /// Sets the gauges that are only looked at.

@@ -110,7 +110,7 @@ impl Drop for Protected {
 
 /// Every port on all addresses, chosen by the system.
 fn everywhere() -> Vec<String> {
-    ["otlp_grpc", "otlp_http", "grpc", "http"]
+    service::settings::PORTS
         .iter()
         .flat_map(|port| ["--set".to_owned(), format!("listen.{port}=0.0.0.0:0")])
         .collect()

@@ -112,7 +112,7 @@ fn nothing_can_be_changed_and_the_answer_says_what_can_be_written() {
         ("select 1; drop table samples", "single SQL statement"),
         ("selec 1", "Expected: an SQL statement, found: selec"),
         ("select rak from samples", "Did you mean 'samples.rack'?"),
-        ("select * from sample", "table 'datafusion.public.sample' not found"),
+        ("select * from sample", "table 'thermogate.public.sample' not found"),
         ("select * from '/etc/passwd'", "not found"),
     ] {
         let finished = service.run(&["sql", query]);

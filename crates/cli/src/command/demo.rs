@@ -118,7 +118,7 @@ async fn start(arguments: &DemoArguments, site: &Path) -> Result<Running, Failur
         ];
         if free {
             flags.extend(
-                ["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")),
+                service::settings::PORTS.map(|port| format!("listen.{port}=127.0.0.1:0")),
             );
         }
         Settings::load(None, std::iter::empty(), &flags)

@@ -23,7 +23,7 @@ pub fn run(arguments: &ImportArguments) -> Result<u8, Failure> {
 async fn import(arguments: &ImportArguments) -> Result<u8, Failure> {
     let mut flags =
         vec![format!("data.folder={}", arguments.data.display()), "clock.kind=telemetry".to_owned()];
-    flags.extend(["otlp_grpc", "otlp_http", "grpc", "http"].map(|port| format!("listen.{port}=127.0.0.1:0")));
+    flags.extend(service::settings::PORTS.map(|port| format!("listen.{port}=127.0.0.1:0")));
     flags.extend(arguments.files.site.iter().map(|site| format!("documents.site={}", site.display())));
     let mappings: Vec<String> =
         arguments.files.mapping.iter().map(|path| path.display().to_string()).collect();

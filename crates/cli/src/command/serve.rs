@@ -65,12 +65,13 @@ async fn serve(settings: Settings) -> Result<u8, Failure> {
     let addresses = running.addresses;
     let scheme = if running.tls { "https" } else { "http" };
     eprintln!(
-        "thermogate {} is ready: otlp_grpc={scheme}://{} otlp_http={scheme}://{} grpc={scheme}://{} http={scheme}://{} (replayed {} records)",
+        "thermogate {} is ready: otlp_grpc={scheme}://{} otlp_http={scheme}://{} grpc={scheme}://{} http={scheme}://{} postgres=postgres://{}/thermogate (replayed {} records)",
         env!("CARGO_PKG_VERSION"),
         addresses.otlp_grpc,
         addresses.otlp_http,
         addresses.grpc,
         addresses.http,
+        addresses.postgres,
         running.replayed
     );
     asked_to_end().await;
