@@ -1,6 +1,6 @@
 //! The README's tables are the code's.
 
-use history::query::{NamedQuery, VIEWS};
+use history::query::{FUNCTIONS, NamedQuery, VIEWS};
 use service::metrics::METRICS;
 use telemetry::table::Table;
 
@@ -31,6 +31,14 @@ fn every_view_is_told() {
         "write: Views: {}.",
         names.join(", ")
     );
+}
+
+#[test]
+fn every_function_of_sql_is_told() {
+    expect_lines(FUNCTIONS.iter().map(|function| {
+        let unit = function.unit.unwrap_or("-");
+        format!("| `{}({})` | {unit} | {} |", function.name, function.arguments, function.meaning)
+    }));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use arrow::ipc::reader::StreamReader;
 use history::format::{self, Format};
 use history::lock::{self, Holder};
-use history::query::NamedQuery;
+use history::query::{FUNCTIONS, NamedQuery};
 use service::offline;
 use service::question::Question;
 use service::settings::Settings;
@@ -47,6 +47,12 @@ fn list() {
             print_line!("  {:<28} {}", column.name, column.meaning);
         }
         print_line!();
+    }
+    print_line!("functions beside those of DataFusion, for queries of your own");
+    for function in FUNCTIONS {
+        let (name, arguments, meaning) = (function.name, function.arguments, function.meaning);
+        let unit = function.unit.map_or_else(String::new, |unit| format!(" [{unit}]"));
+        print_line!("  {name}({arguments}){unit}\n    {meaning}");
     }
 }
 
@@ -103,18 +109,32 @@ pub async fn ask(
                 .map_err(|error| Failure::bad_input(error.to_string()))
         }
         Some(Holder { address: Some(http), .. }) => {
-            // All addresses of this machine are no address to go to; the folder is here, and so is the service.
-            let http = http.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
-            ask_service(&HttpArguments { http, token: service.token.clone() }, question).await
+            ask_service(&service_on_folder(&http, service), question).await
         }
-        Some(Holder { pid, address: None }) => Err(Failure::unreachable(format!(
-            "{} is held by process {pid}, which does not serve yet or reads it as well: try again",
-            folder.display()
-        ))),
+        Some(Holder { pid, address: None }) => Err(held(folder, pid)),
     }
 }
 
-async fn ask_service(service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
+/// The service that holds a folder, by the address it left there.
+pub fn service_on_folder(http: &str, service: &HttpArguments) -> HttpArguments {
+    // All addresses of this machine are no address to go to; the folder is here, and so is the service.
+    let http = http.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+    HttpArguments { http, token: service.token.clone() }
+}
+
+/// A folder whose holder does not answer.
+pub fn held(folder: &Path, pid: u32) -> Failure {
+    Failure::unreachable(format!(
+        "{} is held by process {pid}, which does not serve yet or reads it as well: try again",
+        folder.display()
+    ))
+}
+
+/// Asks a service over HTTP.
+///
+/// # Errors
+/// Exit code 2 for a question that is refused, 5 when nobody answers.
+pub async fn ask_service(service: &HttpArguments, question: &Question) -> Result<Answer, Failure> {
     let body = serde_json::to_string(question).map_err(|error| Failure::bad_input(error.to_string()))?;
     let bytes = client::http(service, "/v1/sql", Some(body)).await?;
     let broken = |error: arrow::error::ArrowError| {
