@@ -12,6 +12,7 @@ mod demo; // the first thing a newcomer sees
 mod drill_live; // a fault laid over a running rack, from telemetry to alert and gate
 mod gates; // one decision over gRPC, HTTP and the command line
 mod opentelemetry; // the OpenTelemetry SDK for Python
+mod past; // runs exported, evaluated again, judged by other documents
 mod prometheus; // Debian's Prometheus scrapes and remote-writes
 mod recorded; // recorded data gives the figures that others counted
 mod runs; // one run at a time on a rack, from start to end

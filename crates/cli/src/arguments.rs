@@ -56,14 +56,24 @@ pub enum Command {
         after_help = "Examples:\n  thermogate forecast --rack r07 --signal facility_supply_temperature --horizon 2h --limit 40\n  thermogate forecast --loop a --signal facility_supply_temperature --horizon 24h --output json\n  thermogate forecast --rack r07 --signal gpu_temperature --node n3 --device gpu1 --limit 87\n  thermogate forecast --data ./data/thermogate --rack r07 --signal rack_power\n  thermogate forecast outliers --rack r07\n\nExit codes: 0 answered, 3 too little is known to say anything, 2 bad input, 5 unreachable"
     )]
     Forecast(ForecastArguments),
-    /// Judges recorded files as if they came in now, and prints what was found
+    /// Judges recorded files as if they came in now, or a run that was exported, and prints what was found
     #[command(
-        after_help = "Examples:\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json"
+        after_help = "Examples:\n  thermogate replay ./build-1234          # a folder of `thermogate export`: exit code 0 identical, 1 different\n  thermogate replay rack.csv --slo slo/ --output json\n  thermogate replay temperatures.csv --rack r1 --map value=machine_temperature:1 --time-zone UTC --slo objective.yaml\n  thermogate replay rig.csv --rack rig --delimiter ';' --time-column datetime --time-zone UTC --watch group.yaml --rows --output json"
     )]
     Replay(ReplayArguments),
+    /// Writes an ended run into a folder of its own: telemetry, configuration, records, verdicts
+    #[command(
+        after_help = "Examples:\n  thermogate export --run build-1234 --to ./build-1234\n  thermogate export --run build-1234 --to ./build-1234 --data /var/lib/thermogate\n  thermogate replay ./build-1234"
+    )]
+    Export(ExportArguments),
+    /// Tries other objectives or another policy on past runs: what would have been said
+    #[command(
+        after_help = "Examples:\n  thermogate backtest --slo slo/coolant.yaml --runs last:20\n  thermogate backtest --slo slo/ --policy slo/policies/canary.yaml --runs build-1234,build-1235 --output json\n  thermogate backtest --policy strict.yaml --runs last:5 --data /var/lib/thermogate\n\nObjectives of the same name take the place of those in force then; the others stay."
+    )]
+    Backtest(BacktestArguments),
     /// Takes recorded files into a data folder, for SQL over them
     #[command(
-        after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms"
+        after_help = "Examples:\n  thermogate import recorded.csv --data ./data/recorded\n  thermogate import --format dsx-bms exemplar.csv --start 2026-01-05T10:00:00Z --data ./data/bms\n  promtool tsdb dump /var/lib/prometheus >dump.txt && thermogate import dump.txt --data ./data/prometheus"
     )]
     Import(ImportArguments),
     /// Plays a scenario of racks, loads and faults to files, or to a port that Prometheus scrapes
@@ -647,10 +657,11 @@ pub enum PeersBy {
 /// How recorded files are read.
 #[derive(Debug, Args, Clone)]
 pub struct FileArguments {
-    /// Files; several are merged by time
+    /// Files; several are merged by time. For `replay` also one folder of `thermogate export`
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// csv, csv-long, csv-wide, parquet, plain (numbers without header or time) or dsx-bms; found from the file when absent
+    /// csv, csv-long, csv-wide, parquet, plain (numbers without header or time), dsx-bms or promtool (a dump of Prometheus);
+    /// found from the file when absent
     #[arg(long)]
     pub format: Option<String>,
     /// Rack of files without such a column
@@ -715,6 +726,55 @@ pub struct ReplayArguments {
     /// An answer of the watch for every row, not only where its alarm begins or ends
     #[arg(long, requires = "watch")]
     pub rows: bool,
+    /// text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Where past runs are read from.
+#[derive(Debug, Args, Clone)]
+pub struct PastArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub service: HttpArguments,
+    /// Ask a data folder; a live service on it answers, else it is read and left as it is
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Telemetry from so long before a run's start goes with it
+    #[arg(long, default_value = "2h", value_name = "LENGTH")]
+    pub warm_up: String,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub past: PastArguments,
+    /// The run; it must have ended
+    #[arg(long)]
+    pub run: String,
+    /// Folder to write; refused when it holds anything
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+}
+
+/// `backtest`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("documents").required(true).multiple(true).args(["slo", "policy"])))]
+pub struct BacktestArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub past: PastArguments,
+    /// Objectives to try: files or folders; may be repeated
+    #[arg(long)]
+    pub slo: Vec<PathBuf>,
+    /// Gate policy to try (YAML); that of the run's verdict when absent
+    #[arg(long)]
+    pub policy: Option<PathBuf>,
+    /// Runs by id, with commas between them, or the last that ended: last:20
+    #[arg(long, value_name = "last:N|ID,ID")]
+    pub runs: String,
     /// text or json
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,

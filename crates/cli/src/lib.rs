@@ -5,9 +5,11 @@ mod client; // connections to a running service
 mod command; // one file a command
 mod documents; // files of objectives, policies, sites and mappings
 mod driver; // recorded files through front and evaluator
+mod export_folder; // an exported run as a folder
 mod failure; // what can go wrong, with its exit code
 mod files; // recorded files
 mod output; // standard output, which may be closed at any time
+mod past; // who answers about past runs
 mod terminal; // colour and tables for people, plain text for pipes
 mod watching; // groups of signals without physics, row by row
 
@@ -46,6 +48,8 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Sql(arguments) => command::sql::run(&arguments),
         Command::Forecast(arguments) => command::forecast::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
+        Command::Export(arguments) => command::export::run(&arguments),
+        Command::Backtest(arguments) => command::backtest::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Simulate(arguments) => command::simulate::run(&arguments),
         Command::Drill(command) => command::drill::run(&command),

@@ -13,6 +13,7 @@ use telemetry::facts::RackFacts;
 use crate::control::{BEFORE_MAX, Control, since};
 use crate::judge::{Question, concerned, judge_as, run_of};
 use crate::policy::Policy;
+use crate::verdict::Verdict;
 
 /// Stored facts that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,14 +33,42 @@ struct Written<'a> {
     controls: &'a [Control],
 }
 
-#[derive(Deserialize)]
-struct Read {
-    engine: String,
-    policy: Policy,
-    question: Question,
-    facts: Vec<RackFacts>,
+/// What a verdict was made from, as it was stored: all that is needed to judge again.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stored {
+    /// Version of the engine that gave the answer first.
+    pub engine: String,
+    /// The policy.
+    pub policy: Policy,
+    /// The question.
+    pub question: Question,
+    /// What was known of the racks, without what no check of the policy looks at.
+    pub facts: Vec<RackFacts>,
+    /// The racks that they were compared with.
     #[serde(default)]
-    controls: Vec<Control>,
+    pub controls: Vec<Control>,
+}
+
+impl Stored {
+    /// Reads what [`facts_json`] writes.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn read(stored_facts_json: &str) -> Result<Self, AgainError> {
+        let stored: Self = read(stored_facts_json)?;
+        Ok(Self { policy: stored.policy.sealed(), ..stored })
+    }
+
+    /// Judges the stored facts. The answer carries the version of the engine that gave it first.
+    pub fn judge(&self) -> Verdict {
+        self.judge_instead(&self.policy, &self.facts.iter().collect::<Vec<_>>())
+    }
+
+    /// Judges other facts of the same racks, or by another policy, as if they had been there when the question was
+    /// asked.
+    pub fn judge_instead(&self, policy: &Policy, facts: &[&RackFacts]) -> Verdict {
+        judge_as(policy, &self.question, facts, &self.controls, &self.engine)
+    }
 }
 
 /// Policy, question, the facts that it is about and what they are compared with, as canonical JSON: all that
@@ -80,9 +109,7 @@ fn needed<'a>(policy: &Policy, question: &Question, facts: &'a RackFacts) -> Cow
 /// # Errors
 /// When the text is not what [`facts_json`] writes.
 pub fn judge_again(stored_facts_json: &str) -> Result<String, AgainError> {
-    let Read { engine, policy, question, facts, controls } = read(stored_facts_json)?;
-    let facts: Vec<&RackFacts> = facts.iter().collect();
-    Ok(judge_as(&policy.sealed(), &question, &facts, &controls, &engine).to_json())
+    Ok(Stored::read(stored_facts_json)?.judge().to_json())
 }
 
 /// Reads JSON with exact numbers: `serde_json` does so with its feature `float_roundtrip`, which the workspace sets.

@@ -19,7 +19,7 @@ mod judge; // the question and the flow of judging
 mod subject; // one rack as a check sees it
 mod words; // numbers, lengths of time and SQL for people
 
-pub use again::{AgainError, facts_json, judge_again};
+pub use again::{AgainError, Stored, facts_json, judge_again};
 pub use control::{Control, controls};
 pub use judge::{Question, judge, judge_beside};
 pub use policy::{Policy, needs};

@@ -23,6 +23,7 @@ pub mod http; // JSON API, SQL, metrics, health
 pub mod metrics; // the service's own metrics
 pub mod net; // ports
 pub mod offline; // a data folder without a service
+pub mod past; // a run as the history remembers it, evaluated again
 pub mod shared; // what the servers share
 pub mod threads; // threads for one kind of work
 

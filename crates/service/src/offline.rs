@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use history::History;
 use history::lock::FolderLock;
+use history::query::{QueryEngine, QueryError};
+use telemetry::EventTime;
 
 use crate::board::Board;
 use crate::metrics::Metrics;
@@ -25,34 +27,57 @@ pub enum OfflineError {
     Start(#[from] StartError),
     /// The query.
     #[error(transparent)]
-    Query(#[from] history::query::QueryError),
+    Query(#[from] QueryError),
 }
 
-/// Answers a question from a data folder that no service runs on.
+/// A data folder that is looked at: its lock is held, and nobody else takes it meanwhile.
+pub struct Folder {
+    queries: QueryEngine,
+    watermark: Option<EventTime>,
+    _lock: FolderLock,
+}
+
+impl Folder {
+    /// Takes a folder that no service runs on, and judges the log's tail into memory.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(folder: &Path, settings: &Settings) -> Result<Self, StartError> {
+        let lock = FolderLock::take_for_reading(folder)?;
+        let settings = {
+            let mut settings = settings.clone();
+            settings.data.folder = folder.to_owned();
+            settings
+        };
+        let history = History::open(&settings.store_url(), crate::history_settings(&settings, true)).await?;
+        let board = Arc::new(Board::default());
+        let outlets = Outlets {
+            history: history.clone(),
+            board: board.clone(),
+            tell: Tell::new(None),
+            metrics: Arc::new(Metrics::new()),
+        };
+        let looking = {
+            let (folder, history) = (folder.to_owned(), history.clone());
+            tokio::task::spawn_blocking(move || look(&folder, &history, outlets))
+        };
+        looking.await.map_err(|error| StartError::System(error.to_string()))??;
+        Ok(Self { queries: history.query_engine(), watermark: board.progress().watermark, _lock: lock })
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// The caller's: SQL that is refused or wrong, or a limit that is reached.
+    pub async fn ask(&self, question: &Question) -> Result<Answer, QueryError> {
+        ask(&self.queries, question, self.watermark).await
+    }
+}
+
+/// Answers one question from a data folder that no service runs on.
 ///
 /// # Errors
 /// [`OfflineError`].
 pub async fn answer(folder: &Path, question: &Question, settings: &Settings) -> Result<Answer, OfflineError> {
-    let _lock = FolderLock::take_for_reading(folder).map_err(StartError::from)?;
-    let settings = {
-        let mut settings = settings.clone();
-        settings.data.folder = folder.to_owned();
-        settings
-    };
-    let history = History::open(&settings.store_url(), crate::history_settings(&settings, true))
-        .await
-        .map_err(StartError::from)?;
-    let board = Arc::new(Board::default());
-    let outlets = Outlets {
-        history: history.clone(),
-        board: board.clone(),
-        tell: Tell::new(None),
-        metrics: Arc::new(Metrics::new()),
-    };
-    let looking = {
-        let (folder, history) = (folder.to_owned(), history.clone());
-        tokio::task::spawn_blocking(move || look(&folder, &history, outlets))
-    };
-    looking.await.map_err(|error| StartError::System(error.to_string()))?.map_err(StartError::from)?;
-    Ok(ask(&history.query_engine(), question, board.progress().watermark).await?)
+    Ok(Folder::open(folder, settings).await?.ask(question).await?)
 }

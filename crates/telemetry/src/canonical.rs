@@ -22,9 +22,9 @@ pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> String {
     String::from_utf8(text.0.take()).expect("JSON is UTF-8, and members are moved whole")
 }
 
-/// SHA-256 of a text, as 64 lower-case hex digits.
-pub fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 of a text or of a file's bytes, as 64 lower-case hex digits.
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is written so far: the serializer appends to it, and the formatter puts members in order.

@@ -15,6 +15,7 @@ use telemetry::{EventTime, Name};
 
 use crate::arguments::{Output, ReplayArguments};
 use crate::driver::Told;
+use crate::export_folder::MANIFEST;
 use crate::failure::Failure;
 use crate::terminal::{drawn, judged};
 use crate::watching::{RowAnswer, Watching};
@@ -22,6 +23,17 @@ use crate::{documents, driver, output};
 
 /// Runs the command.
 pub fn run(arguments: &ReplayArguments) -> Result<u8, Failure> {
+    if let [folder] = arguments.files.files.as_slice()
+        && folder.is_dir()
+    {
+        if folder.join(MANIFEST).is_file() {
+            return super::replay_run::run(folder, arguments.output);
+        }
+        return Err(Failure::bad_input(format!(
+            "{}: holds no {MANIFEST}: name a folder that `thermogate export` wrote, or recorded files",
+            folder.display()
+        )));
+    }
     let settings = Settings::load(None, std::iter::empty(), &[])?;
     let mut files = arguments.files.clone();
     let mut texts = Texts {
