@@ -16,7 +16,7 @@ use telemetry::EventTime;
 use telemetry::mapping::Resolver;
 use telemetry::record::{Body, PartitionId, PlaceEvent, Record, SeriesDeclaration};
 
-use crate::decoded::{DecodeError, Decoded, Metadata, PointKind};
+use crate::decoded::{DecodeError, Decoded, Metadata, Point, PointKind};
 use crate::key;
 use crate::report::{Reason, Report};
 use registry::{Declared, Registry};
@@ -204,38 +204,10 @@ impl Front {
         let mut texts = decoded.texts().iter();
         let (samples, of_histograms) =
             decoded.points().split_at(decoded.points().len() - decoded.histogram_points);
-        let mut accepted_before = 0;
-        for points in [samples, of_histograms] {
-            accepted_before = taking.taken.report.accepted;
-            for point in points {
-                let text = if point.kind == PointKind::Text {
-                    texts.next().map_or("", |(_, text)| text)
-                } else {
-                    ""
-                };
-                let number = routes[point.series as usize];
-                match self.routes.route_mut(number) {
-                    Route::Stored(_) if point.kind == PointKind::OutOfTime => {
-                        let series =
-                            || (key::describe(decoded.key(point.series as usize)), OUT_OF_TIME.to_owned());
-                        taking.taken.report.refuse(Reason::Time, 1, series);
-                    }
-                    Route::Stored(stored) => {
-                        taking.store(point, text, stored, &mut self.workloads, &mut self.buckets);
-                        if !stored.confirmed {
-                            taking.declare(stored, &mut self.registry, self.requests);
-                        }
-                    }
-                    Route::Counted => taking.taken.report.unmapped_counted += 1,
-                    Route::Ignored => taking.taken.report.ignored += 1,
-                    Route::Refused { reason, message } => {
-                        let series = || (key::describe(decoded.key(point.series as usize)), message.clone());
-                        taking.taken.report.refuse(*reason, 1, series);
-                    }
-                }
-            }
-        }
-        taking.taken.report.histogram_points = taking.taken.report.accepted - accepted_before;
+        self.take_points(&mut taking, decoded, samples, &routes, &mut texts);
+        let accepted = taking.taken.report.accepted;
+        self.take_points(&mut taking, decoded, of_histograms, &routes, &mut texts);
+        taking.taken.report.histogram_points = taking.taken.report.accepted - accepted;
         if taking.taken.report.refused.contains_key(&Reason::NewSeries) {
             self.forget_postponed(&routes);
         }
@@ -243,6 +215,41 @@ impl Front {
         taken.records.append(&mut events);
         self.empty_buckets(&mut taken.records);
         Ok(taken)
+    }
+
+    /// Takes points of a request in; `texts` are those that they and the points after them have.
+    fn take_points<'a>(
+        &mut self,
+        taking: &mut Taking,
+        decoded: &Decoded,
+        points: &[Point],
+        routes: &[u32],
+        texts: &mut impl Iterator<Item = &'a (u32, Box<str>)>,
+    ) {
+        for point in points {
+            let text =
+                if point.kind == PointKind::Text { texts.next().map_or("", |(_, text)| text) } else { "" };
+            let number = routes[point.series as usize];
+            match self.routes.route_mut(number) {
+                Route::Stored(_) if point.kind == PointKind::OutOfTime => {
+                    let series =
+                        || (key::describe(decoded.key(point.series as usize)), OUT_OF_TIME.to_owned());
+                    taking.taken.report.refuse(Reason::Time, 1, series);
+                }
+                Route::Stored(stored) => {
+                    taking.store(point, text, stored, &mut self.workloads, &mut self.buckets);
+                    if !stored.confirmed {
+                        taking.declare(stored, &mut self.registry, self.requests);
+                    }
+                }
+                Route::Counted => taking.taken.report.unmapped_counted += 1,
+                Route::Ignored => taking.taken.report.ignored += 1,
+                Route::Refused { reason, message } => {
+                    let series = || (key::describe(decoded.key(point.series as usize)), message.clone());
+                    taking.taken.report.refuse(*reason, 1, series);
+                }
+            }
+        }
     }
 
     /// Keeps what a request says about metrics. A new unit may change what known series are.

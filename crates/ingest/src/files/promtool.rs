@@ -26,7 +26,7 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// The samples of a dump, by time; those of one time in the order of the dump.
 pub(super) struct PromtoolRows {
     samples: std::vec::IntoIter<Sample>,
-    /// They come first, so that a file whose first line cannot be read is refused.
+    /// They come last: a file is no dump when none of its lines can be read, whatever the first one is.
     unreadable: std::vec::IntoIter<UnreadableRow>,
 }
 
@@ -84,14 +84,17 @@ impl PromtoolRows {
 
 impl Rows for PromtoolRows {
     fn next(&mut self, _: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError> {
-        if let Some(row) = self.unreadable.next() {
-            return Ok(Some(Err(row)));
-        }
-        Ok(self.samples.next().map(|Sample { time, value, key, number }| {
-            // A dump writes a stale marker as NaN, and hardly anything else.
-            let what = if value.is_nan() { What::Ended } else { What::Number(value) };
-            Ok(Row { time, number: u64::from(number), readings: vec![Reading { key, what }], absent: 0 })
-        }))
+        let Some(Sample { time, value, key, number }) = self.samples.next() else {
+            return Ok(self.unreadable.next().map(Err));
+        };
+        // A dump writes a stale marker as NaN, and hardly anything else.
+        let what = if value.is_nan() { What::Ended } else { What::Number(value) };
+        Ok(Some(Ok(Row {
+            time,
+            number: u64::from(number),
+            readings: vec![Reading { key, what }],
+            absent: 0,
+        })))
     }
 }
 

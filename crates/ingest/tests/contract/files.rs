@@ -266,6 +266,16 @@ fn a_dump_of_prometheus_is_sorted_by_time_and_mapped_like_remote_write() {
 }
 
 #[test]
+fn a_dump_may_begin_with_a_native_histogram() {
+    let lines: Vec<&str> =
+        DUMP.lines().filter(|line| line.contains("\"wait\"") || line.contains(" 50 ")).rev().collect();
+    let files = Files::of(&[("dump.txt", lines.join("\n").as_bytes())]);
+    let mut source = open(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver()).unwrap();
+    assert_eq!(source.by_ref().map(|group| group.unwrap().rows.len()).sum::<usize>(), 1);
+    assert_eq!((source.unreadable_rows(), source.unreadable()[0].line), (1, 1));
+}
+
+#[test]
 fn a_dump_is_found_by_how_it_begins_and_never_read_beside_other_files() {
     let files = Files::of(&[
         ("dump.txt", DUMP.as_bytes()),

@@ -495,3 +495,44 @@ fn what_was_answered_before_an_error_stays_and_overload_says_when_to_come_again(
     assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "the queue is full"));
     assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::from_secs(3)));
 }
+
+/// The messages of a stream as Arrow writes it into a file: a mark, the header's length, header, body.
+fn messages_of(mut file: &[u8]) -> Vec<FlightData> {
+    let mut messages = Vec::new();
+    loop {
+        let (mark, rest) = file.split_at(8);
+        assert_eq!(mark[..4], [0xff; 4]);
+        let length = u32::from_le_bytes(mark[4..].try_into().unwrap()) as usize;
+        if length == 0 {
+            return messages;
+        }
+        let (header, rest) = rest.split_at(length);
+        let body = arrow::ipc::root_as_message(header).unwrap().bodyLength() as usize;
+        let (body, rest) = rest.split_at(body);
+        messages.push(FlightData {
+            data_header: header.to_vec().into(),
+            data_body: body.to_vec().into(),
+            ..FlightData::default()
+        });
+        file = rest;
+    }
+}
+
+/// Written by pyarrow 26.0.1: a dictionary, large text, views, float32, a column of nulls, and a row without a time.
+#[test]
+fn what_pyarrow_writes_is_read() {
+    let mut messages = messages_of(include_bytes!("pyarrow.arrows"));
+    messages[0].flight_descriptor = Some(FlightDescriptor::new_path(vec!["telemetry".to_owned()]));
+    let intake = TestIntake::new();
+    let answers = run(&intake, messages, RequestLimits::default());
+    let answer = json(&answers[0]);
+    assert_eq!(
+        (answers.len(), &answer["accepted"], &answer["refused"]),
+        (1, &1.into(), &1.into()),
+        "{answer}"
+    );
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains("coolant_flow{device=\"a device with a long name\",rack=\"r1\"}"), "{message}");
+    let read = samples(&intake.log.lock().unwrap());
+    assert_eq!(read, [("coolant_flow of site s1, rack r1".to_owned(), 0.0, 50.5, Flag::Ok)]);
+}
