@@ -1,9 +1,11 @@
 //! A dump of Prometheus' own database: the text of `promtool tsdb dump`.
 //!
 //! A line a sample: `{__name__="up", job="x"} 1 1767607200000`, the time in milliseconds. A dump goes series by series,
-//! so that all of it is read and sorted by time before its first row is given.
+//! so that all of it is read and sorted by time before its first row is given. Of a native histogram
+//! (`{count:3, sum:4.5, …}` in place of the value) count and sum are read, as remote write does.
 
 use std::io::{BufRead, BufReader, Read};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use telemetry::EventTime;
@@ -11,7 +13,7 @@ use telemetry::EventTime;
 use super::options::{FileError, FileOptions};
 use super::row::{Keys, Reading, Row, Rows, UnreadableRow, What};
 use super::table::{open_text, unreadable};
-use crate::decoded::fits;
+use crate::decoded::{SourceKind, fits};
 use crate::key;
 
 /// Samples of one dump, at 24 bytes each; more are refused.
@@ -25,7 +27,7 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// The samples of a dump, by time; those of one time in the order of the dump.
 pub(super) struct PromtoolRows {
-    samples: std::vec::IntoIter<Sample>,
+    samples: Peekable<std::vec::IntoIter<Sample>>,
     /// They come last: a file is no dump when none of its lines can be read, whatever the first one is.
     unreadable: std::vec::IntoIter<UnreadableRow>,
 }
@@ -51,16 +53,10 @@ impl PromtoolRows {
         let (mut samples, mut unreadable) = (Vec::new(), Vec::new());
         let mut number = 0;
         while let Some(whole) = lines.advance()? {
-            match whole.and_then(|()| read(lines.text()?, &mut last, keys)) {
-                Ok((key, value, time)) => samples.push(Sample { time, value, key, number }),
-                Err(message) => {
-                    unreadable.push(UnreadableRow {
-                        file,
-                        row: u64::from(number),
-                        line: lines.number,
-                        message,
-                    });
-                }
+            let read = whole.and_then(|()| read(lines.text()?, number, &mut last, keys, &mut samples));
+            if let Err(message) = read {
+                let row = u64::from(number);
+                unreadable.push(UnreadableRow { file, row, line: lines.number, message });
             }
             let problem = if samples.len() > SAMPLES_MAX {
                 format!(
@@ -78,23 +74,28 @@ impl PromtoolRows {
             return Err(FileError::Row { path: path.to_owned(), line: lines.number, message: problem });
         }
         samples.sort_unstable_by_key(|sample| (sample.time, sample.number));
-        Ok(Self { samples: samples.into_iter(), unreadable: unreadable.into_iter() })
+        Ok(Self { samples: samples.into_iter().peekable(), unreadable: unreadable.into_iter() })
     }
 }
 
 impl Rows for PromtoolRows {
     fn next(&mut self, _: &mut Keys) -> Result<Option<Result<Row, UnreadableRow>>, FileError> {
-        let Some(Sample { time, value, key, number }) = self.samples.next() else {
+        let Some(first) = self.samples.next() else {
             return Ok(self.unreadable.next().map(Err));
         };
+        let mut readings = vec![first.reading()];
+        while let Some(other) = self.samples.next_if(|other| other.number == first.number) {
+            readings.push(other.reading());
+        }
+        Ok(Some(Ok(Row { time: first.time, number: u64::from(first.number), readings, absent: 0 })))
+    }
+}
+
+impl Sample {
+    fn reading(self) -> Reading {
         // A dump writes a stale marker as NaN, and hardly anything else.
-        let what = if value.is_nan() { What::Ended } else { What::Number(value) };
-        Ok(Some(Ok(Row {
-            time,
-            number: u64::from(number),
-            readings: vec![Reading { key, what }],
-            absent: 0,
-        })))
+        let what = if self.value.is_nan() { What::Ended } else { What::Number(self.value) };
+        Reading { key: self.key, what }
     }
 }
 
@@ -154,41 +155,95 @@ impl Lines {
     }
 }
 
-/// The series of the line before, which is mostly that of the next one too: its labels as they stand there, and the
-/// number of its key.
+/// The series of the line before, which is mostly that of the next one too.
 #[derive(Default)]
 struct LastSeries {
+    /// Its labels as they stand there.
     labels: String,
-    key: u32,
+    /// The number of its key, once a number was read.
+    key: Option<u32>,
+    /// Those of its count and sum, once a native histogram was read.
+    parts: Option<[u32; 2]>,
 }
 
-/// Reads a line: the number of its series' key, its value and its time.
-fn read(line: &str, last: &mut LastSeries, keys: &mut Keys) -> Result<(u32, f64, EventTime), String> {
+impl LastSeries {
+    fn key(&mut self, keys: &mut Keys) -> Result<u32, String> {
+        let key = match self.key {
+            Some(key) => key,
+            None => self.intern("", SourceKind::Unsaid, keys)?,
+        };
+        self.key = Some(key);
+        Ok(key)
+    }
+
+    fn parts(&mut self, keys: &mut Keys) -> Result<[u32; 2], String> {
+        let mut part = |suffix| self.intern(suffix, SourceKind::Counter, keys);
+        let parts = match self.parts {
+            Some(parts) => parts,
+            None => [part("_count")?, part("_sum")?],
+        };
+        self.parts = Some(parts);
+        Ok(parts)
+    }
+
+    /// The number of the key of these labels, the metric's name ending in `suffix`.
+    fn intern(&self, suffix: &str, kind: SourceKind, keys: &mut Keys) -> Result<u32, String> {
+        let (labels, _) = read_labels(&self.labels)?;
+        keys.intern(|out| {
+            for (name, value) in &labels {
+                let suffix = if name == "__name__" { suffix } else { "" };
+                key::put_label(out, name.as_bytes(), [value, suffix].concat().as_bytes());
+            }
+            key::put_kind(out, kind);
+        })
+    }
+}
+
+/// Reads a line, and adds its sample or, of a native histogram, count and sum.
+fn read(
+    line: &str,
+    number: u32,
+    last: &mut LastSeries,
+    keys: &mut Keys,
+    samples: &mut Vec<Sample>,
+) -> Result<(), String> {
     let rest = match line.strip_prefix(last.labels.as_str()) {
         Some(rest) if !last.labels.is_empty() => rest,
         Some(_) | None => {
-            let (labels, rest) = read_labels(line)?;
-            let key = keys.intern(|out| {
-                for (name, value) in &labels {
-                    key::put_label(out, name.as_bytes(), value.as_bytes());
-                }
-            })?;
-            *last = LastSeries { labels: line[..line.len() - rest.len()].to_owned(), key };
+            let (_, rest) = read_labels(line)?;
+            let labels = line[..line.len() - rest.len()].to_owned();
+            *last = LastSeries { labels, key: None, parts: None };
             rest
         }
     };
-    let rest = rest.trim_start();
-    if rest.starts_with('{') {
-        return Err("it is a native histogram: only numbers are read from a dump".to_owned());
-    }
-    let (value, time) =
-        rest.split_once(' ').ok_or_else(|| format!("{rest:?} is not a value and a time in milliseconds"))?;
-    let number = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
-    let millis: i64 = time.trim().parse().map_err(|_| format!("{time:?} is not a time in milliseconds"))?;
+    let (value, time) = rest
+        .trim_start()
+        .rsplit_once(' ')
+        .ok_or_else(|| format!("{rest:?} is not a value and a time in milliseconds"))?;
+    let millis: i64 = time.parse().map_err(|_| format!("{time:?} is not a time in milliseconds"))?;
     let time = EventTime::from_unix_millis(millis)
         .filter(|time| fits(*time))
         .ok_or_else(|| format!("the time {millis} is outside the years 1 to 9999"))?;
-    Ok((last.key, number, time))
+    if value.starts_with('{') {
+        let (count, sum) =
+            read_histogram(value).ok_or_else(|| format!("{value:?} is not a native histogram"))?;
+        let [count_key, sum_key] = last.parts(keys)?;
+        // The marker stands in the sum and ends both.
+        let count = if sum.is_nan() { sum } else { count };
+        samples.push(Sample { time, value: count, key: count_key, number });
+        samples.push(Sample { time, value: sum, key: sum_key, number });
+    } else {
+        let value = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+        samples.push(Sample { time, value, key: last.key(keys)?, number });
+    }
+    Ok(())
+}
+
+/// Count and sum of `{count:3, sum:4.5, …}`.
+fn read_histogram(text: &str) -> Option<(f64, f64)> {
+    let (count, rest) = text.strip_prefix("{count:")?.split_once(", sum:")?;
+    let sum = &rest[..rest.find([',', '}'])?];
+    Some((count.parse().ok()?, sum.parse().ok()?))
 }
 
 /// Reads `{name="value", …}` at the front, and says what is left. A name that is no word is quoted too.
@@ -250,41 +305,5 @@ fn unquote(quoted: &str) -> Result<(String, &str), String> {
             _ => return Err(unknown()),
         });
         rest = &escape[letter.len_utf8() + digits..];
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_read_as_go_quotes_them() {
-        let cases = [
-            (r#"{} 1"#, vec![]),
-            (r#"{__name__="up", job="a b"} 1"#, vec![("__name__", "up"), ("job", "a b")]),
-            (r#"{a="\"\\\n\t\x00\u00e9\U0001F525", b=""} 1"#, vec![("a", "\"\\\n\t\0é🔥"), ("b", "")]),
-            (r#"{"my.label"="{x}, y=\"z\"",c="d"} 1"#, vec![("my.label", "{x}, y=\"z\""), ("c", "d")]),
-        ];
-        for (line, expected) in cases {
-            let (labels, rest) = read_labels(line).unwrap();
-            let labels: Vec<(&str, &str)> =
-                labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            assert_eq!((labels, rest), (expected, " 1"), "{line}");
-        }
-        for line in [
-            "",
-            "up 1 2",
-            "{",
-            "{a",
-            "{a=",
-            "{a=b}",
-            r#"{a="b"#,
-            r#"{a="\q"}"#,
-            r#"{a="\xff"}"#,
-            r#"{a="\u12"}"#,
-            r#"{a="\"#,
-        ] {
-            assert!(read_labels(line).is_err(), "{line}");
-        }
     }
 }

@@ -238,18 +238,15 @@ fn a_dump_of_prometheus_is_sorted_by_time_and_mapped_like_remote_write() {
     assert_eq!(times, [0.0, 15.0, 30.0, 45.0]);
     let told: Vec<(u64, &str)> =
         source.unreadable().iter().map(|row| (row.line, row.message.as_str())).collect();
-    assert_eq!(
-        told,
-        [
-            (7, "\"fifty\" is not a number"),
-            (8, "it is a native histogram: only numbers are read from a dump"),
-        ]
-    );
+    assert_eq!(told, [(7, "\"fifty\" is not a number")]);
     let records = replay(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver()).unwrap();
     let gpu = "gpu_temperature of site s1, rack r1, node n1, device gpu3";
     let flow = "coolant_flow of site s1, rack r1";
     let mut read = samples(&records);
-    read.retain(|sample| !sample.0.starts_with("some_app"));
+    let wait: Vec<f64> =
+        read.iter().filter(|sample| sample.0.starts_with("wait_")).map(|sample| sample.2).collect();
+    assert_eq!(wait, [3.0, 4.5], "of a native histogram count and sum are read");
+    read.retain(|sample| !sample.0.starts_with("some_app") && !sample.0.starts_with("wait_"));
     let expected = [
         (flow, 0.0, 50.0, Flag::Ok),
         (gpu, 15.0, 61.0, Flag::Ok),
@@ -266,13 +263,48 @@ fn a_dump_of_prometheus_is_sorted_by_time_and_mapped_like_remote_write() {
 }
 
 #[test]
-fn a_dump_may_begin_with_a_native_histogram() {
-    let lines: Vec<&str> =
-        DUMP.lines().filter(|line| line.contains("\"wait\"") || line.contains(" 50 ")).rev().collect();
-    let files = Files::of(&[("dump.txt", lines.join("\n").as_bytes())]);
+fn a_dump_may_begin_with_a_line_that_cannot_be_read() {
+    let lines = b"{__name__=\"coolant_flow\", rack=\"r1\"} fifty 1767607200000\n{__name__=\"coolant_flow\", rack=\"r1\"} 50 1767607200000\n";
+    let files = Files::of(&[("dump.txt", lines)]);
     let mut source = open(&files.paths(&["dump.txt"]), &FileOptions::default(), resolver()).unwrap();
     assert_eq!(source.by_ref().map(|group| group.unwrap().rows.len()).sum::<usize>(), 1);
     assert_eq!((source.unreadable_rows(), source.unreadable()[0].line), (1, 1));
+}
+
+#[test]
+fn labels_of_a_dump_are_read_as_go_quotes_them() {
+    let read = |labels: &str| -> Result<Vec<(String, String)>, String> {
+        let line = format!("{{__name__=\"m\"{labels}}} 1 1767607200000\n");
+        let files = Files::of(&[("dump.txt", line.as_bytes())]);
+        let options = FileOptions { format: Some(Format::Promtool), ..FileOptions::default() };
+        let mut source = open(&files.paths(&["dump.txt"]), &options, resolver()).unwrap();
+        let group = source.next().unwrap().map_err(|error| error.to_string())?;
+        let labels = group.decoded.labels(0).unwrap();
+        Ok(labels.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    };
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        ("", &[]),
+        (r#", job="a b""#, &[("job", "a b")]),
+        (r#", a="\"\\\n\t\x00\u00e9\U0001F525", b="""#, &[("a", "\"\\\n\t\0é🔥")]),
+        (r#", "my.label"="{x}, y=\"z\"",c="d""#, &[("c", "d"), ("my.label", "{x}, y=\"z\"")]),
+    ];
+    for (labels, expected) in cases {
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(read(labels), Ok(expected), "{labels}");
+    }
+    for (labels, expected) in [
+        (r#", a"#, "a line begins with the labels"),
+        (r#", a=b"#, "a line begins with the labels"),
+        (r#", a="b"#, "a label's quote does not end"),
+        (r#", a="\q""#, "a label has the escape \\q"),
+        (r#", a="\xff""#, "a label has the escape \\x"),
+        (r#", a="\u12""#, "a label has the escape \\u"),
+        (r#", __name__="n""#, "\"__name__\" occurs twice"),
+    ] {
+        let message = read(labels).unwrap_err();
+        assert!(message.contains(expected), "{labels}: {message}");
+    }
 }
 
 #[test]
@@ -293,7 +325,7 @@ fn a_dump_is_found_by_how_it_begins_and_never_read_beside_other_files() {
         "{message}"
     );
     let records = replay(&files.paths(&["dump.txt"]), &declared, resolver()).unwrap();
-    assert_eq!(samples(&records).len(), 6);
+    assert_eq!(samples(&records).len(), 8);
 }
 
 #[test]
