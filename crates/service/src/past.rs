@@ -18,7 +18,7 @@ use telemetry::{EventTime, Microseconds, Name};
 
 use crate::shared::Answer;
 
-pub use again::{Again, Compared, Difference, compare, different_statuses, wanted};
+pub use again::{Again, Compared, Difference, Statuses, compare, compare_statuses, wanted};
 pub use backtest::{Change, Trial, Tried, backtest};
 pub use play::{Played, Wanted, play, status_json};
 pub use read::{latest_ended, read, readings};

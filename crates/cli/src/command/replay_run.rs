@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use service::past::{self, Again, Compared, Difference, Past, Played};
+use service::past::{self, Again, Compared, Difference, Past, Played, Statuses};
 use telemetry::Name;
 
 use crate::arguments::Output;
@@ -26,8 +26,8 @@ pub fn run(folder: &Path, output: Output) -> Result<u8, Failure> {
             .map_err(|error| Failure::bad_input(format!("verdict {}: {error}", verdict.record.evaluation)))
     };
     let verdicts = past.verdicts.iter().map(compare).collect::<Result<Vec<_>, _>>()?;
-    let (statuses, different) = past::different_statuses(&past, &played);
-    let result = Outcome { verdicts: &verdicts, statuses, different: &different };
+    let statuses = past::compare_statuses(&past, &played);
+    let result = Outcome { verdicts: &verdicts, statuses: &statuses };
     match output {
         Output::Text => result.text(&past, &played),
         Output::Json => result.json(),
@@ -41,8 +41,7 @@ pub fn run(folder: &Path, output: Output) -> Result<u8, Failure> {
 /// All that was compared.
 struct Outcome<'a> {
     verdicts: &'a [Compared],
-    statuses: usize,
-    different: &'a [Difference],
+    statuses: &'a Statuses,
 }
 
 #[derive(Serialize)]
@@ -62,6 +61,7 @@ enum Line<'a> {
     },
     SloStatus {
         identical: usize,
+        not_derivable: Vec<NotDerivable<'a>>,
         different: Vec<Different<'a>>,
     },
     Result {
@@ -101,12 +101,16 @@ impl Outcome<'_> {
                     Again::Different { .. } => false,
                 }
         };
-        self.different.is_empty() && self.verdicts.iter().all(is_same)
+        self.statuses.different.is_empty() && self.verdicts.iter().all(is_same)
     }
 
     fn json(&self) {
         let mut lines: Vec<Line<'_>> = self.verdicts.iter().map(line).collect();
-        lines.push(Line::SloStatus { identical: self.statuses, different: different(self.different) });
+        lines.push(Line::SloStatus {
+            identical: self.statuses.identical,
+            not_derivable: not_derivable(&self.statuses.not_derivable),
+            different: different(&self.statuses.different),
+        });
         lines.push(Line::Result { identical: self.is_identical(), verdicts: self.verdicts.len() });
         for line in lines {
             print_line!("{}", serde_json::to_string(&line).unwrap_or_default());
@@ -140,13 +144,15 @@ impl Outcome<'_> {
         for verdict in self.verdicts {
             tell(verdict);
         }
+        let statuses = self.statuses;
         print_line!(
             "final statuses: {} of {} {}",
-            self.statuses,
-            self.statuses + self.different.len(),
-            judged_identical(self.different.is_empty())
+            statuses.identical,
+            statuses.identical + statuses.different.len(),
+            judged_identical(statuses.different.is_empty())
         );
-        tell_differences(self.different);
+        tell_differences(&statuses.different);
+        tell_excused(&statuses.not_derivable);
         if self.is_identical() {
             print_line!("all that can be derived is identical, to the byte");
         } else if head.is_whole_history {
@@ -219,7 +225,11 @@ fn tell(verdict: &Compared) {
             not_derivable
         }
     };
-    for (check, why) in excused {
+    tell_excused(excused);
+}
+
+fn tell_excused(checks: &[(Name, String)]) {
+    for (check, why) in checks {
         print_line!("    {check}: not derivable: {why}");
     }
 }

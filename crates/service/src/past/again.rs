@@ -2,15 +2,20 @@
 //!
 //! stored verdict, `Played` → **again** → identical, different, or not derivable and why
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use evaluator::objective::Promise;
 use gate::policy::{Check, CheckKind};
 use gate::{CheckResult, Stored, Verdict};
 use serde_json::Value;
 use telemetry::facts::{Ask, Need, PowerLimit, RackFacts};
-use telemetry::{EventTime, Name, canonical_json};
+use telemetry::mapping::Mapping;
+use telemetry::{EventTime, Microseconds, Name, canonical_json};
 
 use super::{Head, Past, Played, StoredVerdict, Wanted};
+
+/// Slopes are of whole blocks of a minute: one begins before the window, and one ends after it.
+const BLOCKS: Microseconds = Microseconds::from_minutes(2);
 
 /// A stored verdict beside what comes out again.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,6 +121,7 @@ fn from_samples(past: &Past, played: &Played, stored: &Stored, given: &Verdict, 
     });
     let mut rows = Rows {
         head: &past.head,
+        looking_back: looking_back(past),
         stored,
         is_later,
         ahead: played.ahead,
@@ -141,6 +147,8 @@ fn from_samples(past: &Past, played: &Played, stored: &Stored, given: &Verdict, 
 /// Rows of a verdict, compared one by one.
 struct Rows<'a> {
     head: &'a Head,
+    /// Objectives that look back beyond the span.
+    looking_back: BTreeMap<Name, String>,
     stored: &'a Stored,
     /// The verdict was given after the span.
     is_later: bool,
@@ -189,8 +197,17 @@ impl Rows<'_> {
             let why = "the time of its latest reading depends on the order of arrival, all else is identical";
             self.excused.entry(row.check.clone()).or_insert_with(|| why.to_owned());
         } else {
-            self.differs(rack, &row.check, told(row), told(new));
+            self.differ(rack, row, new);
         }
+    }
+
+    fn differ(&mut self, rack: &Name, row: &CheckResult, new: &CheckResult) {
+        let (mut old, mut now) = (told(row), told(new));
+        if old == now {
+            let json = |row: &CheckResult| serde_json::to_value(row).unwrap_or_default();
+            (old, now) = differing(&json(row), &json(new));
+        }
+        self.differs(rack, &row.check, old, now);
     }
 
     fn differs(&mut self, rack: &Name, check: &Name, old: String, new: String) {
@@ -221,6 +238,11 @@ impl Rows<'_> {
             }
             CheckKind::PowerEnvelope { need, .. } | CheckKind::Soak { need, .. } => {
                 if is_share_of_nominal(need) && !is_whole { before() } else { None }
+            }
+            CheckKind::Objective { objective, .. } | CheckKind::Trend { objective, .. }
+                if self.looking_back.contains_key(objective) =>
+            {
+                self.looking_back.get(objective).cloned()
             }
             CheckKind::Objective { .. } | CheckKind::BurnRate { .. } | CheckKind::Trend { .. } => {
                 let doubted = self.doubted(rack).filter(|_| !is_whole)?;
@@ -262,32 +284,81 @@ fn told(row: &CheckResult) -> String {
     format!("{}: {}", row.verdict, row.reason)
 }
 
-/// The final statuses of the run that did not come out as they were stored, to the byte; and how many did.
-pub fn different_statuses(past: &Past, played: &Played) -> (usize, Vec<Difference>) {
-    let by_name = |rows: &[String]| -> BTreeMap<(String, Name), String> {
-        rows.iter().map(|row| (name_of(row), row.clone())).collect()
+/// What became of the run's final statuses.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Statuses {
+    /// How many came out as they were stored, to the byte.
+    pub identical: usize,
+    /// Those that did not.
+    pub different: Vec<Difference>,
+    /// Objectives that look back beyond the span, and why.
+    pub not_derivable: Vec<(Name, String)>,
+}
+
+/// Compares the final statuses of the run with those that were stored.
+pub fn compare_statuses(past: &Past, played: &Played) -> Statuses {
+    let by_name = |rows: &[String]| -> BTreeMap<(String, Name), Value> {
+        let value = |row: &String| serde_json::from_str(row).unwrap_or_default();
+        rows.iter().map(value).map(|row: Value| (name_of(&row), row)).collect()
     };
     let (old, new) = (by_name(&past.statuses), by_name(&played.statuses));
-    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    let mut different = Vec::new();
-    for name in &names {
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let looking_back = looking_back(past);
+    let mut statuses = Statuses::default();
+    for name in names {
         let (before, now) = (old.get(name), new.get(name));
-        if before != now {
-            let absent = || "no final status".to_owned();
-            different.push(Difference {
-                of: name.0.clone(),
-                check: name.1.clone(),
-                old: before.cloned().unwrap_or_else(absent),
-                new: now.cloned().unwrap_or_else(absent),
-            });
+        if before == now {
+            statuses.identical += 1;
+        } else if let Some(why) = looking_back.get(&name.1) {
+            statuses.not_derivable.push((name.1.clone(), why.clone()));
+        } else {
+            let (old, new) = match (before, now) {
+                (Some(old), Some(new)) => differing(old, new),
+                (old, _) => {
+                    let (is, is_none) = ("a final status".to_owned(), "no final status".to_owned());
+                    if old.is_some() { (is, is_none) } else { (is_none, is) }
+                }
+            };
+            statuses.different.push(Difference { of: name.0.clone(), check: name.1.clone(), old, new });
         }
     }
-    (names.len() - different.len(), different)
+    statuses.not_derivable.dedup();
+    statuses
 }
 
 /// Group and objective of a row of `slo_status`.
-fn name_of(row: &str) -> (String, Name) {
-    let value: Value = serde_json::from_str(row).unwrap_or_default();
-    let text = |column: &str| value[column].as_str().unwrap_or_default().to_owned();
-    (text("group"), text("objective").into())
+fn name_of(row: &Value) -> (String, Name) {
+    let text = |column: &str| row[column].as_str().unwrap_or_default();
+    (text("group").to_owned(), text("objective").into())
+}
+
+/// The fields in which two objects differ, as text.
+fn differing(old: &Value, new: &Value) -> (String, String) {
+    let keys: BTreeSet<&String> =
+        [old, new].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys()).collect();
+    let keys: Vec<&String> = keys.into_iter().filter(|key| old[key.as_str()] != new[key.as_str()]).collect();
+    let told = |row: &Value| {
+        keys.iter().map(|key| format!("{key} {}", row[key.as_str()])).collect::<Vec<_>>().join(", ")
+    };
+    (told(old), told(new))
+}
+
+/// Objectives whose slope, at the run's start, is of readings before the span.
+fn looking_back(past: &Past) -> BTreeMap<Name, String> {
+    let head = &past.head;
+    let before = head.start - head.from;
+    let mut looking_back = BTreeMap::new();
+    let mapping = Mapping::with(&past.configuration.mappings).ok();
+    let known = mapping.as_ref().map(evaluator::known_signals).unwrap_or_default();
+    let objectives = evaluator::objective_document::read(&past.configuration.objectives, &known);
+    for objective in objectives.map(|loaded| loaded.objectives).unwrap_or_default() {
+        if let Promise::Trend(trend) = &objective.promise
+            && !head.is_whole_history
+            && before < trend.window + BLOCKS
+        {
+            let why = format!("looks {} back, and needs history before {}", trend.window, head.from);
+            looking_back.insert(objective.name.clone(), why);
+        }
+    }
+    looking_back
 }
