@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::settings::{AccessSettings, ListenSettings};
 
@@ -71,6 +72,12 @@ pub enum AccessError {
     },
 }
 
+/// As RFC 7617 writes it, and as clients do that leave out the padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Checks requests against the tokens.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -132,7 +139,7 @@ impl Access {
         }
         let token = header
             .and_then(|header| header.strip_prefix("Basic "))
-            .and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok())
+            .and_then(|encoded| BASE64.decode(encoded.trim()).ok())
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
             .ok_or("no credentials: send a bearer token, or any name with a token as password")?;

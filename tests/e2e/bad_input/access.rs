@@ -7,7 +7,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use wire::gate::v1::ListEvaluationsRequest;
 use wire::gate::v1::gate_service_client::GateServiceClient;
 
-use crate::harness::{Finished, block_on, peer, run, thermogate, wait_for};
+use crate::harness::{Finished, block_on, peer, python, run, thermogate, wait_for};
 
 /// A certificate for 127.0.0.1 that is its own authority, and its key.
 fn certificate(folder: &Path) -> Option<(PathBuf, PathBuf)> {
@@ -45,6 +45,7 @@ struct Protected {
     certificate: PathBuf,
     http: String,
     grpc: String,
+    postgres: String,
 }
 
 impl Protected {
@@ -57,7 +58,7 @@ impl Protected {
             .stderr(std::fs::File::create(&log).expect("a file"))
             .spawn()
             .expect("the program starts");
-        let mut service = Self { child, certificate, http: String::new(), grpc: String::new() };
+        let mut service = Self { child, certificate, http: String::new(), grpc: String::new(), postgres: String::new() };
         wait_for("the service to be ready", || {
             let text = std::fs::read_to_string(&log).ok()?;
             let address = |name: &str| {
@@ -66,6 +67,8 @@ impl Protected {
                 Some(format!("https://127.0.0.1:{port}"))
             };
             (service.http, service.grpc) = (address("http")?, address("grpc")?);
+            let (_, postgres) = text.split_once(" postgres=postgres://0.0.0.0:")?;
+            postgres.split('/').next()?.clone_into(&mut service.postgres);
             Some(())
         });
         service
@@ -106,6 +109,20 @@ impl Drop for Protected {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a service with TLS on all addresses and a token a role: reader, sender, operator.
+fn protected(folder: &Path) -> Option<Protected> {
+    let (certificate, key) = certificate(folder)?;
+    let tokens = folder.join("tokens");
+    std::fs::write(&tokens, "# who\nread reader\ningest sender\noperate operator\n").expect("a file");
+    let mut arguments = everywhere();
+    for (setting, path) in
+        [("access.tls_certificate", &certificate), ("access.tls_key", &key), ("access.tokens", &tokens)]
+    {
+        arguments.extend(["--set".to_owned(), format!("{setting}={}", path.display())]);
+    }
+    Some(Protected::start(folder, &arguments, certificate))
 }
 
 /// Every port on all addresses, chosen by the system.
@@ -164,16 +181,7 @@ fn an_address_that_others_reach_is_refused_without_all_of_certificate_key_and_to
 #[test]
 fn with_tls_and_tokens_each_role_may_do_its_own_over_http_and_grpc() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some((certificate, key)) = certificate(folder.path()) else { return };
-    let tokens = folder.path().join("tokens");
-    std::fs::write(&tokens, "# who\nread reader\ningest sender\noperate operator\n").expect("a file");
-    let mut arguments = everywhere();
-    for (setting, path) in
-        [("access.tls_certificate", &certificate), ("access.tls_key", &key), ("access.tokens", &tokens)]
-    {
-        arguments.extend(["--set".to_owned(), format!("{setting}={}", path.display())]);
-    }
-    let service = Protected::start(folder.path(), &arguments, certificate);
+    let Some(service) = protected(folder.path()) else { return };
 
     let who = [None, Some("wrong"), Some("reader"), Some("sender"), Some("operator")];
     let (get, post) = (reqwest::Method::GET, reqwest::Method::POST);
@@ -248,6 +256,56 @@ async fn list(service: &Protected, token: Option<&str>) -> Result<(), tonic::Cod
         .await
         .map(|_| ())
         .map_err(|status| status.code())
+}
+
+#[test]
+fn with_tls_psql_wants_a_token_that_may_read_and_is_not_served_in_plain_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (Some(psql), Some(service)) = (peer("psql"), protected(folder.path())) else { return };
+    let log_in = |password: &str, encryption: &str| {
+        let address = format!(
+            "host=127.0.0.1 port={} user=anybody dbname=thermogate password={password} sslmode={encryption}",
+            service.postgres
+        );
+        let asked = Command::new(&psql).args([&address, "-X", "-A", "-t", "-c", "select 1"]).output();
+        Finished::from(asked.expect("psql starts"))
+    };
+    assert_eq!(log_in("reader", "require").stdout, "1\n");
+    assert_eq!(log_in("operator", "require").stdout, "1\n");
+    for (password, encryption, says) in [
+        ("wrong", "require", "the token is not in the file of access.tokens"),
+        ("sender", "require", "the token has another role: SQL needs read"),
+        ("reader", "disable", "this port is served with TLS only: connect with sslmode=require"),
+    ] {
+        let refused = log_in(password, encryption);
+        assert!(refused.code == 2 && refused.stderr.contains(says), "{password} {encryption}: {refused:?}");
+    }
+}
+
+#[test]
+fn with_tls_flight_sql_takes_a_token_as_bearer_and_as_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (Some(python), Some(service)) = (python(), protected(folder.path())) else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/log_in_flight_sql.py");
+    let answers = |token: &str| {
+        let address = service.grpc.trim_start_matches("https://");
+        let ran = Command::new(&python).arg(&script).arg(address).arg(&service.certificate).arg(token).output();
+        let said = Finished::from(ran.expect("Python starts")).expect_success();
+        serde_json::from_str::<serde_json::Value>(&said).expect("JSON")
+    };
+    let reader = answers("reader");
+    assert_eq!((&reader["bearer"], &reader["password"]), (&1.into(), &1.into()), "{reader:#}");
+    assert!(reader["nobody"].as_str().is_some_and(|refused| refused.contains("no bearer token")), "{reader:#}");
+    let wrong = answers("wrong");
+    for how in ["bearer", "password"] {
+        let refused = wrong[how].as_str().unwrap_or_default();
+        assert!(refused.contains("the token is not in the file of access.tokens"), "{how}: {wrong:#}");
+    }
+    let sender = answers("sender");
+    assert!(
+        sender["bearer"].as_str().is_some_and(|refused| refused.contains("this call needs read")),
+        "{sender:#}"
+    );
 }
 
 #[test]
