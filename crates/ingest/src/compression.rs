@@ -42,11 +42,29 @@ pub fn snappy_block(body: &[u8], limit: usize) -> Result<Bytes, DecodeError> {
 /// [`DecodeError::TooLarge`] as soon as more than `limit` bytes come out; [`DecodeError::Compression`] when the bytes are
 /// not gzip.
 pub fn gzip(body: &[u8], limit: usize) -> Result<Bytes, DecodeError> {
+    read_within(MultiGzDecoder::new(body), "gzip", limit)
+}
+
+/// Undoes zstd (RFC 8878).
+///
+/// # Errors
+/// [`DecodeError::TooLarge`] as soon as more than `limit` bytes come out; [`DecodeError::Compression`] when the bytes are
+/// not zstd, or ask for a window above 8 MiB, which the RFC has every decoder support and no sender should exceed.
+pub fn zstd(body: &[u8], limit: usize) -> Result<Bytes, DecodeError> {
+    const WINDOW_LOG_MAX: u32 = 23;
+    let broken =
+        |error: std::io::Error| DecodeError::Compression { encoding: "zstd", reason: error.to_string() };
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(broken)?;
+    decoder.window_log_max(WINDOW_LOG_MAX).map_err(broken)?;
+    read_within(decoder, "zstd", limit)
+}
+
+fn read_within(decoder: impl Read, encoding: &'static str, limit: usize) -> Result<Bytes, DecodeError> {
     let mut out = Vec::new();
-    MultiGzDecoder::new(body)
+    decoder
         .take(limit as u64 + 1)
         .read_to_end(&mut out)
-        .map_err(|error| DecodeError::Compression { encoding: "gzip", reason: error.to_string() })?;
+        .map_err(|error| DecodeError::Compression { encoding, reason: error.to_string() })?;
     if out.len() > limit {
         return Err(too_large(out.len() as u64, limit));
     }

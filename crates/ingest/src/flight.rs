@@ -3,9 +3,8 @@
 //! `FlightData` → `envelope` → **flight** → `decoded` → `front`. A table has the same two forms as a file: long, a
 //! reading a row, or wide, a column a signal.
 
+pub mod envelope; // what a message claims, before the reader of Arrow believes it
 pub mod server; // DoPut
-
-mod envelope; // what a message claims, before the reader of Arrow believes it
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};

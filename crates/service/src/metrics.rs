@@ -46,7 +46,7 @@ metrics! {
     IngestRefused Counter "thermogate_ingest_refused_samples_total" ["source", "reason"] "samples refused, by reason";
     IngestSetAside Counter "thermogate_ingest_quarantined_samples_total" ["source", "reason"] "samples stored with a flag and not judged, by reason";
     IngestUnmapped Counter "thermogate_ingest_unmapped_samples_total" ["source"] "samples of metrics that no mapping knows";
-    IngestUnsupported Counter "thermogate_ingest_unsupported_total" ["source"] "histograms, summaries and exemplars that are not stored";
+    IngestUnsupported Counter "thermogate_ingest_unsupported_total" ["source"] "buckets of histograms, quantiles outside 0 to 1 and exemplars that are not stored";
     LogRecords Counter "thermogate_log_records_total" [] "records written to the log";
     LogSyncs Counter "thermogate_log_syncs_total" [] "synced writes of the log";
     LogSyncSeconds Seconds "thermogate_log_sync_seconds" [] "time of one synced write";

@@ -30,7 +30,7 @@ pub use series::{ResolvedSeries, reading_of_text};
 /// What a source says about one series.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceMetric<'a> {
-    /// How it came: `remote_write`, `otlp`, `file`, `dsx_bms`.
+    /// How it came: `remote_write`, `otlp`, `flight`, `file`, `dsx_bms`.
     pub source: &'a str,
     /// The metric's name, as the source spells it.
     pub name: &'a str,

@@ -10,7 +10,7 @@ use super::COLUMNS;
 
 /// The schema in force, as far as it says where buffers belong.
 #[derive(Debug, Default)]
-pub(super) struct Envelope {
+pub struct Envelope {
     columns: Vec<Buffers>,
     /// The values of dictionaries, by their ids.
     dictionaries: Vec<(i64, Buffers)>,

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::SOURCE;
 use super::grpc::{answer, status_of};
 use crate::body::{self, Unread};
-use crate::compression::gzip;
+use crate::compression::{gzip, zstd};
 use crate::decoded::{DecodeError, Decoded};
 use crate::intake::{Intake, IntakeError, RequestLimits};
 use crate::report::Report;
@@ -50,6 +50,7 @@ impl Form {
 enum Encoding {
     Plain,
     Gzip,
+    Zstd,
 }
 
 async fn export(
@@ -81,7 +82,10 @@ fn declared(headers: &HeaderMap) -> Result<(Form, Encoding), String> {
     let encoding = match text(CONTENT_ENCODING).to_ascii_lowercase().as_str() {
         "" | "identity" => Encoding::Plain,
         "gzip" => Encoding::Gzip,
-        other => return Err(format!("content encoding {other:?} is not spoken here: send gzip or none")),
+        "zstd" => Encoding::Zstd,
+        other => {
+            return Err(format!("content encoding {other:?} is not spoken here: send gzip, zstd or none"));
+        }
     };
     Ok((form, encoding))
 }
@@ -118,6 +122,7 @@ fn decode(
     let body = match encoding {
         Encoding::Plain => body,
         Encoding::Gzip => gzip(&body, limits.decompressed_bytes)?,
+        Encoding::Zstd => zstd(&body, limits.decompressed_bytes)?,
     };
     match form {
         Form::Protobuf => super::decode(body),

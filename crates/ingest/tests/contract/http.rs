@@ -256,21 +256,25 @@ async fn otlp_that_cannot_be_read_is_400_with_a_status_as_body() {
 }
 
 #[tokio::test]
-async fn otlp_comes_in_gzip_and_a_bomb_is_413() {
+async fn otlp_comes_in_gzip_and_zstd_and_a_bomb_is_413() {
     use std::io::Write;
-    let zip = |bytes: &[u8]| {
+    let gzip = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     };
-    let intake = TestIntake::new();
-    let headers = [("content-type", V1), ("content-encoding", "gzip")];
-    let answer = export(&intake, &headers, zip(&Otlp::encode(&[supply("r1", 0, 31.0)]))).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(batches(&intake.log.lock().unwrap()).len(), 1);
-    let answer = export(&intake, &headers, zip(&vec![0; 1 << 20])).await;
-    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
-    let whole = zip(&Otlp::encode(&[supply("r1", 0, 31.0)]));
-    let answer = export(&intake, &headers, whole[..whole.len() - 9].to_vec()).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let encodings: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 2] = [("gzip", &gzip), ("zstd", &zstd)];
+    for (encoding, pack) in encodings {
+        let intake = TestIntake::new();
+        let headers = [("content-type", V1), ("content-encoding", encoding)];
+        let whole = pack(&Otlp::encode(&[supply("r1", 0, 31.0)]));
+        let answer = export(&intake, &headers, whole.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{encoding}");
+        assert_eq!(batches(&intake.log.lock().unwrap()).len(), 1, "{encoding}");
+        let answer = export(&intake, &headers, pack(&vec![0; 1 << 20])).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{encoding}");
+        let answer = export(&intake, &headers, whole[..whole.len() - 9].to_vec()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{encoding}");
+    }
 }

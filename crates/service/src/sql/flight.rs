@@ -33,6 +33,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use history::query::{Prepared, QueryError};
 use ingest::RequestLimits;
+use ingest::flight::envelope::Envelope;
 use ingest::flight::server::do_put;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
@@ -260,15 +261,18 @@ impl FlightSqlService for FlightSql {
     ) -> Result<DoPutPreparedStatementResult, Status> {
         allowed(&request, Role::Read)?;
         let mut bytes = 0;
-        let data = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
-        let data = data.and_then(move |data| {
-            bytes += data.data_header.len() + data.data_body.len();
-            futures::future::ready(if bytes <= REQUEST_BYTES_MAX {
+        let mut envelope = Envelope::default();
+        let data = request.into_inner().map(move |data| {
+            let checked = data.and_then(|data| {
+                bytes += data.data_header.len() + data.data_body.len();
+                if bytes > REQUEST_BYTES_MAX {
+                    let message = format!("values of placeholders have at most {REQUEST_BYTES_MAX} bytes");
+                    return Err(Status::invalid_argument(message));
+                }
+                envelope.check(&data).map_err(Status::invalid_argument)?;
                 Ok(data)
-            } else {
-                let message = format!("values of placeholders have at most {REQUEST_BYTES_MAX} bytes");
-                Err(FlightError::Tonic(Box::new(Status::invalid_argument(message))))
-            })
+            });
+            checked.map_err(|status| FlightError::Tonic(Box::new(status)))
         });
         let bound: Vec<RecordBatch> =
             FlightRecordBatchStream::new_from_flight_data(data).try_collect().await.map_err(Status::from)?;
