@@ -228,7 +228,7 @@ impl Running {
         }
 
         let queries = history.query_engine();
-        let lookup = Lookup::new(queries.clone(), board);
+        let lookup = Lookup::new(queries.apart(), board);
         lookup.remember_verdicts().await.map_err(|error| StartError::System(error.to_string()))?;
         let control = Arc::new(Control::new(pipeline.clone(), lookup.clone(), settings.clone()));
         let gates = Arc::new(Gates::new(
@@ -240,7 +240,7 @@ impl Running {
         ));
         let desk = Desk::new(
             advisory_threads.handle().clone(),
-            queries.clone(),
+            queries.apart(),
             pipeline.board.clone(),
             pipeline.metrics.clone(),
         );
@@ -311,6 +311,7 @@ impl Running {
                 settings.history.maintenance_every.duration(),
                 stopping.clone(),
             )),
+            tokio::spawn(watch_time(shared.clone(), stopping.clone())),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
         if settings.clock.kind == Clock::Wall {
@@ -414,11 +415,27 @@ async fn tick_every_second(pipeline: Arc<Pipeline>, mut stop: watch::Receiver<bo
     }
 }
 
-/// Compaction, retention and cleanup of the store; the watchdog of Alertmanager.
+/// Compaction, retention and cleanup of the store.
 async fn tend(history: History, shared: Arc<Shared>, every: Duration, mut stop: watch::Receiver<bool>) {
-    /// How often the watchdog looks.
+    /// A store is not tended without a pause.
+    const PAUSE_MIN: Duration = Duration::from_secs(1);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every.max(PAUSE_MIN)) => {}
+            _ = stop.changed() => return,
+        }
+        if let Some(tick) = shared.pipeline.board.progress().tick
+            && let Err(error) = history.maintain(tick).await
+        {
+            tracing::error!(%error, "the store was not tended; it is tried again");
+        }
+    }
+}
+
+/// The watchdog of Alertmanager.
+async fn watch_time(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    /// How often it looks.
     const LOOK: Duration = Duration::from_secs(15);
-    let mut maintained = tokio::time::Instant::now();
     let mut seen = shared.pipeline.board.progress();
     loop {
         tokio::select! {
@@ -431,14 +448,6 @@ async fn tend(history: History, shared: Arc<Shared>, every: Duration, mut stop: 
             alerts.watchdog(now.tick > seen.tick);
         }
         seen = now;
-        if maintained.elapsed() >= every {
-            maintained = tokio::time::Instant::now();
-            if let Some(tick) = now.tick
-                && let Err(error) = history.maintain(tick).await
-            {
-                tracing::error!(%error, "the store was not tended; it is tried again");
-            }
-        }
     }
 }
 

@@ -65,6 +65,9 @@ pub struct QueryEngine {
     clock: Clock,
 }
 
+/// How long a query waits for its turn while as many run as may.
+const TURN: Duration = Duration::from_secs(5);
+
 /// The catalog that tables and views are in, in the schema `public`: what tools show as the database.
 pub const CATALOG: &str = "thermogate";
 
@@ -124,6 +127,12 @@ impl QueryEngine {
     pub fn with_now(mut self, now: EventTime) -> Self {
         self.clock = Clock::Fixed(now);
         self
+    }
+
+    /// The same for questions of the service itself, such as a gate's about earlier runs: they share the memory with
+    /// people's queries, and wait for none of them.
+    pub fn apart(&self) -> Self {
+        Self { running: Arc::new(Semaphore::new(self.limits.concurrency_max)), ..self.clone() }
     }
 
     /// What `now()` means: as told, else the history's watermark.
@@ -208,9 +217,9 @@ impl QueryEngine {
     /// # Errors
     /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
     pub async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<QueryResult, QueryError> {
-        let permit = self.permit()?;
         let limits = self.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
+        let permit = self.permit().await?;
         let started = DataFrame::new(state, plan).execute_stream();
         let stream = tokio::time::timeout_at(deadline, started)
             .await
@@ -275,9 +284,13 @@ impl QueryEngine {
         state
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        let permit = self.running.clone().try_acquire_owned();
-        permit.map_err(|_| QueryError::TooManyQueries { concurrency_max: self.limits.concurrency_max })
+    // A dashboard asks twenty questions at once: they take turns, and only a queue that does not move is refused.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        let too_many = QueryError::TooManyQueries { concurrency_max: self.limits.concurrency_max };
+        match tokio::time::timeout(TURN, self.running.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(too_many),
+        }
     }
 }
 

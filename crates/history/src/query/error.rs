@@ -41,8 +41,8 @@ pub enum QueryError {
         /// What asked for it.
         reason: String,
     },
-    /// As many queries are running as may: try again.
-    #[error("{concurrency_max} queries are running, as many as may: try again, or raise concurrency_max")]
+    /// As many queries are running as may, and none ended for some seconds.
+    #[error("{concurrency_max} queries are running, as many as may, and none of them ended in 5 s: try again, or raise concurrency_max")]
     TooManyQueries {
         /// The limit.
         concurrency_max: usize,

@@ -91,14 +91,18 @@ async fn limits_refuse_with_what_to_change() {
 }
 
 #[tokio::test]
-async fn as_many_queries_run_as_may_and_the_next_one_is_told_to_wait() {
+async fn as_many_queries_run_as_may_and_the_next_one_waits_for_its_turn_and_not_for_ever() {
     let history = limited(Limits { concurrency_max: 1, ..Limits::default() }).await;
     let engine = history.query_engine();
     let first = engine.sql("SELECT 1", &[]).await.unwrap();
     let error = engine.sql("SELECT 1", &[]).await.err().unwrap();
     assert!(matches!(error, QueryError::TooManyQueries { concurrency_max: 1 }), "{error}");
+    assert!(engine.apart().sql("SELECT 1", &[]).await.is_ok(), "the service's own questions wait for nobody's");
+    let waiting = tokio::spawn(async move { engine.sql("SELECT 1", &[]).await.map(drop) });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
     drop(first);
-    assert!(engine.sql("SELECT 1", &[]).await.is_ok(), "a reader that is gone makes room");
+    assert!(waiting.await.unwrap().is_ok(), "a reader that is gone makes room");
 }
 
 #[tokio::test]
