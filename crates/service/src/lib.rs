@@ -25,6 +25,7 @@ pub mod net; // ports
 pub mod offline; // a data folder without a service
 pub mod past; // a run as the history remembers it, evaluated again
 pub mod shared; // what the servers share
+pub mod sql; // SQL for tools: Flight SQL and the Postgres wire
 pub mod threads; // threads for one kind of work
 
 use history::HistorySettings;
