@@ -18,7 +18,7 @@ pub enum HistoryError {
     /// Another version of thermogate wrote the store.
     #[error(
         "table {table} of the store {store:?} has format {found}, this version reads and writes format {expected}: \
-         use the version that wrote it, or move the folder away and start with an empty store",
+         use the version that wrote it, or name another data.folder and store to begin anew",
         table = table.name()
     )]
     FormatVersion {
@@ -34,7 +34,7 @@ pub enum HistoryError {
     /// The table is not as thermogate makes it, so that exactly-once or reading could not be relied on.
     #[error(
         "table {table} of the store {store:?} is not as thermogate makes it: {what}; \
-         restore its properties, or move the folder away and start with an empty store",
+         restore its properties, or name another data.folder and store to begin anew",
         table = table.name()
     )]
     NotOurs {
@@ -59,7 +59,8 @@ pub enum HistoryError {
     /// Somebody else commits under our name: going on would double or lose rows.
     #[error(
         "table {table} holds transaction {found} of {application:?}, this process committed up to {expected}: \
-         another process writes to this store; stop it, then start this one again",
+         another process writes to this store, or another store is in its place; stop that process or bring \
+         this store back",
         table = table.name()
     )]
     ForeignWriter {

@@ -1,8 +1,10 @@
 //! Places at which a test may end the process as a crash would: nothing is flushed, no destructor runs.
 //!
 //! Compiled in only with the feature `failpoints`. The environment says where: `THERMOGATE_FAILPOINT=name`, or
-//! `name:3` for the third time that the place is reached. Names: `after_log_sync`, `before_delta_commit`,
-//! `after_delta_commit`, `before_trim`, `after_checkpoint`.
+//! `name:3` for the third time that the place is reached. Names, in the order of the flow: `after_log_sync`,
+//! `before_file` (a file of the store is written, not yet named), `before_delta_commit`, `after_delta_commit`,
+//! `before_compaction_commit`, `after_compaction_commit`, `before_checkpoint` (written, not yet named),
+//! `after_checkpoint`, `before_trim`.
 
 /// Ends the process here when the environment says so; without the feature `failpoints` does nothing.
 #[inline]

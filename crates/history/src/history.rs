@@ -150,6 +150,11 @@ impl History {
         self.0.published.load().versions.iter().map(|version| version.transaction).max().unwrap_or(0)
     }
 
+    /// Whether rows are still there when this process has ended: not those of `memory://`.
+    pub fn outlives_the_process(&self) -> bool {
+        self.0.location.outlives_the_process()
+    }
+
     /// Names a series. To be called before its first row, and after a start for every series that the evaluator's
     /// snapshot holds.
     pub fn declare(&self, partition: PartitionId, declaration: &SeriesDeclaration) {

@@ -18,6 +18,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path,
 };
 
+use crate::failpoint;
+
 /// All folders of this machine; paths are absolute.
 #[derive(Debug)]
 pub struct SyncedFolder(LocalFileSystem);
@@ -134,6 +136,7 @@ fn put(path: &Path, payload: &PutPayload, mode: &PutMode) -> Result<()> {
     make_folder(parent(path)).map_err(failed)?;
     let (mut file, staged) = stage(path).map_err(failed)?;
     let written = payload.iter().try_for_each(|bytes| file.write_all(bytes)).and_then(|()| file.sync_all());
+    failpoint::reach("before_file");
     let named = match (written, mode) {
         (Err(error), _) => Err(failed(error)),
         (Ok(()), PutMode::Overwrite) => fs::rename(&staged, path).map_err(failed),
@@ -171,15 +174,26 @@ fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
+/// Makes a folder inside one that is there, and no more than that: where a store was taken away (unmounted, moved),
+/// writing must not begin a new one in its place. What was committed there would be gone once the store is back.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    make_folder(parent(folder))?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", folder.display())))
+        }
         _ => sync_folder(parent(folder)),
     }
+}
+
+/// Makes a folder and all that it is in: for a new table.
+pub fn make_folders(folder: &Path) -> io::Result<()> {
+    if !parent(folder).is_dir() {
+        make_folders(parent(folder))?;
+    }
+    make_folder(folder)
 }
 
 /// Makes names in a folder last.
@@ -218,6 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SyncedFolder::new();
         let file = folder.path().join("deep/er/commit.json");
+        make_folders(&folder.path().join("deep")).unwrap();
         let location = path::Path::from_absolute_path(&file).unwrap();
         let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         store.put_opts(&location, "first".into(), create()).await.unwrap();
@@ -227,5 +242,20 @@ mod tests {
         store.put(&location, "third".into()).await.unwrap();
         assert_eq!(store.get(&location).await.unwrap().bytes().await.unwrap(), "third");
         assert_eq!(names(parent(&file)), ["commit.json"]);
+    }
+
+    #[tokio::test]
+    async fn where_a_table_was_taken_away_nothing_new_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SyncedFolder::new();
+        let day = folder.path().join("samples/date=2026-01-05");
+        let location = path::Path::from_absolute_path(day.join("a.parquet")).unwrap();
+        let message = store.put(&location, "rows".into()).await.unwrap_err().to_string();
+        assert!(message.contains("cannot make the folder") && message.contains("samples/date="), "{message}");
+        assert!(store.put_multipart(&location).await.is_err());
+        assert_eq!(names(folder.path()), [""; 0]);
+        make_folders(parent(&day)).unwrap();
+        store.put(&location, "rows".into()).await.unwrap();
+        assert_eq!(names(&day), ["a.parquet"]);
     }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use deltalake_core::DeltaTableError;
 use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef, StorageConfig, logstore_with};
 use object_store::memory::InMemory;
 use telemetry::table::Table;
 use url::Url;
 
-use super::folder::SyncedFolder;
+use super::folder::{SyncedFolder, make_folders};
 use crate::HistoryError;
 
 /// Where the tables are; each is a folder of its name below the root.
@@ -66,6 +67,21 @@ impl Location {
         let url = self.root.join(table.name()).expect("a table's name is a path");
         let opened = logstore_with(self.objects.clone(), &url, StorageConfig::default());
         opened.map_err(HistoryError::store(table, "open"))
+    }
+
+    /// Makes the folder of a new table's log, where tables are folders.
+    ///
+    /// # Errors
+    /// [`HistoryError::Store`] when it cannot be made.
+    pub fn make_table_folder(&self, table: Table) -> Result<(), HistoryError> {
+        let Ok(root) = self.root.to_file_path() else { return Ok(()) };
+        make_folders(&root.join(table.name()).join("_delta_log"))
+            .map_err(|error| HistoryError::store(table, "create")(DeltaTableError::from(error)))
+    }
+
+    /// Whether rows are still there when this process has ended: not those in memory.
+    pub fn outlives_the_process(&self) -> bool {
+        self.root.scheme() != "memory"
     }
 
     /// Lets plans that run in `runtime` read the store's files.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, EagerSnapshot, Transaction};
-use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTable, DeltaTableError, TableProperty};
+use object_store::ObjectStoreExt;
 use telemetry::record::Sequence;
 use telemetry::table::Table;
 
@@ -45,6 +46,8 @@ pub struct StoredTable {
     commits_since_load: u32,
     /// The last commit failed and the table could not be read afterwards: whether it holds is not known.
     doubtful: bool,
+    /// The transaction of that commit.
+    on_its_way: Option<Sequence>,
 }
 
 impl StoredTable {
@@ -65,6 +68,7 @@ impl StoredTable {
         if exists {
             delta.load().await.map_err(failed())?;
         } else if !read_only {
+            location.make_table_folder(table)?;
             delta = create(table, log_store).await.map_err(HistoryError::store(table, "create"))?;
         }
         // What samples say of themselves comes from ingest; all other rows are the evaluator's.
@@ -80,10 +84,12 @@ impl StoredTable {
             version: TableVersion::default(),
             commits_since_load: 0,
             doubtful: false,
+            on_its_way: None,
         };
         if exists || !read_only {
             opened.check()?;
-            opened.look_at_transaction().await?;
+            let (state, transaction) = opened.look_at_transaction(&opened.delta).await?;
+            opened.take_over(state, transaction);
         }
         Ok(opened)
     }
@@ -106,15 +112,10 @@ impl StoredTable {
     /// Finds out whether the last commit holds when that is not known.
     ///
     /// # Errors
-    /// [`HistoryError::Store`] while the store cannot be read.
+    /// [`HistoryError::Store`] while the store cannot be read, [`HistoryError::ForeignWriter`].
     pub async fn settle(&mut self) -> Result<(), HistoryError> {
         if self.doubtful || self.commits_since_load >= COMMITS_BETWEEN_LOADS {
-            let expected = self.version.transaction;
             self.load().await?;
-            // A doubtful commit may have come through; nobody else may have added one.
-            if self.version.transaction < expected {
-                return Err(self.foreign_writer(expected));
-            }
         }
         Ok(())
     }
@@ -162,7 +163,6 @@ impl StoredTable {
             partition_by: Some(vec![DATE.to_owned()]),
             predicate: None,
         };
-        let expected = self.version.transaction;
         for last_try in [false, true] {
             let error =
                 match self.commit_actions(actions.clone(), properties.clone(), operation.clone()).await {
@@ -172,17 +172,16 @@ impl StoredTable {
                     }
                     Err(error) => error,
                 };
-            self.doubtful = true;
+            (self.doubtful, self.on_its_way) = (true, Some(up_to));
             let known = self.delta.version();
-            if self.load().await.is_err() {
-                return Err(HistoryError::store(self.table, "commit to")(error));
+            match self.load().await {
+                Ok(()) => {}
+                Err(foreign @ HistoryError::ForeignWriter { .. }) => return Err(foreign),
+                Err(_) => return Err(HistoryError::store(self.table, "commit to")(error)),
             }
             if self.version.transaction == up_to {
                 tracing::info!(table = self.table.name(), %error, "a commit was reported as failed but has happened");
                 return Ok(());
-            }
-            if self.version.transaction != expected {
-                return Err(self.foreign_writer(expected));
             }
             // Somebody else's maintenance came first: our rows go on top of it.
             let overtaken = self.delta.version() != known;
@@ -238,6 +237,7 @@ impl StoredTable {
         properties: CommitProperties,
         operation: DeltaOperation,
     ) -> Result<(), DeltaTableError> {
+        self.see_last_version().await?;
         let properties = properties.with_max_retries(0).with_cleanup_expired_logs(Some(false));
         let done = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -248,38 +248,56 @@ impl StoredTable {
         Ok(())
     }
 
+    /// A commit needs nothing but its own number, so that one into an empty place, or into another table that has come
+    /// in this one's place, would succeed and be gone when this one is back.
+    async fn see_last_version(&self) -> Result<(), DeltaTableError> {
+        let path = commit_uri_from_version(self.delta.version());
+        match self.delta.object_store().head(&path).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => Err(DeltaTableError::Generic(format!(
+                "{path}, which this process has written or read, is not there: the store was taken away or replaced"
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn show(&mut self, state: DeltaTableState) {
         self.version.snapshot = Some(Arc::new(state.snapshot().clone()));
         self.delta.state = Some(state);
     }
 
+    /// Reads the table again. Its transaction is the last known one or that of a doubtful commit, else somebody else has
+    /// added to it: then what was read is not taken over, so that the next try says the same until it is mended.
     async fn load(&mut self) -> Result<(), HistoryError> {
         let mut delta = DeltaTable::new(self.delta.log_store());
         delta.load().await.map_err(HistoryError::store(self.table, "read"))?;
-        self.delta = delta;
-        self.look_at_transaction().await?;
-        self.commits_since_load = 0;
-        self.doubtful = false;
-        Ok(())
-    }
-
-    async fn look_at_transaction(&mut self) -> Result<(), HistoryError> {
-        let failed = || HistoryError::store(self.table, "read");
-        let state = self.delta.snapshot().map_err(failed())?.clone();
-        let found =
-            state.transaction_version(&self.delta.log_store(), &self.application).await.map_err(failed())?;
-        self.version.transaction = Sequence::try_from(found.unwrap_or(0)).unwrap_or(0);
-        self.show(state);
-        Ok(())
-    }
-
-    fn foreign_writer(&self, expected: Sequence) -> HistoryError {
-        HistoryError::ForeignWriter {
-            table: self.table,
-            application: self.application.clone(),
-            found: self.version.transaction,
-            expected,
+        let (state, found) = self.look_at_transaction(&delta).await?;
+        let expected = self.version.transaction;
+        if found != expected && Some(found) != self.on_its_way {
+            self.doubtful = true;
+            let application = self.application.clone();
+            return Err(HistoryError::ForeignWriter { table: self.table, application, found, expected });
         }
+        self.delta = delta;
+        self.take_over(state, found);
+        (self.doubtful, self.on_its_way, self.commits_since_load) = (false, None, 0);
+        Ok(())
+    }
+
+    fn take_over(&mut self, state: DeltaTableState, transaction: Sequence) {
+        self.version.transaction = transaction;
+        self.show(state);
+    }
+
+    async fn look_at_transaction(
+        &self,
+        delta: &DeltaTable,
+    ) -> Result<(DeltaTableState, Sequence), HistoryError> {
+        let failed = || HistoryError::store(self.table, "read");
+        let state = delta.snapshot().map_err(failed())?.clone();
+        let found =
+            state.transaction_version(&delta.log_store(), &self.application).await.map_err(failed())?;
+        Ok((state, Sequence::try_from(found.unwrap_or(0)).unwrap_or(0)))
     }
 
     fn check(&self) -> Result<(), HistoryError> {

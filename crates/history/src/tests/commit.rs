@@ -225,6 +225,46 @@ async fn another_process_that_commits_for_the_same_stream_is_noticed() {
     assert!(!error.is_retryable());
     let expected = "holds transaction 2 of \"ingest/0\", this process committed up to 0: another process writes to this store";
     assert!(error.to_string().contains(expected), "{error}");
+    let again = second.commit(&second.freeze(3)).await.unwrap_err().to_string();
+    assert_eq!(again, error.to_string(), "trying again does not make it right");
+    drop(second);
+    assert_eq!(counts(&first).await, all_once(2));
+}
+
+/// A mount that is gone leaves the folder that it was mounted on.
+#[tokio::test]
+async fn a_store_that_is_taken_away_gets_nothing_new_in_its_place_and_all_rows_once_it_is_back() {
+    let (_folder, path) = folder();
+    let away = format!("{path}-away");
+    let history = open(&path).await;
+    append(&history, 1);
+    history.commit(&history.freeze(1)).await.unwrap();
+    // What is in its place: an empty folder, or a store that somebody began there.
+    for (sequence, begun) in [(2, false), (3, true)] {
+        append(&history, sequence);
+        let frozen = history.freeze(sequence);
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        if begun {
+            drop(open(&path).await);
+        }
+        for _ in 0..2 {
+            history.commit(&frozen).await.unwrap_err();
+        }
+        let samples = entries(std::path::Path::new(&path).join("samples/_delta_log"));
+        assert_eq!(samples, usize::from(begun), "nothing was committed in its place");
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        history.commit(&frozen).await.unwrap();
+    }
+    assert_eq!(counts(&history).await, all_once(3));
+    drop(history);
+    assert_eq!(counts(&open(&path).await).await, all_once(3));
+}
+
+/// How many entries a folder has; none when it is not there.
+fn entries(folder: std::path::PathBuf) -> usize {
+    folder.read_dir().map_or(0, Iterator::count)
 }
 
 /// A file system of this size, gone with the value; `None` where this user may not mount one.

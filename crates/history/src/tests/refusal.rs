@@ -35,7 +35,7 @@ async fn a_store_that_is_not_as_thermogate_makes_it_is_refused_with_the_mend() {
         assert!(!error.is_retryable(), "{message}");
         assert!(message.contains(expected), "{message}");
         assert!(message.contains("table samples of the store"), "{message}");
-        assert!(message.contains("move the folder away and start with an empty store"), "{message}");
+        assert!(message.contains("name another data.folder and store to begin anew"), "{message}");
     }
 }
 

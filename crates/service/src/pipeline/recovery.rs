@@ -50,6 +50,20 @@ pub enum RecoveryError {
         /// Where the log begins.
         first: Sequence,
     },
+    /// The store does not reach the state.
+    #[error(
+        "{folder}: its checkpoints have seen records up to {checkpoint}, and the tables of the store hold rows up to \
+         {stored}: the store is another one, or older, or not mounted; bring back the one that goes with this folder, \
+         or name another data.folder to begin anew"
+    )]
+    OtherStore {
+        /// The data folder.
+        folder: String,
+        /// Where the checkpoint ends.
+        checkpoint: Sequence,
+        /// Up to where all tables hold their rows.
+        stored: Sequence,
+    },
     /// A folder that is only looked at cannot be copied.
     #[error(
         "{folder}: its log and checkpoints cannot be copied to look at them: {source}; see that there is room in {copy} (TMPDIR)"
@@ -84,6 +98,16 @@ pub fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let checkpoints = Arc::new(Checkpoints::open(&folder.join("checkpoints"))?);
     let (evaluator, start) = newest(&checkpoints)?;
+    let stored = history.committed();
+    // A checkpoint is written when the rows of all its records are in the store. Going on without them would trim the
+    // log of those that only the store has that is away now.
+    if stored < start && history.outlives_the_process() {
+        return Err(RecoveryError::OtherStore {
+            folder: folder.display().to_string(),
+            checkpoint: start,
+            stored,
+        });
+    }
     let floor = start.max(history.last_stored());
     let log: Arc<dyn Log> = match durability {
         Durability::Synced => {
