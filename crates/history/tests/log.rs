@@ -298,6 +298,44 @@ fn damage_before_the_end_is_reported_and_never_skipped() {
 }
 
 #[test]
+fn damage_inside_the_only_file_is_no_unfinished_write_and_nothing_behind_it_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let mut ends = Vec::new();
+    for second in 1..=40 {
+        log.append(0, &[tick(second), samples(20)]).unwrap();
+        let bytes = fs::read(newest_file(folder.path())).unwrap();
+        ends.push(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    }
+    // A trim is no record: behind a torn write it is what a crash may leave.
+    log.trim(0, 3).unwrap();
+    drop(log);
+    let file = newest_file(folder.path());
+    let whole = fs::read(&file).unwrap();
+    let damaged_at = |at: usize| {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&file, &damaged).unwrap();
+        let opened = RaftLog::open(folder.path(), &LogSettings::default(), Floors::new());
+        (opened, damaged)
+    };
+    // The first byte of a write is part of its length, the last one of its checksum.
+    for at in [ends[10] + 5, ends[20] - 1, ends[38] - 1] {
+        let (opened, damaged) = damaged_at(at);
+        let message = opened.err().expect("the damage is noticed").to_string();
+        assert!(
+            message.contains("is damaged before its end") && message.contains("and records stand behind it"),
+            "{message}"
+        );
+        assert_eq!(fs::read(&file).unwrap(), damaged, "what can be read is still there");
+    }
+    let (opened, _) = damaged_at(ends[39] - 1);
+    let log = opened.unwrap();
+    assert!(log.cut_tail().is_some(), "the last write is one that a crash may have left");
+    assert_eq!(log.bounds(0).unwrap().1, 78);
+}
+
+#[test]
 fn a_second_opener_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = open(folder.path());

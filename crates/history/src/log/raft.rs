@@ -18,7 +18,7 @@ use protobuf::well_known_types::BytesValue;
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
 use telemetry::record::{Record, Sequence};
 
-use super::tail::{self, CutTail, Tail};
+use super::tail::{self, CutTail, Damage, Tail};
 use super::usage::Usage;
 use super::{Floors, Log, LogError, codec};
 use crate::failpoint;
@@ -87,6 +87,10 @@ impl RaftLog {
         let unusable = |error: io::Error| fault(folder, "open", raft_engine::Error::Io(error));
         fs::create_dir_all(folder).map_err(unusable)?;
         tail::drop_unbegun_files(folder).map_err(unusable)?;
+        if let Some(Damage { file, at }) = tail::damage_before_the_end(folder).map_err(unusable)? {
+            let what = format!("{} cannot be read at byte {at}, and records stand behind it", file.display());
+            return Err(LogError::Damaged { folder: folder.to_owned(), what });
+        }
         let tail = Tail::find(folder).map_err(unusable)?;
         let engine = Engine::open(Config {
             dir: folder
@@ -107,7 +111,8 @@ impl RaftLog {
         if let Some(cut) = &cut {
             tracing::warn!(
                 file = %cut.file.display(), cut.kept_bytes, cut.cut_bytes,
-                "cut an unfinished write off the end of the log; nobody was told that it is durable"
+                "cut an unfinished write off the end of the log; nobody was told that it is durable, unless the disk has \
+                 changed it since"
             );
         }
         let engine = Arc::new(engine);

@@ -55,6 +55,73 @@ fn newest_file(folder: &Path, queue: &str) -> io::Result<Option<PathBuf>> {
     Ok(newest)
 }
 
+/// A place in the newest file that cannot be read although records that can stand behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where it begins.
+    pub at: u64,
+}
+
+/// Looks for damage before the end of the newest file, which raft-engine would take for an unfinished write: it cuts off
+/// all that stands behind it. Nothing is changed.
+///
+/// A write of records is synced before the next one begins, so that whole records behind a torn write are none that a
+/// crash can leave.
+pub(super) fn damage_before_the_end(folder: &Path) -> io::Result<Option<Damage>> {
+    let Some(file) = newest_file(folder, QUEUES[0])? else { return Ok(None) };
+    let number: Option<u64> = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    let bytes = std::fs::read(&file)?;
+    let (Some(number), Some(mut at)) = (number, first_batch(&bytes)) else { return Ok(None) };
+    while let Some(batch) = Batch::at(&bytes[at..], number) {
+        at += batch.bytes;
+    }
+    let behind = (at + 1..bytes.len()).filter_map(|at| Batch::at(&bytes[at..], number));
+    let is_damaged = { behind }.any(|batch| batch.has_records);
+    Ok(is_damaged.then(|| Damage { file, at: at as u64 }))
+}
+
+/// Where a file's first batch stands. `None` for a file in another format than the one that is written here.
+fn first_batch(file: &[u8]) -> Option<usize> {
+    /// The format, then the size of the blocks that batches are aligned to: none.
+    const REST: [u64; 2] = [2, 0];
+    let mut rest = file.strip_prefix(FILE_HEADER)?;
+    for expected in REST {
+        let (number, behind) = rest.split_first_chunk()?;
+        (u64::from_be_bytes(*number) == expected).then_some(())?;
+        rest = behind;
+    }
+    Some(file.len() - rest.len())
+}
+
+/// What raft-engine writes at once: a header, the entries (none for a trim), the index of what is in it.
+#[derive(Debug)]
+struct Batch {
+    bytes: usize,
+    has_records: bool,
+}
+
+impl Batch {
+    const HEADER_BYTES: usize = 16;
+
+    /// The batch at the start of `bytes`, when it is whole; its index carries the number of its file in its checksum.
+    fn at(bytes: &[u8], file_number: u64) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (index, _) = rest.split_first_chunk()?;
+        let length = u64::from_be_bytes(*length);
+        let (length, compression) = (usize::try_from(length >> 8).ok()?, length & 0xff);
+        let index = usize::try_from(u64::from_be_bytes(*index)).ok()?;
+        if compression > 1 || index < Self::HEADER_BYTES || index > length || length > bytes.len() {
+            return None;
+        }
+        let (items, checksum) = bytes[index..length].split_last_chunk()?;
+        let checksum = u32::from_le_bytes(*checksum) ^ file_number as u32;
+        (!items.is_empty() && crc32fast::hash(items) == checksum)
+            .then_some(Self { bytes: length, has_records: index > Self::HEADER_BYTES })
+    }
+}
+
 /// The newest file of the log and how far it is written, space that was only reserved (zeros) left out.
 #[derive(Debug)]
 pub(super) struct Tail {
