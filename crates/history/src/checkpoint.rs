@@ -112,6 +112,7 @@ impl Checkpoints {
             file.write_all(header.as_bytes())?;
             file.write_all(payload)?;
             file.sync_all()?;
+            failpoint::reach("before_checkpoint");
             fs::rename(&temporary, &path)?;
             File::open(&self.folder)?.sync_all()
         })();
@@ -142,13 +143,14 @@ impl Checkpoints {
         Ok((None, unreadable))
     }
 
-    /// Position of the oldest checkpoint that is kept: the log is kept from there on, so that a start can fall back
-    /// to it.
+    /// Position of the checkpoint that a start falls back to at last: the log is kept from there on. `None` while
+    /// there is one checkpoint only: should that be damaged, the state is made again from the whole log.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn oldest_sequence(&self) -> Result<Option<Sequence>, CheckpointError> {
-        Ok(self.files()?.first().map(|(sequence, _)| *sequence))
+    pub fn fallback(&self) -> Result<Option<Sequence>, CheckpointError> {
+        let files = self.files()?;
+        Ok(if files.len() > 1 { files.first().map(|(sequence, _)| *sequence) } else { None })
     }
 
     /// Position and file of each checkpoint, the oldest first.
@@ -222,7 +224,18 @@ mod tests {
         assert_eq!(newest.header.sequence, 20_000);
         assert_eq!(newest.header.watermark, Some(EventTime::from_unix_micros(20_000_000)));
         assert_eq!(unreadable, []);
-        assert_eq!(checkpoints.oldest_sequence().unwrap(), Some(100));
+        assert_eq!(checkpoints.fallback().unwrap(), Some(100));
+    }
+
+    #[test]
+    fn the_only_checkpoint_is_none_to_fall_back_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path()).unwrap();
+        assert_eq!(checkpoints.fallback().unwrap(), None);
+        checkpoints.write("0.1.0", 9, None, b"state 9").unwrap();
+        assert_eq!(checkpoints.fallback().unwrap(), None, "all of the log is kept");
+        checkpoints.write("0.1.0", 100, None, b"state 100").unwrap();
+        assert_eq!(checkpoints.fallback().unwrap(), Some(9));
     }
 
     #[test]

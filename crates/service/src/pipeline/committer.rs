@@ -71,12 +71,14 @@ impl Committer {
             let (sequence, watermark) = (work.sequence, work.watermark);
             let written = tokio::task::spawn_blocking(move || {
                 checkpoints.write(env!("CARGO_PKG_VERSION"), sequence, watermark, &payload)?;
-                checkpoints.oldest_sequence()
+                checkpoints.fallback()
             });
             match written.await {
-                Ok(Ok(oldest_kept)) => {
+                Ok(Ok(fallback)) => {
                     self.metrics.add(Id::Checkpoints, &[], 1);
-                    self.trim(oldest_kept.map_or(work.sequence, |oldest| oldest.min(work.sequence))).await;
+                    if let Some(fallback) = fallback {
+                        self.trim(fallback.min(work.sequence)).await;
+                    }
                 }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "no checkpoint was written; a start takes longer until one is")
@@ -87,7 +89,7 @@ impl Committer {
         self.metrics.set(Id::LogBytes, &[], i64::try_from(self.log.bytes()).unwrap_or(i64::MAX));
     }
 
-    /// Drops records that a restart needs no more: those up to the oldest kept checkpoint.
+    /// Drops records that a restart needs no more: those up to the checkpoint that it falls back to at last.
     async fn trim(&self, up_to: Sequence) {
         failpoint::reach("before_trim");
         let log = self.log.clone();
