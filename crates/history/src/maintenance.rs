@@ -15,7 +15,7 @@ use crate::schema::DATE;
 use crate::store::compaction::{FileSize, Group, merge, plan};
 use crate::store::file::FILE_BYTES_MAX;
 use crate::store::table::StoredTable;
-use crate::{History, HistoryError};
+use crate::{History, HistoryError, failpoint};
 
 /// What one round of maintenance did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl History {
     /// - `now`: event time; ages of days count from it.
     ///
     /// # Errors
-    /// [`HistoryError::Store`]; what was done until then holds, the rest is done next time.
+    /// [`HistoryError::Store`], the first of all tables: a file that cannot be read keeps its own group of files from
+    /// being merged, and no other. What is not done is tried next time.
     pub async fn maintain(&self, now: EventTime) -> Result<MaintenanceReport, HistoryError> {
         if self.settings().read_only {
             return Err(HistoryError::ReadOnly { action: "maintain the store" });
@@ -47,12 +48,13 @@ impl History {
         let mut report = MaintenanceReport::default();
         let runtime = Arc::new(RuntimeEnv::default());
         self.location().register(&runtime);
+        let mut result = Ok(());
         for table in Table::ALL {
-            self.drop_expired(*table, now, &mut report).await?;
-            self.merge_small_files(*table, now, &runtime, &mut report).await?;
-            self.clean_up(*table, &mut report).await?;
+            let done = self.drop_expired(*table, now, &mut report).await;
+            let done = done.and(self.merge_small_files(*table, now, &runtime, &mut report).await);
+            result = result.and(done.and(self.clean_up(*table, &mut report).await));
         }
-        Ok(report)
+        result.map(|()| report)
     }
 
     // A day is dropped as files only, so the table stays append-only; `data_change` is false because Delta allows no
@@ -92,10 +94,11 @@ impl History {
     ) -> Result<(), HistoryError> {
         let today = date_text(day_of(kept_time(now.unix_micros())));
         let groups = plan(file_sizes(&self.tables().lock().await[table as usize]).into_iter(), &today);
+        let mut result = Ok(());
         for group in groups {
-            self.merge_group(table, &group, runtime, report).await?;
+            result = result.and(self.merge_group(table, &group, runtime, report).await);
         }
-        Ok(())
+        result
     }
 
     // Files are read and written without holding up commits; only the exchange of files does.
@@ -124,7 +127,9 @@ impl History {
         report.merged_files += removes.len();
         report.written_files += adds.len();
         let operation = DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 };
+        failpoint::reach("before_compaction_commit");
         stored.commit_rewrite(adds, removes, operation, "compact").await?;
+        failpoint::reach("after_compaction_commit");
         self.publish_version(table, stored);
         Ok(())
     }

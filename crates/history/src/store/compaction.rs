@@ -122,7 +122,13 @@ pub async fn merge(
                 Ok(batch) => writer.write(&group.date, &batch).await,
                 Err(error) => Err(HistoryError::columns(table)(error)),
             },
-            Err(error) => Err(failed(error)),
+            Err(error) => {
+                let error = match unreadable(snapshot, group, &session).await {
+                    Some(path) => error_of(path, &error),
+                    None => error,
+                };
+                Err(failed(error))
+            }
         };
         if let Err(error) = step {
             writer.give_up().await;
@@ -140,13 +146,9 @@ async fn sorted_rows(
     group: &Group,
     session: &SessionContext,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let mut config = DeltaScanConfig::new().with_wrap_partition_values(false);
-    config.schema_force_view_types = false;
-    let state = session.state();
     let mut files: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(group.paths.len());
     for path in &group.paths {
-        let scan = DeltaScanNext::new(snapshot.clone(), config.clone())?.with_file_paths([path]);
-        let scan = scan.scan(&state, None, &[], None).await?;
+        let scan = rows_of(snapshot, path, session).await?;
         // One file is one partition and keeps its order; were it split, merging would be wrong.
         debug_assert_eq!(scan.output_partitioning().partition_count(), 1);
         files.push(if scan.output_partitioning().partition_count() == 1 {
@@ -163,6 +165,40 @@ async fn sorted_rows(
     let order = LexOrdering::new(order).expect("a key has columns");
     let all = if files.len() == 1 { files.remove(0) } else { UnionExec::try_new(files)? };
     Ok(Arc::new(SortPreservingMergeExec::new(order, all)))
+}
+
+async fn rows_of(
+    snapshot: &Arc<EagerSnapshot>,
+    path: &str,
+    session: &SessionContext,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let mut config = DeltaScanConfig::new().with_wrap_partition_values(false);
+    config.schema_force_view_types = false;
+    let scan = DeltaScanNext::new(snapshot.clone(), config)?.with_file_paths([path]);
+    scan.scan(&session.state(), None, &[], None).await
+}
+
+/// Which file of a group cannot be read: the error of a damaged page does not say where it is.
+async fn unreadable<'a>(
+    snapshot: &Arc<EagerSnapshot>,
+    group: &'a Group,
+    session: &SessionContext,
+) -> Option<&'a str> {
+    for path in &group.paths {
+        let read = async {
+            let mut rows = rows_of(snapshot, path, session).await?.execute(0, session.task_ctx())?;
+            while rows.try_next().await?.is_some() {}
+            Ok::<_, DataFusionError>(())
+        };
+        if read.await.is_err() {
+            return Some(path);
+        }
+    }
+    None
+}
+
+fn error_of(path: &str, error: &DataFusionError) -> DataFusionError {
+    DataFusionError::Execution(format!("{path} cannot be read: {}", error.strip_backtrace()))
 }
 
 /// Drops rows of `samples` and `blocks` whose series and time are those of the row before.

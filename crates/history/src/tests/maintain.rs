@@ -54,6 +54,35 @@ async fn merging_makes_fewer_files_with_the_same_rows_in_order() {
     assert_eq!(sums(&history).await, before);
 }
 
+/// A page in the middle of a file: the error of whoever reads it does not say which file that was.
+#[tokio::test]
+async fn a_damaged_file_is_named_and_keeps_only_its_own_group_from_being_merged() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    let before = sums(&history).await;
+    let name = {
+        let tables = history.tables().lock().await;
+        tables[Table::Samples as usize].files().nth(7).unwrap().path().to_string()
+    };
+    let file = std::path::Path::new(&path).join("samples").join(&name);
+    let whole = std::fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    damaged[4..whole.len() / 3].fill(0x5a);
+    std::fs::write(&file, damaged).unwrap();
+    let error = history.maintain(at(60)).await.unwrap_err().to_string();
+    assert!(error.contains("cannot compact table samples") && error.contains(&name), "{error}");
+    assert_eq!(files(&history, Table::Samples).await, 20, "nothing of it is merged away");
+    assert_eq!(files(&history, Table::Events).await, 1, "another table is merged all the same");
+    std::fs::write(&file, whole).unwrap();
+    history.maintain(at(60)).await.unwrap();
+    assert_eq!(files(&history, Table::Samples).await, 1);
+    assert_eq!(sums(&history).await, before);
+}
+
 #[tokio::test]
 async fn of_equal_readings_the_first_stays_when_files_are_merged() {
     let history = open("memory://").await;
