@@ -189,11 +189,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and all that it is in: for a new table.
-pub fn make_folders(folder: &Path) -> io::Result<()> {
+pub fn make_folders(folder: &Path) -> Result<()> {
     if !parent(folder).is_dir() {
         make_folders(parent(folder))?;
     }
-    make_folder(folder)
+    make_folder(folder).map_err(failed)
 }
 
 /// Makes names in a folder last.

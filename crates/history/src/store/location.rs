@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use deltalake_core::DeltaTableError;
 use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef, StorageConfig, logstore_with};
 use object_store::memory::InMemory;
 use telemetry::table::Table;
@@ -74,9 +73,12 @@ impl Location {
     /// # Errors
     /// [`HistoryError::Store`] when it cannot be made.
     pub fn make_table_folder(&self, table: Table) -> Result<(), HistoryError> {
+        if self.root.scheme() != "file" {
+            return Ok(());
+        }
         let Ok(root) = self.root.to_file_path() else { return Ok(()) };
         make_folders(&root.join(table.name()).join("_delta_log"))
-            .map_err(|error| HistoryError::store(table, "create")(DeltaTableError::from(error)))
+            .map_err(|error| HistoryError::store(table, "create")(error.into()))
     }
 
     /// Whether rows are still there when this process has ended: not those in memory.
@@ -152,5 +154,13 @@ mod tests {
         }
         let message = Location::parse("/no/such/folder", true).unwrap_err().to_string();
         assert!(message.contains("no such folder"), "{message}");
+    }
+
+    #[test]
+    fn tables_in_memory_make_no_folder() {
+        let memory = Location::parse("memory://", false).unwrap();
+        memory.make_table_folder(Table::DrillEvents).unwrap();
+        assert!(!Path::new("/drill_events").exists(), "its path is not one of this machine");
+        assert!(!memory.outlives_the_process());
     }
 }
