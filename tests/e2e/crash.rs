@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Service, run, wait_for};
+use crate::harness::{PATIENCE, Service, run, wait_for};
 use crate::remote_write::{Reading, Sender, send};
 
 /// Connections that send at once.
@@ -27,9 +27,19 @@ const SETTINGS: [&str; 8] = [
     "--set",
     "history.maintenance_every=1s",
 ];
-/// Between the log's sync and the commit to the store, or between the commit and the trimming of the log.
-const PLACES: [&str; 5] =
-    ["after_log_sync", "before_delta_commit", "after_delta_commit", "after_checkpoint", "before_trim"];
+/// Inside a flush, a commit, a compaction, a checkpoint and the trimming of the log: where something is half done. Each is
+/// the place of every other crash in turn.
+const PLACES: [&str; 9] = [
+    "after_log_sync",
+    "before_delta_commit",
+    "before_compaction_commit",
+    "before_file",
+    "after_checkpoint",
+    "after_compaction_commit",
+    "after_delta_commit",
+    "before_checkpoint",
+    "before_trim",
+];
 
 /// What became of a sample, as its sender knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +89,7 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing_and_changes_no_verdict_and_no_
         // Also when an assertion fails: else the scope waits for the senders for ever.
         let _end = EndSenders(&ends);
         for crash in 0..crashes {
-            let place = PLACES.get((crash % 10) as usize).copied();
+            let place = (crash % 2 == 0).then(|| PLACES[crash as usize / 2 % PLACES.len()]);
             service = crash_once(service, &data, place, &mut random, &to, &mut reached);
             let before = acknowledged.load(Ordering::Relaxed);
             wait_for("samples to be taken again", || {
@@ -92,8 +102,8 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing_and_changes_no_verdict_and_no_
     });
 
     let at_places: u32 = PLACES.iter().filter_map(|place| reached.get(place)).sum();
-    println!("crashes: {reached:?}, {at_places} of them between log sync, commit and trim");
-    assert!(at_places >= 10, "{reached:?}");
+    println!("crashes: {reached:?}, {at_places} of them where something is half done");
+    assert!(at_places >= 10 && PLACES.iter().all(|place| reached.contains_key(place)), "{reached:?}");
     let stored = stored(&service.run(&["sql", SAMPLES, "--output", "csv"]).expect_success());
     compare(&ledger, &stored, "from the running service");
     let alerts = leaks(&service);
@@ -133,6 +143,9 @@ fn crash_once(
         // The place is named at the start: so the service is started once more, with the mine laid.
         let nth = match place {
             "after_log_sync" => 1 + random.below(200),
+            "before_file" => 1 + random.below(30),
+            // Files are merged once there are sixteen.
+            "before_compaction_commit" | "after_compaction_commit" => 1,
             _ => 1 + random.below(3),
         };
         drop(service.kill());
@@ -140,7 +153,7 @@ fn crash_once(
         // It may go off before the service is ready, which is as good a moment as any.
         if let Ok(mut mined) = Service::try_start(data, &SETTINGS, &[("THERMOGATE_FAILPOINT", &mine)]) {
             mined.http.clone_into(&mut to.lock().expect("no panic under this lock"));
-            assert!(mined.ended_within(Duration::from_secs(30)), "{mine} was not reached:\n{}", mined.log());
+            assert!(mined.ended_within(PATIENCE), "{mine} was not reached:\n{}", mined.log());
             wait_for("its last words", || {
                 mined.log().contains(&format!("failpoint {place} reached")).then_some(())
             });

@@ -1,45 +1,12 @@
 //! Data folders that cannot be had, and stores that are read-only or full: real mounts, not permissions, which root passes.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
+use crate::faults::damage::parquet_files;
 use crate::harness::{Finished, Service, get, run, wait_for};
+use crate::mounted::Mounted;
 use crate::remote_write::{Reading, Sender, send};
-
-/// A mount that ends with the test.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// None where the system does not allow mounts: the caller skips, and says so.
-    fn new(folder: &Path, arguments: &[&str]) -> Option<Self> {
-        std::fs::create_dir_all(folder).expect("a folder");
-        let mounted = Command::new("mount").args(arguments).arg(folder).stderr(Stdio::null()).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(folder.to_owned()));
-        }
-        println!("SKIPPED for want of the right to mount: run as root");
-        None
-    }
-
-    fn tmpfs(folder: &Path, megabytes: u32) -> Option<Self> {
-        Self::new(folder, &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
-    }
-
-    /// Takes all the room there is, until the file is removed.
-    fn fill(&self) -> PathBuf {
-        let ballast = self.0.join("ballast");
-        let mut file = std::fs::File::create(&ballast).expect("a file");
-        let block = vec![1_u8; 4096];
-        while std::io::Write::write_all(&mut file, &block).is_ok() {}
-        ballast
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 /// A service that has to refuse to start, on free ports.
 fn serve(data: &Path, arguments: &[&str]) -> Finished {
@@ -136,7 +103,7 @@ fn a_folder_that_is_not_ours_or_of_another_version_is_refused_and_left_as_it_is(
         &[
             "table samples of the store",
             "has format 0, this version reads and writes format 1",
-            "move the folder away",
+            "name another data.folder and store to begin anew",
         ],
     );
     std::fs::write(&commit, made).expect("a commit");
@@ -278,17 +245,8 @@ fn a_full_store_holds_rows_back_and_takes_them_once_there_is_room() {
     wait_for("the rows in the store", || {
         second += 1;
         send(&service.http, &[reading(second, 31.5)]);
-        let parquet = walk(&store.join("samples"))
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-        (parquet.count() > 0).then_some(())
+        (!parquet_files(&store.join("samples")).is_empty()).then_some(())
     });
     assert_eq!(files(), Some(second - START + 1), "each reading is there once");
     service.stop();
-}
-
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let entries =
-        std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

@@ -1,0 +1,186 @@
+//! A store that is missing, unmounted or replaced for a while: readings wait in log and memory, and come there once.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::damage::parquet_files;
+use crate::crash::supply;
+use crate::harness::{Service, wait_for};
+use crate::mounted::Mounted;
+use crate::remote_write::{Sender, send};
+
+/// 2026-01-05T08:00:00Z.
+const START: i64 = 1_767_600_000;
+const SETTINGS: [&str; 6] = [
+    "--set",
+    "clock.kind=telemetry",
+    "--set",
+    "history.flush_every=200ms",
+    "--set",
+    "history.checkpoint_every=300ms",
+];
+
+/// A service whose store is a folder of its own, and how many readings it has acknowledged.
+struct Fed {
+    service: Service,
+    settings: Vec<String>,
+    taken: i64,
+}
+
+impl Fed {
+    fn start(folder: &Path, store: &Path) -> Self {
+        let mut settings: Vec<String> = SETTINGS.map(str::to_owned).to_vec();
+        settings.extend(["--set".to_owned(), format!("data.store={}", store.display())]);
+        let service = Service::start(&folder.join("data"), &borrowed(&settings));
+        Self { service, settings, taken: 0 }
+    }
+
+    fn feed(&mut self) {
+        self.taken += 1;
+        send(&self.service.http, &[supply("r01", START + self.taken, 39.0)]);
+    }
+
+    /// Feeds it until there is a new file in the store.
+    fn feed_until_flushed(&mut self, store: &Path) {
+        let before = parquet_files(&store.join("samples")).len();
+        wait_for("a flush", || {
+            self.feed();
+            (parquet_files(&store.join("samples")).len() > before).then_some(())
+        });
+    }
+
+    /// Feeds it while the store is away, and expects that nobody but the flushes notices.
+    fn feed_without_store(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            self.feed();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let errors = self.service.metric("thermogate_history_flush_errors_total");
+        assert!(errors.is_some_and(|errors| errors >= 2.0), "{errors:?}: {}", self.service.log());
+    }
+
+    /// Each reading is there once: now, after a crash, and after an end.
+    fn expect_all_once(self) {
+        let Self { service, settings, taken } = self;
+        let expected = json!({"n": taken, "times": taken});
+        let count = |service: &Service| {
+            service.sql("select count(*) as n, count(distinct time) as times from samples")[0].clone()
+        };
+        assert_eq!(count(&service), expected, "from the running service");
+        let service = Service::start(&service.kill(), &borrowed(&settings));
+        assert_eq!(count(&service), expected, "after a crash");
+        let service = Service::start(&service.stop(), &borrowed(&settings));
+        assert_eq!(count(&service), expected, "after an end");
+    }
+}
+
+fn borrowed(settings: &[String]) -> Vec<&str> {
+    settings.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_store_that_is_missing_or_replaced_by_a_file_holds_up_no_sender_and_gets_all_rows_once_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, away) = (folder.path().join("store"), folder.path().join("away"));
+    let mut fed = Fed::start(folder.path(), &store);
+    for is_replaced in [false, true] {
+        fed.feed_until_flushed(&store);
+        fs::rename(&store, &away).expect("the store goes");
+        if is_replaced {
+            fs::write(&store, "in its place").expect("a file");
+        }
+        fed.feed_without_store();
+        assert!(!store.is_dir(), "no new store is begun in its place");
+        if is_replaced {
+            fs::remove_file(&store).expect("a file");
+        }
+        fs::rename(&away, &store).expect("the store is back");
+        fed.feed_until_flushed(&store);
+    }
+    fed.expect_all_once();
+}
+
+#[test]
+fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (disk, store) = (folder.path().join("disk"), folder.path().join("store"));
+    fs::create_dir(&disk).expect("a folder");
+    let Some(mount) = Mounted::bind(&disk, &store) else { return };
+    let mut fed = Fed::start(folder.path(), &store);
+    fed.feed_until_flushed(&store);
+    drop(mount);
+    fed.feed_without_store();
+    assert_eq!(
+        fs::read_dir(&store).expect("the folder below").count(),
+        0,
+        "nothing is written below the mount"
+    );
+    let _mount = Mounted::bind(&disk, &store).expect("the mount is back");
+    fed.feed_until_flushed(&store);
+    fed.expect_all_once();
+}
+
+#[test]
+fn a_start_without_the_store_that_goes_with_the_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, away) = (folder.path().join("store"), folder.path().join("away"));
+    let mut fed = Fed::start(folder.path(), &store);
+    fed.feed_until_flushed(&store);
+    let Fed { service, settings, taken } = fed;
+    let data = service.stop();
+    fs::rename(&store, &away).expect("the store goes");
+    let refused = Service::try_start(&data, &borrowed(&settings), &[]).err().expect("a refusal");
+    assert!(
+        refused.contains("the store is another one, or older, or not mounted")
+            && refused.contains("bring back the one that goes with this folder"),
+        "{refused}"
+    );
+    fs::remove_dir_all(&store).expect("what was made in its place");
+    fs::rename(&away, &store).expect("the store is back");
+    let service = Service::start(&data, &borrowed(&settings));
+    Fed { service, settings, taken }.expect_all_once();
+}
+
+#[test]
+fn beyond_its_budget_a_store_that_is_away_makes_senders_wait_and_nobody_loses_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, away) = (folder.path().join("store"), folder.path().join("away"));
+    let store_setting = format!("data.store={}", store.display());
+    let small = ["history.flush_bytes_max=200000", "ingest.queue_bytes_max=100000", &store_setting];
+    let settings = SETTINGS.iter().copied().chain(small.into_iter().flat_map(|setting| ["--set", setting]));
+    let service = Service::start(&folder.path().join("data"), &settings.collect::<Vec<_>>());
+    let sender = Sender::new();
+    let (mut second, mut acknowledged) = (START, 0);
+    let mut send_many = || {
+        const MANY: i64 = 1_000;
+        let readings: Vec<_> = (1..=MANY)
+            .map(|step| {
+                supply("r01", second + step, 35.0 + ((second + step) * 7_919 % 10_007) as f64 / 1_000.0)
+            })
+            .collect();
+        second += MANY;
+        let status = sender.send(&service.http, &readings).expect("an answer");
+        acknowledged += if status == 204 { MANY } else { 0 };
+        status
+    };
+    assert_eq!(send_many(), 204);
+    wait_for("a flush", || (!parquet_files(&store.join("samples")).is_empty()).then_some(()));
+    fs::rename(&store, &away).expect("the store goes");
+    let status = wait_for("a refusal", || Some(send_many()).filter(|status| *status != 204));
+    assert_eq!(status, 503, "it passes: senders come again");
+    fs::rename(&away, &store).expect("the store is back");
+    wait_for("senders to be taken again", || (send_many() == 204).then_some(()));
+    let count = |service: &Service| {
+        service.sql("select count(*) as n, count(distinct time) as times from samples")[0].clone()
+    };
+    let expected = json!({"n": acknowledged, "times": acknowledged});
+    wait_for("all of them", || (count(&service) == expected).then_some(()));
+    let service =
+        Service::start(&service.kill(), &["--set", "clock.kind=telemetry", "--set", &store_setting]);
+    assert_eq!(count(&service), expected, "what was acknowledged, and nothing else, is there once");
+    service.stop();
+}
