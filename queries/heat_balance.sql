@@ -46,12 +46,12 @@ racks AS (
   FROM series
   GROUP BY site, "loop", rack
 )
-SELECT site, "loop", rack, round(flow, 3) AS flow, round(supply, 3) AS supply, round(return, 3) AS return,
-  round(return - supply, 3) AS delta_t, round(power, 3) AS power,
-  round($heat_capacity * flow / 60.0 * (return - supply), 3) AS heat,
+SELECT site, "loop", rack, round(flow, 4) AS flow, round(supply, 4) AS supply, round(return, 4) AS return,
+  round(return - supply, 4) AS delta_t, round(power, 4) AS power,
+  round($heat_capacity * flow / 60.0 * (return - supply), 4) AS heat,
   round($heat_capacity * flow / 60.0 * (return - supply) / nullif(power, 0.0), 4) AS ratio,
   round(power / nullif(flow / 60.0 * (return - supply), 0.0), 4) AS implied_heat_capacity,
   round(flow / nullif(power, 0.0), 4) AS flow_per_power,
-  round(differential_pressure, 3) AS differential_pressure, readings
+  round(differential_pressure, 4) AS differential_pressure, readings
 FROM racks
 ORDER BY site, "loop", rack

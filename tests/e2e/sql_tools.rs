@@ -158,6 +158,41 @@ fn a_query_that_asks_for_too_much_ends_with_the_limit_and_the_next_is_answered()
 }
 
 #[test]
+fn queries_take_turns_and_a_connection_too_many_is_told_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = [
+        "--set",
+        "query.concurrency_max=2",
+        "--set",
+        "query.connections_max=12",
+        "--set",
+        "query.seconds_max=3",
+    ];
+    let service = fed(folder.path(), &limits);
+    let address = format!("postgres://anybody@{}/thermogate", service.postgres);
+    if peer("psql").is_none() {
+        return;
+    }
+    let ask_at_once = |clients: usize, statement: &str| -> Vec<Finished> {
+        std::thread::scope(|scope| {
+            let one = || psql(&address, statement).expect("psql is there");
+            let asked: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
+            asked.into_iter().map(|asked| asked.join().expect("no panic here")).collect()
+        })
+    };
+    for answer in ask_at_once(12, "select count(*) from samples") {
+        assert_eq!(answer.stdout, "6\n", "twelve at once are answered two at a time: {answer:?}");
+    }
+    let slow = "select count(*) from generate_series(1, 100000000) a, generate_series(1, 1000) b";
+    let answers = ask_at_once(14, slow);
+    let told = |text: &str| answers.iter().filter(|answer| answer.stderr.contains(text)).count();
+    assert_eq!(told("12 connections are open, as many as may"), 2, "{answers:?}");
+    assert!(told("the query took longer than 3 s") >= 2, "{answers:?}");
+    let next = psql(&address, "select count(*) from samples").unwrap();
+    assert_eq!(next.stdout, "6\n", "what was ended makes room: {next:?}");
+}
+
+#[test]
 fn deltalake_duckdb_and_polars_read_the_same_sums_from_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let service = fed(folder.path(), &[]);
