@@ -25,6 +25,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -172,8 +173,8 @@ def main():
     parser.add_argument("--rate", type=int, default=0, help="samples a second; as fast as they are taken when not given")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], help="a setting of thermogate")
-    parser.add_argument("--thermogate", default=str(ROOT / "target/release/thermogate"))
-    parser.add_argument("--load", default=str(ROOT / "target/release/load"))
+    parser.add_argument("--thermogate", default=str(TARGET / "release/thermogate"))
+    parser.add_argument("--load", default=str(TARGET / "release/load"))
     parser.add_argument("--keep", action="store_true", help="keep what the receivers wrote")
     arguments = parser.parse_args()
     rows = []
@@ -189,8 +190,8 @@ def main():
     print("| receiver | samples/s | µs CPU a sample | with maintenance | ack p50 / p99 ms | peak memory MB | bytes a sample |")
     print("|---|---|---|---|---|---|---|")
     for name, figures in rows:
-        rate = re.search(r"([\d,.]+) samples/s", figures["said"])
-        acknowledged = re.search(r"p50 ([\d.]+) ms.*?p99 ([\d.]+) ms", figures["said"], re.S)
+        rate = re.search(r"samples_per_second (\d+)", figures["said"])
+        acknowledged = re.search(r"acknowledged_ms p50 ([\d.]+) p99 ([\d.]+)", figures["said"])
         print(
             f"| {name} | {rate[1] if rate else '?'} | {figures['cpu_s'] / samples * 1e6:.2f} "
             f"| {figures['cpu_with_maintenance_s'] / samples * 1e6:.2f} "

@@ -32,8 +32,8 @@ def main():
     parser.add_argument("--racks", type=int, default=100, help="of 300 series")
     parser.add_argument("--samples", type=int, default=20_000_000)
     parser.add_argument("--set", action="append", default=[], help="a setting of thermogate")
-    parser.add_argument("--thermogate", default=str(ingest.ROOT / "target/release/thermogate"))
-    parser.add_argument("--load", default=str(ingest.ROOT / "target/release/load"))
+    parser.add_argument("--thermogate", default=str(ingest.TARGET / "release/thermogate"))
+    parser.add_argument("--load", default=str(ingest.TARGET / "release/load"))
     arguments = parser.parse_args()
     # Without these a checkpoint comes every ten minutes or twenty million samples, and less is left to replay.
     arguments.set = ["history.checkpoint_every=100h", "history.checkpoint_samples_max=1000000000", *arguments.set]

@@ -32,6 +32,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 START = 1_767_600_000  # 2026-01-05T08:00:00Z
 STEP = 10  # seconds of event time between two readings of a sensor
 GATE_EVERY = 60  # steps
@@ -424,7 +425,7 @@ def has_failpoints(program, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--thermogate", default=ROOT / "target/debug/thermogate", type=pathlib.Path)
+    parser.add_argument("--thermogate", default=TARGET / "debug/thermogate", type=pathlib.Path)
     parser.add_argument("--minutes", type=float, default=0.4, help="how long faults go on")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "little"))
     parser.add_argument("--racks", type=int, default=8)
