@@ -94,7 +94,10 @@ async fn main() {
             maintained.push(started.elapsed().as_secs_f64() * 1e3);
         }
         if [30, 100, 300, 1_000, 2_000, 3_000].contains(&commit) {
-            println!("after {commit:>5} commits: {:6.1} ms a commit", median(&times[(commit - WINDOW) as usize..]));
+            println!(
+                "after {commit:>5} commits: {:6.1} ms a commit",
+                median(&times[(commit - WINDOW) as usize..])
+            );
         }
     }
     println!("{} rounds of maintenance: {:.0} ms each", maintained.len(), median(&maintained));

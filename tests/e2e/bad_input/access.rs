@@ -58,7 +58,8 @@ impl Protected {
             .stderr(std::fs::File::create(&log).expect("a file"))
             .spawn()
             .expect("the program starts");
-        let mut service = Self { child, certificate, http: String::new(), grpc: String::new(), postgres: String::new() };
+        let mut service =
+            Self { child, certificate, http: String::new(), grpc: String::new(), postgres: String::new() };
         wait_for("the service to be ready", || {
             let text = std::fs::read_to_string(&log).ok()?;
             let address = |name: &str| {
@@ -289,13 +290,17 @@ fn with_tls_flight_sql_takes_a_token_as_bearer_and_as_password() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/log_in_flight_sql.py");
     let answers = |token: &str| {
         let address = service.grpc.trim_start_matches("https://");
-        let ran = Command::new(&python).arg(&script).arg(address).arg(&service.certificate).arg(token).output();
+        let ran =
+            Command::new(&python).arg(&script).arg(address).arg(&service.certificate).arg(token).output();
         let said = Finished::from(ran.expect("Python starts")).expect_success();
         serde_json::from_str::<serde_json::Value>(&said).expect("JSON")
     };
     let reader = answers("reader");
     assert_eq!((&reader["bearer"], &reader["password"]), (&1.into(), &1.into()), "{reader:#}");
-    assert!(reader["nobody"].as_str().is_some_and(|refused| refused.contains("no bearer token")), "{reader:#}");
+    assert!(
+        reader["nobody"].as_str().is_some_and(|refused| refused.contains("no bearer token")),
+        "{reader:#}"
+    );
     let wrong = answers("wrong");
     for how in ["bearer", "password"] {
         let refused = wrong[how].as_str().unwrap_or_default();

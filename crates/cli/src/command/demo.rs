@@ -117,9 +117,7 @@ async fn start(arguments: &DemoArguments, site: &Path) -> Result<Running, Failur
             "clock.kind=telemetry".to_owned(),
         ];
         if free {
-            flags.extend(
-                service::settings::PORTS.map(|port| format!("listen.{port}=127.0.0.1:0")),
-            );
+            flags.extend(service::settings::PORTS.map(|port| format!("listen.{port}=127.0.0.1:0")));
         }
         Settings::load(None, std::iter::empty(), &flags)
     };

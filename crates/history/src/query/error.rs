@@ -42,7 +42,9 @@ pub enum QueryError {
         reason: String,
     },
     /// As many queries are running as may, and none ended for some seconds.
-    #[error("{concurrency_max} queries are running, as many as may, and none of them ended in 5 s: try again, or raise concurrency_max")]
+    #[error(
+        "{concurrency_max} queries are running, as many as may, and none of them ended in 5 s: try again, or raise concurrency_max"
+    )]
     TooManyQueries {
         /// The limit.
         concurrency_max: usize,

@@ -16,7 +16,8 @@ use object_store::{ObjectStoreExt, WriteMultipart};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value, json};
 use telemetry::EventTime;
 use telemetry::table::Table;
@@ -288,6 +289,11 @@ fn writer_properties(table: Table, compression_level: i32) -> WriterProperties {
         .set_column_dictionary_enabled(table.time_column().into(), false)
         .set_column_encoding(table.time_column().into(), Encoding::DELTA_BINARY_PACKED)
         .set_sorting_columns(Some(sorting_columns(table)));
+    // Nobody looks for rows by these, and comparing every text with the least and greatest so far costs time.
+    for name in ["source_name", "source_unit", "labels.key_value.key", "labels.key_value.value"] {
+        let column = ColumnPath::from(name.split('.').map(str::to_owned).collect::<Vec<_>>());
+        properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+    }
     // Readings repeat, so a dictionary comes first; where it grows too large, splitting bytes compresses best.
     for name in ["value", "mean", "minimum", "maximum", "last"] {
         if matches!(table, Table::Samples | Table::Blocks)

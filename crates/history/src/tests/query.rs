@@ -97,7 +97,10 @@ async fn as_many_queries_run_as_may_and_the_next_one_waits_for_its_turn_and_not_
     let first = engine.sql("SELECT 1", &[]).await.unwrap();
     let error = engine.sql("SELECT 1", &[]).await.err().unwrap();
     assert!(matches!(error, QueryError::TooManyQueries { concurrency_max: 1 }), "{error}");
-    assert!(engine.apart().sql("SELECT 1", &[]).await.is_ok(), "the service's own questions wait for nobody's");
+    assert!(
+        engine.apart().sql("SELECT 1", &[]).await.is_ok(),
+        "the service's own questions wait for nobody's"
+    );
     let waiting = tokio::spawn(async move { engine.sql("SELECT 1", &[]).await.map(drop) });
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
