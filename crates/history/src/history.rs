@@ -93,7 +93,7 @@ struct Writer {
 
 struct Declared {
     number: SeriesNumber,
-    declaration: SeriesDeclaration,
+    declaration: Arc<SeriesDeclaration>,
 }
 
 /// Rows up to a record, ready to be committed.
@@ -164,9 +164,10 @@ impl History {
         if series.len() <= index {
             series.resize_with(index + 1, || None);
         }
-        if series[index].as_ref().is_none_or(|known| known.declaration != *declaration) {
+        if series[index].as_ref().is_none_or(|known| *known.declaration != *declaration) {
+            let declaration = Arc::new(declaration.clone());
             let number = self.0.series.add(declaration.clone());
-            series[index] = Some(Declared { number, declaration: declaration.clone() });
+            series[index] = Some(Declared { number, declaration });
         }
     }
 

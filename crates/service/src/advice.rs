@@ -2,16 +2,17 @@
 //!
 //! blocks of `history`, by SQL → `advisory` → **advice** → gRPC, command line
 
-pub mod desk;
+pub mod desk; // one question at a time, on a thread of its own
 pub mod forecast; // how a series goes on
 pub mod message; // answers as they are sent
-pub mod peers; // who behaves unlike its peers // one question at a time, on a thread of its own
+pub mod peers; // who behaves unlike its peers
 
 mod rows; // columns of an answer in SQL
 
 use telemetry::signal;
 
 use crate::shared::Answer;
+use crate::stored::quoted;
 
 /// Why a question gets no answer. Too little data is an answer of its own: [`advisory::Refusal`].
 #[derive(Debug, thiserror::Error)]
@@ -80,11 +81,6 @@ fn loops_sql(rack: &str, known: Option<&str>) -> String {
         quoted(rack)
     );
     known.map_or(labels, quoted)
-}
-
-/// A text as SQL.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A signal's unit as its UCUM symbol; empty where no mapping knows it.

@@ -3,19 +3,21 @@
 //! wire → ingest → evaluator → history / alerts / gate; `telemetry` is the language they share; **service** is
 //! the only place where they meet.
 
-pub mod configuration;
-pub mod settings; // what an operator can choose // documents: read, checked against each other, hashed
+pub mod configuration; // documents: read, checked against each other, hashed
+pub mod settings; // what an operator can choose
 
 pub mod board; // what everybody may look at
 pub mod pipeline; // telemetry → log → evaluator → store
 pub mod running; // a running service, from start to end: read this first
 pub mod tell; // alerts and findings for those who listen
 
-pub mod advice;
+pub mod advice; // forecasts and comparisons of peers over history: no gate sees them
 pub mod gates; // gate questions
 pub mod lookup; // runs and evaluations in the history
 pub mod question; // a question in SQL
-pub mod status; // every rack at a glance // forecasts and comparisons of peers over history: no gate sees them
+pub mod status; // every rack at a glance
+
+mod stored; // rows of the history as the records they were made from
 
 pub mod access; // who may do what
 pub mod grpc; // gates and runs over gRPC

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use gate::Verdict;
 use history::query::QueryEngine;
 use serde::Deserialize;
-use telemetry::place::{Place, SeriesIdentity};
-use telemetry::record::{Calibration, Override, VerdictRecord};
+use serde::de::DeserializeOwned;
+use telemetry::record::{Calibration, Override};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use crate::board::Board;
 use crate::pipeline::control::ControlError;
+use crate::stored::{self, CalibrationRow, VerdictRow, quoted};
 
 /// Looks things up.
 #[derive(Clone)]
@@ -114,10 +115,8 @@ impl Lookup {
              state, marker from runs {filter} order by run, seq, time"
         );
         let mut runs: Vec<StoredRun> = Vec::new();
-        for value in self.rows(&sql).await? {
-            let row: RunRow = serde_json::from_value(value).map_err(|error| ControlError::Internal {
-                message: format!("a row of runs cannot be read: {error}"),
-            })?;
+        let rows: Vec<RunRow> = self.rows(&sql).await?;
+        for row in rows {
             if runs.last().is_none_or(|run| run.run != row.run) {
                 runs.push(StoredRun {
                     run: row.run.clone(),
@@ -159,6 +158,11 @@ impl Lookup {
     /// # Errors
     /// When the history cannot be read.
     pub async fn evaluation(&self, evaluation: &str) -> Result<Option<StoredEvaluation>, ControlError> {
+        #[derive(Deserialize)]
+        struct Judged {
+            answer: String,
+            facts: String,
+        }
         let (answer, facts) = match self.board.verdict(evaluation) {
             Some(record) => (record.answer.clone(), record.facts.clone()),
             None => {
@@ -166,9 +170,9 @@ impl Lookup {
                     "select answer, facts from verdicts where evaluation = {} limit 1",
                     quoted(evaluation)
                 );
-                match self.rows(&sql).await?.first() {
+                match self.rows(&sql).await?.pop() {
                     None => return Ok(None),
-                    Some(row) => (text(row, "answer"), text(row, "facts")),
+                    Some(Judged { answer, facts }) => (answer, facts),
                 }
             }
         };
@@ -190,6 +194,10 @@ impl Lookup {
         skip: usize,
         limit: usize,
     ) -> Result<Vec<String>, ControlError> {
+        #[derive(Deserialize)]
+        struct Id {
+            evaluation: String,
+        }
         let mut filters = Vec::new();
         if !gate.is_empty() {
             filters.push(format!("policy = {}", quoted(gate)));
@@ -207,7 +215,8 @@ impl Lookup {
         let sql = format!(
             "select evaluation, max(seq) as seq from verdicts {filter} group by evaluation order by seq desc limit {limit} offset {skip}"
         );
-        Ok(self.rows(&sql).await?.iter().map(|row| text(row, "evaluation")).collect())
+        let rows: Vec<Id> = self.rows(&sql).await?;
+        Ok(rows.into_iter().map(|row| row.evaluation).collect())
     }
 
     /// Shows the board the latest verdicts that are in the store, so that a request which comes again after a restart is
@@ -218,48 +227,17 @@ impl Lookup {
     pub async fn remember_verdicts(&self) -> Result<(), ControlError> {
         /// Verdicts that are looked at: a caller that was cut off asks again within minutes.
         const RECENT: usize = 1_000;
-        #[derive(Deserialize)]
-        struct VerdictRow {
-            evaluation: Name,
-            policy: Name,
-            policy_hash: Name,
-            scope: String,
-            run: Option<Name>,
-            verdict: Name,
-            answer: String,
-            facts: String,
-            watermark: i64,
-            wait_until: Option<i64>,
-            time: i64,
-            engine: Name,
-        }
         let Some(tick) = self.board.progress().tick else { return Ok(()) };
         // A day, so that the days before need not be read.
         let since = tick - Microseconds::from_hours(24);
         let sql = format!(
-            "select evaluation, policy, policy_hash, scope, run, verdict, answer, facts, cast(watermark as bigint) as watermark, \
-             cast(wait_until as bigint) as wait_until, cast(time as bigint) as time, engine from verdicts \
-             where time >= to_timestamp_micros({}) order by seq desc limit {RECENT}",
+            "select {} from verdicts where time >= to_timestamp_micros({}) order by seq desc limit {RECENT}",
+            VerdictRow::COLUMNS,
             since.unix_micros()
         );
-        for row in self.rows(&sql).await?.into_iter().rev() {
-            let row: VerdictRow = serde_json::from_value(row).map_err(|error| ControlError::Internal {
-                message: format!("a row of verdicts cannot be read: {error}"),
-            })?;
-            self.board.note_verdict(&Arc::new(VerdictRecord {
-                evaluation: row.evaluation,
-                policy: row.policy,
-                policy_hash: row.policy_hash,
-                racks: serde_json::from_str(&row.scope).unwrap_or_default(),
-                run: row.run,
-                verdict: row.verdict,
-                answer: row.answer,
-                facts: row.facts,
-                watermark: EventTime::from_unix_micros(row.watermark),
-                wait_until: row.wait_until.map(EventTime::from_unix_micros),
-                time: EventTime::from_unix_micros(row.time),
-                engine: row.engine,
-            }));
+        let rows: Vec<VerdictRow> = self.rows(&sql).await?;
+        for row in rows.into_iter().rev() {
+            self.board.note_verdict(&Arc::new(row.into()));
         }
         Ok(())
     }
@@ -294,54 +272,10 @@ impl Lookup {
     }
 
     async fn calibrations(&self, filter: &str) -> Result<Vec<Calibration>, ControlError> {
-        #[derive(Deserialize)]
-        struct CalibrationRow {
-            site: Name,
-            #[serde(rename = "loop")]
-            cooling_loop: Option<Name>,
-            rack: Option<Name>,
-            node: Option<Name>,
-            device: Option<Name>,
-            signal: Option<Name>,
-            sensor: Option<Name>,
-            time: i64,
-            kind: Name,
-            value: Option<f64>,
-            by: String,
-            why: String,
-            reference: Option<String>,
-            calibration: Option<Name>,
-        }
-        let sql = format!(
-            "select site, \"loop\", rack, node, device, signal, sensor, cast(time as bigint) as time, kind, value, by, why, \
-             reference, calibration from calibrations {filter} order by time desc, seq desc"
-        );
-        let rows = self.rows(&sql).await?;
-        rows.into_iter()
-            .map(|row| {
-                let row: CalibrationRow =
-                    serde_json::from_value(row).map_err(|error| ControlError::Internal {
-                        message: format!("a row of calibrations cannot be read: {error}"),
-                    })?;
-                let place = Place {
-                    site: row.site,
-                    cooling_loop: row.cooling_loop,
-                    rack: row.rack,
-                    node: row.node,
-                    device: row.device,
-                };
-                Ok(Calibration {
-                    calibration: row.calibration.unwrap_or_default(),
-                    identity: SeriesIdentity::new(place, row.signal.unwrap_or_default(), row.sensor),
-                    time: EventTime::from_unix_micros(row.time),
-                    kind: row.kind,
-                    value: row.value,
-                    reference: row.reference.unwrap_or_default(),
-                    by: row.by,
-                    why: row.why,
-                })
-            })
-            .collect()
+        let columns = CalibrationRow::COLUMNS;
+        let sql = format!("select {columns} from calibrations {filter} order by time desc, seq desc");
+        let rows: Vec<CalibrationRow> = self.rows(&sql).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn overrides(&self, evaluation: &str) -> Result<Vec<Override>, ControlError> {
@@ -358,49 +292,26 @@ impl Lookup {
              where evaluation = {} order by seq",
             quoted(evaluation)
         );
-        let rows = self.rows(&sql).await?;
-        rows.into_iter()
-            .map(|row| {
-                let row: OverrideRow = serde_json::from_value(row).map_err(|error| {
-                    ControlError::Internal { message: format!("a row of overrides cannot be read: {error}") }
-                })?;
-                Ok(Override {
-                    evaluation: evaluation.into(),
-                    time: EventTime::from_unix_micros(row.time),
-                    checks: row.checks.unwrap_or_default(),
-                    by: row.by,
-                    why: row.why,
-                    until: EventTime::from_unix_micros(row.until),
-                })
-            })
-            .collect()
+        let rows: Vec<OverrideRow> = self.rows(&sql).await?;
+        let given = |row: OverrideRow| Override {
+            evaluation: evaluation.into(),
+            time: EventTime::from_unix_micros(row.time),
+            checks: row.checks.unwrap_or_default(),
+            by: row.by,
+            why: row.why,
+            until: EventTime::from_unix_micros(row.until),
+        };
+        Ok(rows.into_iter().map(given).collect())
     }
 
-    async fn rows(&self, sql: &str) -> Result<Vec<serde_json::Value>, ControlError> {
+    async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ControlError> {
         let failed = |error: &dyn std::fmt::Display| ControlError::Unavailable {
             message: format!("the history cannot be read: {error}"),
         };
         let result = self.engine.sql(sql, &[]).await.map_err(|error| failed(&error))?;
         let batches = result.collect().await.map_err(|error| failed(&error))?;
-        let mut writer = arrow::json::ArrayWriter::new(Vec::new());
-        for batch in &batches {
-            writer.write(batch).map_err(|error| failed(&error))?;
-        }
-        writer.finish().map_err(|error| failed(&error))?;
-        let bytes = writer.into_inner();
-        if bytes.is_empty() {
-            Ok(Vec::new())
-        } else {
-            serde_json::from_slice(&bytes).map_err(|error| failed(&error))
-        }
+        stored::rows(&batches).map_err(|error| ControlError::Internal {
+            message: format!("an answer of the history cannot be read: {error}"),
+        })
     }
-}
-
-/// A text as SQL.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn text(row: &serde_json::Value, column: &str) -> String {
-    row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -6,22 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::{SOON, START};
 use crate::crash::supply;
 use crate::harness::{Service, wait_for};
 use crate::remote_write::{Reading, send};
 
 const ON_TELEMETRY_S_CLOCK: [&str; 2] = ["--set", "clock.kind=telemetry"];
-/// Flushes and checkpoints come at once.
-const SOON: [&str; 6] = [
-    "--set",
-    "clock.kind=telemetry",
-    "--set",
-    "history.flush_every=200ms",
-    "--set",
-    "history.checkpoint_every=300ms",
-];
-/// 2026-01-05T08:00:00Z.
-const START: i64 = 1_767_600_000;
 const DAY: i64 = 86_400;
 
 /// The Parquet files of a table, whether or not it still refers to them.

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::START;
 use crate::crash::quick_objectives;
 use crate::harness::{Service, get, wait_for};
 use crate::remote_write::{Reading, Sender, body, send};
 
-/// 2026-01-05T08:00:00Z.
-const START: i64 = 1_767_600_000;
 const ON_TELEMETRY_S_CLOCK: [&str; 2] = ["--set", "clock.kind=telemetry"];
 
 /// One request a rack and ten seconds, in order: rack `r2` is hot for a quarter of an hour, `r3` silent.

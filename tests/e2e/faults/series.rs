@@ -3,10 +3,8 @@
 use prost::Message as _;
 use wire::prometheus::v1::{Label, Sample, TimeSeries, WriteRequest};
 
+use super::START;
 use crate::harness::Service;
-
-/// 2026-01-05T08:00:00Z.
-const START: i64 = 1_767_600_000;
 
 /// Sends one reading of each set of labels; status and answer.
 fn send(service: &Service, second: i64, series: &[Vec<(&str, String)>]) -> (u16, String) {

@@ -7,21 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::damage::parquet_files;
+use super::{SOON, START};
 use crate::crash::supply;
 use crate::harness::{Service, wait_for};
 use crate::mounted::Mounted;
 use crate::remote_write::{Sender, send};
-
-/// 2026-01-05T08:00:00Z.
-const START: i64 = 1_767_600_000;
-const SETTINGS: [&str; 6] = [
-    "--set",
-    "clock.kind=telemetry",
-    "--set",
-    "history.flush_every=200ms",
-    "--set",
-    "history.checkpoint_every=300ms",
-];
 
 /// A service whose store is a folder of its own, and how many readings it has acknowledged.
 struct Fed {
@@ -32,7 +22,7 @@ struct Fed {
 
 impl Fed {
     fn start(folder: &Path, store: &Path) -> Self {
-        let mut settings: Vec<String> = SETTINGS.map(str::to_owned).to_vec();
+        let mut settings: Vec<String> = SOON.map(str::to_owned).to_vec();
         settings.extend(["--set".to_owned(), format!("data.store={}", store.display())]);
         let service = Service::start(&folder.join("data"), &borrowed(&settings));
         Self { service, settings, taken: 0 }
@@ -151,7 +141,7 @@ fn beyond_its_budget_a_store_that_is_away_makes_senders_wait_and_nobody_loses_an
     let (store, away) = (folder.path().join("store"), folder.path().join("away"));
     let store_setting = format!("data.store={}", store.display());
     let small = ["history.flush_bytes_max=200000", "ingest.queue_bytes_max=100000", &store_setting];
-    let settings = SETTINGS.iter().copied().chain(small.into_iter().flat_map(|setting| ["--set", setting]));
+    let settings = SOON.iter().copied().chain(small.into_iter().flat_map(|setting| ["--set", setting]));
     let service = Service::start(&folder.path().join("data"), &settings.collect::<Vec<_>>());
     let sender = Sender::new();
     let (mut second, mut acknowledged) = (START, 0);

@@ -29,9 +29,9 @@ pub struct Ranking {
 
 impl SeriesRegistry {
     /// Adds a declaration and gives it a number.
-    pub fn add(&self, declaration: SeriesDeclaration) -> SeriesNumber {
+    pub fn add(&self, declaration: Arc<SeriesDeclaration>) -> SeriesNumber {
         let mut declared = self.declared.write().expect("no panic while declaring");
-        declared.push(Arc::new(declaration));
+        declared.push(declaration);
         SeriesNumber::try_from(declared.len() - 1).expect("fewer than 2^32 series")
     }
 

@@ -9,7 +9,8 @@ use advisory::{check_level, time_to_limit};
 use telemetry::signal::{self, SignalKind};
 use telemetry::{EventTime, Microseconds};
 
-use super::{AdviceError, AskSql, loops_sql, quoted, rows, unit};
+use super::{AdviceError, AskSql, loops_sql, rows, unit};
+use crate::stored::quoted;
 
 /// How far ahead nobody said how far.
 pub const HORIZON: Microseconds = Microseconds::from_hours(2);

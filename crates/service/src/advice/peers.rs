@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use advisory::{BlockMean, Comparison, Measure, Peer, Peers, Refusal, Series, log_resistance};
 use telemetry::{EventTime, Microseconds};
 
-use super::{AdviceError, AskSql, loops_sql, quoted, rows};
+use super::{AdviceError, AskSql, loops_sql, rows};
+use crate::stored::quoted;
 
 /// How far back is looked where nobody said.
 pub const WINDOW: Microseconds = Microseconds::from_hours(1);

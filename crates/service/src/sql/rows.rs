@@ -85,3 +85,43 @@ impl Drop for Rows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use history::query::Limits;
+    use history::{History, HistorySettings};
+
+    const SQL: &str = "SELECT * FROM generate_series(1, 1000000)";
+
+    async fn fetched(limits: Limits) -> (history::query::QueryEngine, Rows) {
+        let settings = HistorySettings { limits, ..HistorySettings::default() };
+        let engine = History::open("memory://", settings).await.unwrap().query_engine();
+        let result = engine.sql(SQL, &[]).await.unwrap();
+        let rows = Rows::fetch(result, limits.seconds_max, |_| {});
+        (engine, rows)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_no_rows_gives_its_place_away_and_is_told_that_rows_are_missing() {
+        let limits = Limits { seconds_max: 1, concurrency_max: 1, ..Limits::default() };
+        let (engine, mut rows) = fetched(limits).await;
+        // It waits for its turn, which comes when the first query is ended.
+        engine.sql("SELECT 1", &[]).await.unwrap();
+        let ended = loop {
+            match rows.next().await {
+                Ok(Some(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(matches!(ended, Err(QueryError::TooSlow { seconds_max: 1 })), "not all rows came: {ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_ends_its_query_at_once() {
+        let limits = Limits { concurrency_max: 1, ..Limits::default() };
+        let (engine, rows) = fetched(limits).await;
+        drop(rows);
+        engine.sql("SELECT 1", &[]).await.unwrap();
+    }
+}

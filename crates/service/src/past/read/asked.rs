@@ -9,6 +9,7 @@ use telemetry::place::PartitionKey;
 use telemetry::record::{Sequence, SeriesDeclaration};
 
 use super::super::{Answers, PastError};
+use crate::stored::{self, quoted};
 
 /// Where the samples and the blocks of some partitions begin.
 pub(super) struct Earliest {
@@ -22,17 +23,8 @@ pub(super) struct Source<'a, A>(pub(super) &'a A);
 impl<A: Answers> Source<'_, A> {
     pub(super) async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, PastError> {
         let answer = self.0.answer(sql.to_owned()).await?;
-        let unreadable = |error: &dyn std::fmt::Display| {
-            PastError::Unreachable(format!("the history's answer cannot be read: {error}"))
-        };
-        let mut writer = arrow::json::ArrayWriter::new(Vec::new());
-        for batch in &answer.batches {
-            writer.write(batch).map_err(|error| unreadable(&error))?;
-        }
-        writer.finish().map_err(|error| unreadable(&error))?;
-        let bytes = writer.into_inner();
-        let bytes = if bytes.is_empty() { &b"[]"[..] } else { &bytes[..] };
-        serde_json::from_slice(bytes).map_err(|error| unreadable(&error))
+        stored::rows(&answer.batches)
+            .map_err(|error| PastError::Unreachable(format!("the history's answer cannot be read: {error}")))
     }
 
     pub(super) async fn check_final(&self, run: &str, end: EventTime) -> Result<(), PastError> {
@@ -129,11 +121,6 @@ pub(super) fn within(column: &str, from: EventTime, until: EventTime) -> String 
         from.unix_micros(),
         until.unix_micros()
     )
-}
-
-/// A text as SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, PastError> {

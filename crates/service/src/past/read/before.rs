@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use telemetry::place::{PartitionKey, Place, SeriesIdentity};
+use telemetry::place::PartitionKey;
 use telemetry::record::{Calibration, MaintenanceEvent, RunChange, RunEvent, Sequence};
 use telemetry::{EventTime, Labels, Microseconds, Name};
 
 use super::super::{Answers, PastError, Remembered};
-use super::asked::{Source, json, quoted};
+use super::asked::{Source, json};
+use crate::stored::{CalibrationRow, quoted};
 
 /// A row of `runs` as JSON.
 #[derive(Deserialize)]
@@ -70,49 +71,10 @@ impl<A: Answers> Source<'_, A> {
     }
 
     async fn calibrations(&self, before: Sequence) -> Result<Vec<Calibration>, PastError> {
-        #[derive(Deserialize)]
-        struct CalibrationRow {
-            site: Name,
-            #[serde(rename = "loop")]
-            cooling_loop: Option<Name>,
-            rack: Option<Name>,
-            node: Option<Name>,
-            device: Option<Name>,
-            signal: Option<Name>,
-            sensor: Option<Name>,
-            time: i64,
-            kind: Name,
-            value: Option<f64>,
-            by: String,
-            why: String,
-            reference: Option<String>,
-            calibration: Option<Name>,
-        }
-        let sql = format!(
-            "select site, \"loop\", rack, node, device, signal, sensor, cast(time as bigint) as time, kind, value, by, \
-             why, reference, calibration from calibrations where seq <= {before} order by seq"
-        );
+        let columns = CalibrationRow::COLUMNS;
+        let sql = format!("select {columns} from calibrations where seq <= {before} order by seq");
         let rows: Vec<CalibrationRow> = self.rows(&sql).await?;
-        let calibration = |row: CalibrationRow| {
-            let place = Place {
-                site: row.site,
-                cooling_loop: row.cooling_loop,
-                rack: row.rack,
-                node: row.node,
-                device: row.device,
-            };
-            Calibration {
-                calibration: row.calibration.unwrap_or_default(),
-                identity: SeriesIdentity::new(place, row.signal.unwrap_or_default(), row.sensor),
-                time: EventTime::from_unix_micros(row.time),
-                kind: row.kind,
-                value: row.value,
-                reference: row.reference.unwrap_or_default(),
-                by: row.by,
-                why: row.why,
-            }
-        };
-        Ok(rows.into_iter().map(calibration).collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     /// The latest work on each rack.

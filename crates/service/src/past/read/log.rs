@@ -8,7 +8,8 @@ use telemetry::{EventTime, Microseconds, Name, canonical_json};
 
 use super::super::{Answers, PastError, Remembered, Ticks};
 use super::TICK;
-use super::asked::{Source, parsed, quoted, serde_json_value};
+use super::asked::{Source, parsed, serde_json_value};
+use crate::stored::quoted;
 
 impl<A: Answers> Source<'_, A> {
     pub(super) async fn configuration(
