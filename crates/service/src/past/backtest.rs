@@ -255,13 +255,16 @@ fn replaced(old: &[Document], new: &[Document]) -> Result<Vec<Document>, PastErr
     Ok(documents)
 }
 
-/// The YAML documents of a file.
+/// The YAML documents of a file: each begins with `---` at the start of a line, alone or before a space (YAML 1.2.2,
+/// 9.1.2), and what follows it on the line is its own.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for line in text.lines() {
-        match line.trim_end() {
-            "---" => parts.push(String::new()),
-            _ => parts.last_mut().expect("there is one").extend([line, "\n"]),
+        let begun = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        match begun {
+            Some(rest) if rest.trim().is_empty() => parts.push(String::new()),
+            Some(rest) => parts.push(format!("{rest}\n")),
+            None => parts.last_mut().expect("there is one").extend([line, "\n"]),
         }
     }
     parts.retain(|part| {
@@ -325,6 +328,9 @@ mod tests {
                 new.text.as_str()
             ]
         );
+        let remarked = "kind: SLO\nmetadata: {name: a}\n--- # the other\nkind: SLO\nmetadata: {name: b}\n";
+        let both = replaced(&[document("old.yaml", remarked)], std::slice::from_ref(&new)).expect("YAML");
+        assert_eq!(both.len(), 2, "the other stays: {both:?}");
         let error = replaced(&[], &[document("torn.yaml", "kind: [")]).unwrap_err().to_string();
         assert!(error.starts_with("torn.yaml"), "{error}");
     }
