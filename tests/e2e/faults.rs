@@ -4,7 +4,7 @@ mod clocks; // the machine's and the senders'
 pub mod damage; // files that a disk has changed
 mod senders; // many, slow, deaf, repeating themselves
 mod series; // more than anybody has sensors
-mod store_away; // missing, unmounted, replaced
+mod store_away; // missing, unmounted, replaced, slow
 
 /// 2026-01-05T08:00:00Z: where the readings of these tests begin.
 const START: i64 = 1_767_600_000;

@@ -1,5 +1,6 @@
 //! End to end: the real program, real protocols, real peers.
 
+mod bucket; // an object store of its own
 mod harness; // starts the program and its peers: read this first
 mod mounted; // disks of their own
 mod remote_write; // samples as Prometheus sends them

@@ -18,7 +18,7 @@ use crate::memory::series::{SeriesNumber, SeriesRegistry};
 use crate::memory::sorted::{Measured, SortedRows};
 use crate::memory::{Day, kept_time};
 use crate::query::{Limits, QueryEngine};
-use crate::store::file::file_schema;
+use crate::store::file::rows_schema;
 use crate::store::location::Location;
 use crate::store::table::StoredTable;
 
@@ -112,7 +112,7 @@ impl Frozen {
 impl History {
     /// Opens the store, and makes the tables that are not there (unless read only).
     ///
-    /// - `store_url`: a folder, `file:///…`, `memory://`, or `s3://…` in a build with that feature.
+    /// - `store_url`: a folder, `file:///…`, `memory://`, or `s3://bucket/prefix`.
     ///
     /// # Errors
     /// [`HistoryError::Location`], [`HistoryError::FormatVersion`], [`HistoryError::NotOurs`] for a store that
@@ -289,7 +289,7 @@ impl History {
         if parts.is_empty() && table != LAST {
             return Ok(());
         }
-        let schema = file_schema(table);
+        let schema = rows_schema(table);
         let adds = match table {
             Table::Samples => {
                 let taken: Vec<_> = parts.iter().flat_map(|part| part.samples(&part.mark())).collect();

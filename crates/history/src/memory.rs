@@ -1,5 +1,6 @@
 //! Rows that are not in the store yet, and how they become columns.
 
+pub mod column; // one column of rows that never change
 pub mod part; // rows as they came: read this first
 pub mod plain; // rows of all other tables as columns
 pub mod series; // which series there are, and their order

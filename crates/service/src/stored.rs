@@ -1,6 +1,6 @@
 //! Rows of the history as the records they were made from, for whoever asks in SQL: one way back for each table.
 //!
-//! tables of the history → **stored** → `lookup`, `past`, `advice`
+//! tables of the history → **stored** → `lookup`, `past` and whoever else asks
 
 use arrow::array::RecordBatch;
 use serde::de::DeserializeOwned;

@@ -6,26 +6,27 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::damage::parquet_files;
 use super::{SOON, START};
+use crate::bucket::Bucket;
 use crate::crash::supply;
 use crate::harness::{Service, wait_for};
 use crate::mounted::Mounted;
 use crate::remote_write::{Sender, send};
 
-/// A service whose store is a folder of its own, and how many readings it has acknowledged.
+/// A service whose store is its own, and how many readings it has acknowledged.
 struct Fed {
     service: Service,
     settings: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     taken: i64,
 }
 
 impl Fed {
-    fn start(folder: &Path, store: &Path) -> Self {
+    fn start(folder: &Path, store: &str, environment: Vec<(&'static str, String)>) -> Self {
         let mut settings: Vec<String> = SOON.map(str::to_owned).to_vec();
-        settings.extend(["--set".to_owned(), format!("data.store={}", store.display())]);
-        let service = Service::start(&folder.join("data"), &borrowed(&settings));
-        Self { service, settings, taken: 0 }
+        settings.extend(["--set".to_owned(), format!("data.store={store}")]);
+        let service = started(&folder.join("data"), &settings, &environment);
+        Self { service, settings, environment, taken: 0 }
     }
 
     fn feed(&mut self) {
@@ -33,52 +34,57 @@ impl Fed {
         send(&self.service.http, &[supply("r01", START + self.taken, 39.0)]);
     }
 
-    /// Feeds it until there is a new file in the store.
-    fn feed_until_flushed(&mut self, store: &Path) {
-        let before = parquet_files(&store.join("samples")).len();
-        wait_for("a flush", || {
+    /// Feeds it until readings that came after this call are in the store.
+    fn feed_until_flushed(&mut self) {
+        let flushes =
+            |fed: &Self| fed.service.metric("thermogate_history_flush_seconds_count").unwrap_or(0.0);
+        let before = flushes(self);
+        wait_for("two flushes", || {
             self.feed();
-            (parquet_files(&store.join("samples")).len() > before).then_some(())
+            (flushes(self) >= before + 2.0).then_some(())
         });
     }
 
     /// Feeds it while the store is away, and expects that nobody but the flushes notices.
     fn feed_without_store(&mut self) {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(3) {
+        let errors = |fed: &Self| fed.service.metric("thermogate_history_flush_errors_total").unwrap_or(0.0);
+        let (before, start) = (errors(self), Instant::now());
+        wait_for("flushes to fail", || {
             self.feed();
             std::thread::sleep(Duration::from_millis(20));
-        }
-        let errors = self.service.metric("thermogate_history_flush_errors_total");
-        assert!(errors.is_some_and(|errors| errors >= 2.0), "{errors:?}: {}", self.service.log());
+            (start.elapsed() > Duration::from_secs(3) && errors(self) >= before + 2.0).then_some(())
+        });
     }
 
     /// Each reading is there once: now, after a crash, and after an end.
     fn expect_all_once(self) {
-        let Self { service, settings, taken } = self;
+        let Self { service, settings, environment, taken } = self;
         let expected = json!({"n": taken, "times": taken});
         let count = |service: &Service| {
             service.sql("select count(*) as n, count(distinct time) as times from samples")[0].clone()
         };
         assert_eq!(count(&service), expected, "from the running service");
-        let service = Service::start(&service.kill(), &borrowed(&settings));
+        let service = started(&service.kill(), &settings, &environment);
         assert_eq!(count(&service), expected, "after a crash");
-        let service = Service::start(&service.stop(), &borrowed(&settings));
+        let service = started(&service.stop(), &settings, &environment);
         assert_eq!(count(&service), expected, "after an end");
     }
 }
 
-fn borrowed(settings: &[String]) -> Vec<&str> {
-    settings.iter().map(String::as_str).collect()
+fn started(folder: &Path, settings: &[String], environment: &[(&str, String)]) -> Service {
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Service::start_with(folder, &settings, &environment)
 }
 
 #[test]
 fn a_store_that_is_missing_or_replaced_by_a_file_holds_up_no_sender_and_gets_all_rows_once_it_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, away) = (folder.path().join("store"), folder.path().join("away"));
-    let mut fed = Fed::start(folder.path(), &store);
+    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
     for is_replaced in [false, true] {
-        fed.feed_until_flushed(&store);
+        fed.feed_until_flushed();
         fs::rename(&store, &away).expect("the store goes");
         if is_replaced {
             fs::write(&store, "in its place").expect("a file");
@@ -89,7 +95,7 @@ fn a_store_that_is_missing_or_replaced_by_a_file_holds_up_no_sender_and_gets_all
             fs::remove_file(&store).expect("a file");
         }
         fs::rename(&away, &store).expect("the store is back");
-        fed.feed_until_flushed(&store);
+        fed.feed_until_flushed();
     }
     fed.expect_all_once();
 }
@@ -100,8 +106,8 @@ fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_b
     let (disk, store) = (folder.path().join("disk"), folder.path().join("store"));
     fs::create_dir(&disk).expect("a folder");
     let Some(mount) = Mounted::bind(&disk, &store) else { return };
-    let mut fed = Fed::start(folder.path(), &store);
-    fed.feed_until_flushed(&store);
+    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
+    fed.feed_until_flushed();
     drop(mount);
     fed.feed_without_store();
     assert_eq!(
@@ -110,7 +116,27 @@ fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_b
         "nothing is written below the mount"
     );
     let _mount = Mounted::bind(&disk, &store).expect("the mount is back");
-    fed.feed_until_flushed(&store);
+    fed.feed_until_flushed();
+    fed.expect_all_once();
+}
+
+#[test]
+fn a_bucket_that_is_slow_or_gone_for_a_while_gets_all_rows_once_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(mut bucket) = Bucket::start(&folder.path().join("weed")) else { return };
+    let mut fed = Fed::start(folder.path(), &bucket.url("site"), bucket.environment());
+    fed.feed_until_flushed();
+    bucket.pause();
+    for _ in 0..100 {
+        fed.feed();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bucket.go_on();
+    fed.feed_until_flushed();
+    bucket.end();
+    fed.feed_without_store();
+    bucket.start_again();
+    fed.feed_until_flushed();
     fed.expect_all_once();
 }
 
@@ -118,8 +144,8 @@ fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_b
 fn a_start_without_the_store_that_goes_with_the_folder_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, away) = (folder.path().join("store"), folder.path().join("away"));
-    let mut fed = Fed::start(folder.path(), &store);
-    fed.feed_until_flushed(&store);
+    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
+    fed.feed_until_flushed();
     let Fed { service, settings, taken } = fed;
     let data = service.stop();
     fs::rename(&store, &away).expect("the store goes");

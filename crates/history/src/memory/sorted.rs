@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Float64Array, Float64Builder, Int32Array, Int64Array, MapBuilder, MapFieldNames, RecordBatch,
-    RecordBatchOptions, StringBuilder, TimestampMicrosecondArray,
+    RecordBatchOptions, RunArray, StringBuilder, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use telemetry::Name;
 use telemetry::record::{Flag, Sequence, SeriesDeclaration};
 use telemetry::table::Table;
 
-use super::part::{BlockValues, Chunk};
+use super::part::{BlockValues, CHUNK_ROWS, Chunk};
 use super::series::{Ranking, SeriesNumber, cooling_loop};
 use super::{Day, date_text, day_of};
 use crate::schema::{DATE, SEQUENCE, SHARD};
@@ -86,8 +86,8 @@ pub struct SortedRows<V> {
     chunks: Vec<Arc<Chunk<V>>>,
     ranking: Arc<Ranking>,
     shard: u32,
-    /// Chunk and row.
-    order: Vec<(u32, u32)>,
+    /// A chunk's number times the rows of a full one, plus the row.
+    order: Vec<u32>,
     pieces: Vec<Piece>,
 }
 
@@ -100,15 +100,18 @@ impl<V: Measured> SortedRows<V> {
         after: Sequence,
         kept: Option<&[bool]>,
     ) -> Self {
-        let wanted = |chunk: &Chunk<V>, row: usize| {
-            kept.is_none_or(|kept| kept[chunk.series[row] as usize]) && chunk.sequence(row) > after
-        };
+        assert!(taken.len() <= usize::from(u16::MAX), "fewer than four billion rows wait in memory");
+        let wanted = |chunk: &Chunk<V>, row: usize, all: bool| all || chunk.sequence(row) > after;
         // Counting sort: where each series' rows begin, then each row to its place.
         let mut places = vec![0_usize; ranking.series.len()];
-        for (chunk, length) in taken {
-            for row in (0..*length).filter(|row| wanted(chunk, *row)) {
-                places[chunk.series[row] as usize] += 1;
+        for (chunk, rows) in taken {
+            let all = chunk.comes_after(after);
+            for row in (0..*rows).filter(|row| wanted(chunk, *row, all)) {
+                places[chunk.series(row) as usize] += 1;
             }
+        }
+        if let Some(kept) = kept {
+            places.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(count, _)| *count = 0);
         }
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let mut total = 0;
@@ -120,12 +123,15 @@ impl<V: Measured> SortedRows<V> {
             }
             total += count;
         }
-        let mut order = vec![(0, 0); total];
-        for (index, (chunk, length)) in taken.iter().enumerate() {
-            for row in (0..*length).filter(|row| wanted(chunk, *row)) {
-                let place = &mut places[chunk.series[row] as usize];
-                order[*place] = (index as u32, row as u32);
-                *place += 1;
+        let mut order = vec![0; total];
+        for (index, (chunk, rows)) in taken.iter().enumerate() {
+            let all = chunk.comes_after(after);
+            for row in (0..*rows).filter(|row| wanted(chunk, *row, all)) {
+                let series = chunk.series(row) as usize;
+                if kept.is_none_or(|kept| kept[series]) {
+                    order[places[series]] = (index * CHUNK_ROWS + row) as u32;
+                    places[series] += 1;
+                }
             }
         }
         let chunks = taken.iter().map(|(chunk, _)| chunk.clone()).collect();
@@ -137,16 +143,21 @@ impl<V: Measured> SortedRows<V> {
         sorted
     }
 
+    fn row(&self, row: u32) -> (&Chunk<V>, usize) {
+        (&self.chunks[row as usize / CHUNK_ROWS], row as usize % CHUNK_ROWS)
+    }
+
     // Rows of a series nearly always come in order of time, so that this only looks.
     fn sort_by_time(&mut self, rows: Range<usize>) {
-        let chunks = &self.chunks;
-        let key = |(chunk, row): &(u32, u32)| {
-            let (chunk, row) = (&chunks[*chunk as usize], *row as usize);
-            (chunk.time[row], chunk.sequence(row))
+        let mut order = std::mem::take(&mut self.order);
+        let key = |row: &u32| {
+            let (chunk, row) = self.row(*row);
+            (chunk.time(row), chunk.sequence(row))
         };
-        if !self.order[rows.clone()].is_sorted_by_key(key) {
-            self.order[rows].sort_by_key(key);
+        if !order[rows.clone()].is_sorted_by_key(key) {
+            order[rows].sort_by_key(key);
         }
+        self.order = order;
     }
 
     fn cut_into_pieces(&mut self, rows: Range<usize>) {
@@ -161,9 +172,8 @@ impl<V: Measured> SortedRows<V> {
     }
 
     fn day_and_series(&self, index: usize) -> (Day, SeriesNumber) {
-        let (chunk, row) = self.order[index];
-        let (chunk, row) = (&self.chunks[chunk as usize], row as usize);
-        (day_of(chunk.time[row]), chunk.series[row])
+        let (chunk, row) = self.row(self.order[index]);
+        (day_of(chunk.time(row)), chunk.series(row))
     }
 
     /// Batches of at most `rows_max` rows with the columns of `schema`, in key order.
@@ -226,16 +236,22 @@ impl<V: Measured> SortedRows<V> {
         RecordBatch::try_new_with_options(schema.clone(), columns, &options)
     }
 
+    /// A column of the pieces' rows; one that repeats has a value a piece when runs are asked for.
     fn column(&self, name: &str, kind: &DataType, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
+        if let DataType::RunEndEncoded(_, values) = kind {
+            return self.runs(name, values.data_type(), pieces);
+        }
         if let Some(text) = text_of_series(name) {
             return Ok(self.texts(pieces, text));
         }
-        let rows = || pieces.iter().flat_map(|piece| self.order[piece.rows.clone()].iter().copied());
+        let rows = || {
+            pieces.iter().flat_map(|piece| self.order[piece.rows.clone()].iter().map(|row| self.row(*row)))
+        };
         let length = pieces.iter().map(|piece| piece.rows.len()).sum();
         Ok(match name {
             "labels" => self.labels(kind, pieces)?,
             "time" => {
-                let times = rows().map(|(chunk, row)| self.chunks[chunk as usize].time[row as usize]);
+                let times = rows().map(|(chunk, row)| chunk.time(row));
                 Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
             }
             DATE => {
@@ -246,19 +262,47 @@ impl<V: Measured> SortedRows<V> {
                 Arc::new(dates.finish())
             }
             SHARD => Arc::new(Int32Array::from_value(self.shard as i32, length)),
-            SEQUENCE => Arc::new(Int64Array::from_iter_values(
-                rows().map(|(chunk, row)| self.chunks[chunk as usize].sequence(row as usize) as i64),
-            )),
+            SEQUENCE => {
+                Arc::new(Int64Array::from_iter_values(rows().map(|(chunk, row)| chunk.sequence(row) as i64)))
+            }
             _ => {
-                let mut values = rows().map(|(chunk, row)| {
-                    let chunk = &self.chunks[chunk as usize];
-                    (chunk.value[row as usize], chunk.flag[row as usize])
-                });
+                let mut values = rows().map(|(chunk, row)| (chunk.value(row), chunk.flag(row)));
                 V::column(name, &mut values).ok_or_else(|| {
                     ArrowError::SchemaError(format!("table {} has no column {name:?}", V::TABLE.name()))
                 })?
             }
         })
+    }
+
+    fn runs(&self, name: &str, kind: &DataType, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
+        let (mut firsts, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
+        for piece in pieces {
+            for rows in self.alike(name, piece) {
+                firsts.push(Piece { rows: rows.start..rows.start + 1, ..*piece });
+                end += rows.len() as i32; // a batch has fewer rows than that
+                ends.push(end);
+            }
+        }
+        let values = self.column(name, kind, &firsts)?;
+        Ok(Arc::new(RunArray::<Int32Type>::try_new(&Int32Array::from(ends), &values)?))
+    }
+
+    /// Rows of a piece that have the same in a column: all of them, but for the flag.
+    fn alike(&self, name: &str, piece: &Piece) -> Vec<Range<usize>> {
+        if name != "flag" {
+            return vec![piece.rows.clone()];
+        }
+        let flag = |row: u32| {
+            let (chunk, row) = self.row(row);
+            chunk.flag(row)
+        };
+        let mut end = piece.rows.start;
+        let alike = self.order[piece.rows.clone()].chunk_by(|left, right| flag(*left) == flag(*right));
+        let ranges = alike.map(|rows| {
+            end += rows.len();
+            end - rows.len()..end
+        });
+        ranges.collect()
     }
 
     fn texts(&self, pieces: &[Piece], text: fn(&SeriesDeclaration) -> Option<&Name>) -> ArrayRef {

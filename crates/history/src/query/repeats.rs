@@ -20,9 +20,8 @@ const UNSEEN: [Flag; 2] = [Flag::Late, Flag::Future];
 /// Whether the cut may hold rows that nobody looked for repeats of.
 pub fn are_possible(cut: &Cut) -> bool {
     let unseen = UNSEEN.map(|flag| flag as u8);
-    let is_in_memory = || {
-        cut.samples().iter().any(|(chunk, rows)| chunk.flag[..*rows].iter().any(|flag| unseen.contains(flag)))
-    };
+    let is_in_memory =
+        || cut.samples().iter().any(|(chunk, rows)| (0..*rows).any(|row| unseen.contains(&chunk.flag(row))));
     let files = cut
         .version(Table::Samples)
         .snapshot

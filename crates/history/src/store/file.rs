@@ -1,30 +1,38 @@
 //! Parquet files of a table: how rows are encoded, and the writer that makes files which no commit refers to yet.
 //!
+//! rows → **file** → `encoder` → `runs` → `hybrid` → store
+//!
 //! Not the writer of `deltalake_core`: that one relies on catching a panic when a store is full, and a process whose
 //! panics abort would end there.
+
+mod encoder; // rows to bytes
+mod hybrid; // numbers to bytes
+mod runs; // a column that repeats
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max, max_string, min, min_string};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::Add;
 use deltalake_core::logstore::ObjectStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError, Path};
 use object_store::{ObjectStoreExt, WriteMultipart};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value, json};
 use telemetry::EventTime;
 use telemetry::table::Table;
 
+use self::encoder::Encoder;
+
 use crate::HistoryError;
 use crate::memory::plain::ORDER;
-use crate::schema::{DATE, arrow_schema, sort_key, statistics_columns};
+use crate::memory::sorted::text_of_series;
+use crate::schema::{DATE, SHARD, arrow_schema, sort_key, statistics_columns};
 
 /// A file is ended at this size. Larger ones prune worse, smaller ones cost a request each.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
@@ -32,8 +40,6 @@ pub const FILE_BYTES_MAX: usize = 256 << 20;
 const PART_BYTES: usize = 8 << 20;
 /// Parts on their way at once.
 const PARTS_MAX: usize = 4;
-/// Rows of a row group: what is decoded at least when one row is wanted.
-const ROW_GROUP_ROWS: usize = 131_072;
 
 /// Writes files of one table, one or more a day.
 pub struct FileWriter {
@@ -41,6 +47,7 @@ pub struct FileWriter {
     /// The columns of a file: those of the table without the partition column.
     schema: SchemaRef,
     store: ObjectStoreRef,
+    compression_level: i32,
     properties: WriterProperties,
     open: Option<OpenFile>,
     done: Vec<Add>,
@@ -49,11 +56,10 @@ pub struct FileWriter {
 struct OpenFile {
     date: String,
     path: String,
-    encoder: ArrowWriter<Vec<u8>>,
+    table: Table,
+    encoder: Encoder,
     upload: Option<WriteMultipart>,
     sent_bytes: usize,
-    statistics: Vec<Statistics>,
-    rows: usize,
 }
 
 impl FileWriter {
@@ -63,6 +69,7 @@ impl FileWriter {
             table,
             schema: file_schema(table),
             store: delta.object_store(),
+            compression_level,
             properties: writer_properties(table, compression_level),
             open: None,
             done: Vec::new(),
@@ -78,13 +85,6 @@ impl FileWriter {
     }
 
     async fn try_write(&mut self, date: &str, batch: &RecordBatch) -> Result<(), DeltaTableError> {
-        let columns: Vec<ArrayRef> = self
-            .schema
-            .fields()
-            .iter()
-            .filter_map(|field| batch.column_by_name(field.name()).cloned())
-            .collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
         let fits = |file: &OpenFile| file.date == date && file.sent_bytes < FILE_BYTES_MAX;
         if self.open.as_ref().is_some_and(|file| !fits(file)) {
             self.end_file().await?;
@@ -92,15 +92,16 @@ impl FileWriter {
         let file = match &mut self.open {
             Some(file) => file,
             None => {
-                let file = OpenFile::new(self.table, date, self.schema.clone(), self.properties.clone())?;
-                self.open.insert(file)
+                let encoder = Encoder::new(
+                    self.schema.clone(),
+                    self.properties.clone(),
+                    self.compression_level,
+                    |name| repeats(self.table, name),
+                )?;
+                self.open.insert(OpenFile::new(self.table, date, encoder))
             }
         };
-        file.encoder.write(&batch)?;
-        file.rows += batch.num_rows();
-        for statistics in &mut file.statistics {
-            statistics.add(&batch);
-        }
+        file.encoder.write(batch)?;
         file.send(&self.store).await
     }
 
@@ -145,29 +146,23 @@ pub async fn remove_files(store: &ObjectStoreRef, adds: &[Add]) {
 }
 
 impl OpenFile {
-    fn new(
-        table: Table,
-        date: &str,
-        schema: SchemaRef,
-        properties: WriterProperties,
-    ) -> Result<Self, DeltaTableError> {
-        Ok(Self {
+    fn new(table: Table, date: &str, encoder: Encoder) -> Self {
+        Self {
             date: date.to_owned(),
             path: format!("{DATE}={date}/part-{}.zstd.parquet", uuid::Uuid::new_v4()),
-            encoder: ArrowWriter::try_new(Vec::new(), schema, Some(properties))?,
+            table,
+            encoder,
             upload: None,
             sent_bytes: 0,
-            statistics: statistics_columns(table).into_iter().map(Statistics::of).collect(),
-            rows: 0,
-        })
+        }
     }
 
     /// Sends what is encoded, once it is enough for a part.
     async fn send(&mut self, store: &ObjectStoreRef) -> Result<(), DeltaTableError> {
-        if self.encoder.inner().len() < PART_BYTES {
+        if self.encoder.ready().len() < PART_BYTES {
             return Ok(());
         }
-        let bytes = std::mem::take(self.encoder.inner_mut());
+        let bytes = std::mem::take(self.encoder.ready());
         self.sent_bytes += bytes.len();
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -182,8 +177,8 @@ impl OpenFile {
     }
 
     async fn finish(mut self, store: &ObjectStoreRef) -> Result<Add, DeltaTableError> {
-        self.encoder.finish()?;
-        let bytes = std::mem::take(self.encoder.inner_mut());
+        let written = self.encoder.finish()?;
+        let bytes = std::mem::take(self.encoder.ready());
         let size = self.sent_bytes + bytes.len();
         match self.upload {
             Some(mut upload) => {
@@ -201,7 +196,7 @@ impl OpenFile {
             size: i64::try_from(size).unwrap_or(i64::MAX),
             modification_time: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             data_change: true,
-            stats: Some(statistics_json(self.rows, &self.statistics)),
+            stats: Some(statistics_json(self.table, &written)),
             tags: None,
             deletion_vector: None,
             base_row_id: None,
@@ -211,15 +206,34 @@ impl OpenFile {
     }
 }
 
-/// Smallest, largest and missing values of one column of a file.
-struct Statistics {
-    column: &'static str,
-    smallest: Option<Bound>,
-    largest: Option<Bound>,
-    nulls: usize,
+/// Rows, and smallest, largest and missing values, as Delta keeps them (PROTOCOL.md, "Per-file Statistics"): those that
+/// the file's own footer has.
+fn statistics_json(table: Table, written: &ParquetMetaData) -> String {
+    let (mut smallest, mut largest, mut missing) = (Map::new(), Map::new(), Map::new());
+    for name in statistics_columns(table) {
+        let known: Vec<_> =
+            written.row_groups().iter().filter_map(|group| statistics_of(group, name)).collect();
+        let nulls: u64 = known.iter().filter_map(|known| known.null_count_opt()).sum();
+        let bounds = known.iter().filter_map(|known| bounds(known));
+        if let Some((least, greatest)) =
+            bounds.reduce(|left, right| (left.0.min(right.0), left.1.max(right.1)))
+        {
+            smallest.insert(name.to_owned(), least.json());
+            largest.insert(name.to_owned(), greatest.json());
+        }
+        missing.insert(name.to_owned(), nulls.into());
+    }
+    let rows = written.file_metadata().num_rows();
+    json!({ "numRecords": rows, "minValues": smallest, "maxValues": largest, "nullCount": missing })
+        .to_string()
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+fn statistics_of<'a>(group: &'a RowGroupMetaData, name: &str) -> Option<&'a Statistics> {
+    let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
+    column.statistics()
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Bound {
     Text(String),
     Time(EventTime),
@@ -234,42 +248,19 @@ impl Bound {
     }
 }
 
-impl Statistics {
-    const fn of(column: &'static str) -> Self {
-        Self { column, smallest: None, largest: None, nulls: 0 }
+/// Smallest and largest value of a row group's column; `None` when all are missing.
+fn bounds(known: &Statistics) -> Option<(Bound, Bound)> {
+    match known {
+        Statistics::ByteArray(texts) => {
+            let text = |bytes: &[u8]| Bound::Text(String::from_utf8_lossy(bytes).into_owned());
+            Some((text(texts.min_opt()?.data()), text(texts.max_opt()?.data())))
+        }
+        Statistics::Int64(times) => {
+            let time = |micros: &i64| Bound::Time(EventTime::from_unix_micros(*micros));
+            Some((time(times.min_opt()?), time(times.max_opt()?)))
+        }
+        _ => None,
     }
-
-    fn add(&mut self, batch: &RecordBatch) {
-        let Some(values) = batch.column_by_name(self.column) else { return };
-        self.nulls += values.null_count();
-        let text = |bound: Option<&str>| bound.map(|text| Bound::Text(text.to_owned()));
-        let time = |bound: Option<i64>| bound.map(|micros| Bound::Time(EventTime::from_unix_micros(micros)));
-        let (smallest, largest) = match values.data_type() {
-            DataType::Utf8 => {
-                let values = values.as_string::<i32>();
-                (text(min_string(values)), text(max_string(values)))
-            }
-            _ => {
-                let values = values.as_primitive::<TimestampMicrosecondType>();
-                (time(min(values)), time(max(values)))
-            }
-        };
-        // `None` is smaller than any bound, which is right for the largest only.
-        self.smallest = self.smallest.take().into_iter().chain(smallest).min();
-        self.largest = self.largest.take().max(largest);
-    }
-}
-
-/// As Delta keeps them (PROTOCOL.md, "Per-file Statistics").
-fn statistics_json(rows: usize, statistics: &[Statistics]) -> String {
-    let bounds = |bound: fn(&Statistics) -> Option<&Bound>| -> Map<String, Value> {
-        statistics.iter().filter_map(|one| Some((one.column.to_owned(), bound(one)?.json()))).collect()
-    };
-    let nulls: Map<String, Value> =
-        statistics.iter().map(|one| (one.column.to_owned(), one.nulls.into())).collect();
-    let smallest = bounds(|one| one.smallest.as_ref());
-    let largest = bounds(|one| one.largest.as_ref());
-    json!({ "numRecords": rows, "minValues": smallest, "maxValues": largest, "nullCount": nulls }).to_string()
 }
 
 /// The columns of a file: those of the table without the partition column.
@@ -280,12 +271,32 @@ pub fn file_schema(table: Table) -> SchemaRef {
     schema.project(&kept).expect("the columns are the schema's own").into()
 }
 
+/// The columns of rows that are to be written: those of a file, and the ones that repeat as runs.
+pub fn rows_schema(table: Table) -> SchemaRef {
+    let as_runs = |kind: &DataType| {
+        let ends = Field::new("run_ends", DataType::Int32, false);
+        DataType::RunEndEncoded(ends.into(), Field::new("values", kind.clone(), true).into())
+    };
+    let schema = file_schema(table);
+    let fields = schema.fields().iter().map(|field| match repeats(table, field.name()) {
+        true => Field::new(field.name(), as_runs(field.data_type()), true).into(),
+        false => field.clone(),
+    });
+    Schema::new(fields.collect::<Vec<_>>()).into()
+}
+
+/// Whether a column of the table has long runs of equal rows: what a series says of itself, and what its rows share.
+fn repeats(table: Table, name: &str) -> bool {
+    matches!(table, Table::Samples | Table::Blocks)
+        && (text_of_series(name).is_some() || matches!(name, "flag" | "labels" | SHARD))
+}
+
 /// How files of the table are encoded.
 fn writer_properties(table: Table, compression_level: i32) -> WriterProperties {
     let level = ZstdLevel::try_new(compression_level).expect("levels 1 and 3 exist");
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_truncate_length(None) // Delta's are made from them, and are exact.
         .set_column_dictionary_enabled(table.time_column().into(), false)
         .set_column_encoding(table.time_column().into(), Encoding::DELTA_BINARY_PACKED)
         .set_sorting_columns(Some(sorting_columns(table)));

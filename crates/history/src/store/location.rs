@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef, StorageConfig, logstore_with};
+use deltalake_core::logstore::{
+    LogStoreRef, ObjectStoreRef, StorageConfig, logstore_factories, logstore_with,
+};
+use object_store::RetryConfig;
+use object_store::aws::AmazonS3Builder;
 use object_store::memory::InMemory;
 use telemetry::table::Table;
 use url::Url;
@@ -22,8 +27,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// Understands a store's URL: a folder, `file:///…`, `memory://` or, in a build with the feature `s3`,
-    /// `s3://bucket/prefix`. A folder is created unless `read_only`.
+    /// Understands a store's URL: a folder, `file:///…`, `memory://` or `s3://bucket/prefix`. A folder is created unless `read_only`.
     ///
     /// # Errors
     /// [`HistoryError::Location`] for another scheme, or a folder that is not there or cannot be made.
@@ -95,17 +99,13 @@ impl Location {
 /// The bucket of `s3://bucket/prefix`, with keys, region and endpoint from the usual `AWS_…` variables.
 ///
 /// Commits are conditional PUTs (`If-None-Match: *`), which S3, MinIO and R2 keep; no lock table is needed.
-#[cfg(feature = "s3")]
 fn bucket(store: &str) -> Result<(Url, ObjectStoreRef), String> {
-    use deltalake_core::logstore::logstore_factories;
-    use object_store::aws::AmazonS3Builder;
-
     let root = Url::parse(&format!("{}/", store.trim_end_matches('/')))
         .ok()
         .filter(Url::has_host)
         .ok_or("write it as s3://bucket/prefix")?;
-    let bucket =
-        AmazonS3Builder::from_env().with_url(root.as_str()).build().map_err(|error| error.to_string())?;
+    let bucket = AmazonS3Builder::from_env().with_url(root.as_str()).with_retry(retries()).build();
+    let bucket = bucket.map_err(|error| error.to_string())?;
     let scheme = |name: &str| Url::parse(&format!("{name}://")).expect("a constant");
     let factories = logstore_factories();
     let plain = factories.get(&scheme("file")).map(|factory| factory.value().clone());
@@ -115,9 +115,9 @@ fn bucket(store: &str) -> Result<(Url, ObjectStoreRef), String> {
     Ok((root, Arc::new(bucket)))
 }
 
-#[cfg(not(feature = "s3"))]
-fn bucket(_: &str) -> Result<(Url, ObjectStoreRef), String> {
-    Err("this build has no object store: build with the feature \"s3\", or give a folder".to_owned())
+/// Few tries: whoever asked hears of it soon, and the committer tries again as long as it takes.
+fn retries() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
 }
 
 fn folder_url(path: &Path, read_only: bool) -> Result<Url, String> {
@@ -144,8 +144,6 @@ mod tests {
                 "the scheme \"gs\" is not known: give a folder, file:///path, memory:// or s3://",
             ),
             ("file://relative/path", "file:///absolute/path"),
-            #[cfg(not(feature = "s3"))]
-            ("s3://bucket/thermogate", "build with the feature \"s3\""),
         ];
         for (store, expected) in cases {
             let message = Location::parse(store, false).unwrap_err().to_string();

@@ -413,30 +413,6 @@ async fn a_table_of_many_commits_has_a_checkpoint_and_reads_back() {
     );
 }
 
-/// Against any S3: `THERMOGATE_TEST_S3=s3://bucket/prefix` and the usual `AWS_…` variables.
-#[cfg(feature = "s3")]
-#[tokio::test]
-async fn a_store_in_a_bucket_is_a_store() {
-    let Ok(bucket) = std::env::var("THERMOGATE_TEST_S3") else {
-        eprintln!("skipped: THERMOGATE_TEST_S3 names no bucket");
-        return;
-    };
-    let path = format!("{bucket}/{}", std::process::id());
-    let history = open(&path).await;
-    let other = open(&path).await;
-    for sequence in 1..=20 {
-        append(&history, sequence);
-        history.commit(&history.freeze(sequence)).await.unwrap();
-    }
-    history.maintain(at(60)).await.unwrap();
-    append(&history, 21);
-    assert_eq!(counts(&history).await, all_once(21));
-    append(&other, 1);
-    assert!(!other.commit(&other.freeze(1)).await.unwrap_err().is_retryable(), "the other owner is noticed");
-    drop(history);
-    assert_eq!(counts(&open(&path).await).await, all_once(20));
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
