@@ -89,12 +89,14 @@ class Receiver:
 
 class Thermogate(Receiver):
     name, ready = "thermogate", "/readyz"
+    otlp_http = 0
 
     def command(self):
-        ports = ["otlp_grpc", "otlp_http", "grpc", "postgres"]
+        ports = ["otlp_grpc", "grpc", "postgres"]
         return [
             self.arguments.thermogate, "serve", "--data", str(self.folder / "data"), "--set", "clock.kind=telemetry",
-            "--set", f"listen.http=127.0.0.1:{self.port}", "--set", "history.maintenance_every=15s",
+            "--set", f"listen.http=127.0.0.1:{self.port}", "--set", f"listen.otlp_http=127.0.0.1:{self.otlp_http}",
+            "--set", "history.maintenance_every=15s",
             *[word for port in ports for word in ("--set", f"listen.{port}=127.0.0.1:0")],
             *[word for setting in self.arguments.set for word in ("--set", setting)],
         ]

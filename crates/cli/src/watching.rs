@@ -173,8 +173,8 @@ impl Watching {
                 let row_rack: &Name = row_rack.get_or_insert_with(|| rack.clone());
                 let Some((member, resolved)) = &series.member else { continue };
                 let (value, flag) = match point.kind {
-                    PointKind::Reading => resolved.judge(point.value),
-                    PointKind::Text => resolved.judge_text(text),
+                    PointKind::Reading => resolved.rules.judge(point.value),
+                    PointKind::Text => resolved.rules.judge_text(text),
                     PointKind::Distrusted | PointKind::Null | PointKind::Stale | PointKind::OutOfTime => {
                         (f64::NAN, Flag::Sentinel)
                     }

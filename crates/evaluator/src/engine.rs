@@ -10,7 +10,7 @@ use telemetry::facts::{RackFacts, RunFacts};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{
     Body, Calibration, Configuration, Fate, MaintenanceEvent, PartitionId, PlaceEvent, Record, RunChange,
-    RunEvent, RunState, SampleBatch, Sequence, SeriesDeclaration, VerdictRecord,
+    RunEvent, RunState, SampleBatch, Sequence, SeriesDeclaration, SeriesId, VerdictRecord,
 };
 use telemetry::{EventTime, Name};
 
@@ -435,10 +435,15 @@ impl Evaluator {
     }
 
     /// All series that were declared, by partition and number.
-    pub fn declarations(&self) -> impl Iterator<Item = (PartitionId, &SeriesDeclaration)> {
+    pub fn declarations(&self) -> impl Iterator<Item = (PartitionId, &Arc<SeriesDeclaration>)> {
         self.partitions
             .iter()
             .flat_map(|(id, partition)| partition.declarations.iter().map(|declaration| (*id, declaration)))
+    }
+
+    /// What was declared last of a series.
+    pub fn declaration(&self, partition: PartitionId, id: SeriesId) -> Option<&Arc<SeriesDeclaration>> {
+        self.partitions.get(&partition)?.declarations.get(id.0 as usize)
     }
 
     /// The latest event of each place and name, in their order: what an intake need not tell again.

@@ -202,7 +202,7 @@ impl Layout {
     }
 
     pub(crate) fn new(
-        declarations: &[SeriesDeclaration],
+        declarations: &[Arc<SeriesDeclaration>],
         gone: &BTreeSet<u32>,
         index: &SeriesIndex<'_>,
         groups: &[Group],
@@ -214,7 +214,7 @@ impl Layout {
             longest_slice: BLOCK,
             watched: vec![0; count],
             feeds_of: vec![Vec::new(); count],
-            measured: declarations.iter().map(measured).map(Arc::new).collect(),
+            measured: declarations.iter().map(|declaration| measured(declaration)).map(Arc::new).collect(),
             ..Self::default()
         };
         layout.place_groups(groups, in_force);
@@ -232,12 +232,12 @@ impl Layout {
     }
 
     /// Of several entries of the site file about one sensor the latest counts.
-    fn place_calibrations(&mut self, declarations: &[SeriesDeclaration], in_force: &InForce) {
+    fn place_calibrations(&mut self, declarations: &[Arc<SeriesDeclaration>], in_force: &InForce) {
         let dates = &in_force.site.calibrations;
         if dates.is_empty() {
             return;
         }
-        let rule = |declaration: &SeriesDeclaration| {
+        let rule = |declaration: &Arc<SeriesDeclaration>| {
             let identity = &declaration.identity;
             let place = &identity.place;
             let entries = dates.iter().filter(|entry| {
@@ -283,17 +283,17 @@ impl Layout {
         }
     }
 
-    fn place_feeds(&mut self, declarations: &[SeriesDeclaration], gone: &BTreeSet<u32>) {
+    fn place_feeds(&mut self, declarations: &[Arc<SeriesDeclaration>], gone: &BTreeSet<u32>) {
         let mut feeds: BTreeMap<(bool, Place, &Name), Vec<u32>> = BTreeMap::new();
         let present: Vec<u32> =
             (0..).take(declarations.len()).filter(|number| !gone.contains(number)).collect();
         // Series of one place come one after the other, so that most need not be looked for.
         let feed_of = |number: &u32| {
-            let SeriesDeclaration { identity, cooling_loop, source, .. } = &declarations[*number as usize];
+            let SeriesDeclaration { identity, cooling_loop, source, .. } = &*declarations[*number as usize];
             (&identity.place.site, cooling_loop, &identity.place.rack, &identity.place.node, source)
         };
         for series in present.chunk_by(|one, other| feed_of(one) == feed_of(other)) {
-            let SeriesDeclaration { source, .. } = &declarations[series[0] as usize];
+            let SeriesDeclaration { source, .. } = &*declarations[series[0] as usize];
             let node = Place { device: None, ..self.measured[series[0] as usize].place.clone() };
             let whole = Place { node: None, ..node.clone() };
             if node.node.is_some() {
@@ -413,7 +413,7 @@ impl Layout {
 
     fn place_watches(
         &mut self,
-        declarations: &[SeriesDeclaration],
+        declarations: &[Arc<SeriesDeclaration>],
         gone: &BTreeSet<u32>,
         in_force: &InForce,
     ) {
@@ -442,7 +442,7 @@ impl Layout {
         }
     }
 
-    fn place_flows(&mut self, declarations: &[SeriesDeclaration], index: &SeriesIndex<'_>) {
+    fn place_flows(&mut self, declarations: &[Arc<SeriesDeclaration>], index: &SeriesIndex<'_>) {
         let of = |signal: &str, of_rack: bool| {
             let is_fitting =
                 |number: &&u32| declarations[**number as usize].identity.place.rack.is_some() == of_rack;

@@ -24,6 +24,7 @@ mod trusting; // at the end of a block: how far sensors are believed
 mod watching; // at the end of a block: groups of signals without physics
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::facts::Severity;
@@ -84,7 +85,7 @@ pub(crate) struct Partition {
     is_planned: bool,
     /// By number of the series.
     #[serde(with = "telemetry::names::table")]
-    pub declarations: Vec<SeriesDeclaration>,
+    pub declarations: Vec<Arc<SeriesDeclaration>>,
     series: Vec<Series>,
     /// Series that have moved to another partition.
     gone: BTreeSet<u32>,
@@ -176,21 +177,21 @@ impl Partition {
         let mut declaration = declaration.clone();
         if self.names.is_empty() {
             // Those of a checkpoint.
-            self.names = SharedNames::of(&self.declarations);
+            self.names = SharedNames::of(self.declarations.iter().map(AsRef::as_ref));
         }
         self.names.share(&mut declaration);
-        let declaration = &declaration;
+        let declaration = Arc::new(declaration);
         match self.declarations.get_mut(number) {
             Some(known) => {
                 if known.feed != declaration.feed {
                     self.series[number].hold = Hold::of(declaration.feed);
                 }
-                *known = declaration.clone();
+                known.clone_from(&declaration);
             }
             None => {
                 debug_assert_eq!(number, self.declarations.len(), "numbers of series are dense");
                 self.declarations.push(declaration.clone());
-                self.series.push(Series::new(declaration));
+                self.series.push(Series::new(&declaration));
                 self.deadlines.push();
             }
         }

@@ -3,6 +3,7 @@
 //! objectives, declared series → **plan** → groups
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use telemetry::Name;
 use telemetry::expression::{Expression, Reduction};
@@ -50,7 +51,7 @@ pub(crate) struct PlannedGroup {
 /// The series of a partition by signal and place.
 pub(crate) struct SeriesIndex<'a> {
     by_signal: BTreeMap<&'a str, BTreeMap<Place, Vec<u32>>>,
-    declarations: &'a [SeriesDeclaration],
+    declarations: &'a [Arc<SeriesDeclaration>],
     redundancy: &'a [RedundancyGroup],
 }
 
@@ -58,7 +59,7 @@ impl<'a> SeriesIndex<'a> {
     /// All series but those that are `gone`. Where the site file names a group of redundant sensors, no other sensor of
     /// its signal and place is read in objectives. Elsewhere all sensors of one signal and place measure the same.
     pub(crate) fn new(
-        declarations: &'a [SeriesDeclaration],
+        declarations: &'a [Arc<SeriesDeclaration>],
         gone: &BTreeSet<u32>,
         redundancy: &'a [RedundancyGroup],
     ) -> Self {

@@ -3,9 +3,10 @@
 //! Each commit brings a minute of a small site (64 series at 1 Hz, a block each) into a folder; maintenance runs once
 //! an hour of event time, as in a running service. Printed are medians of twenty commits at a time, in ms.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use history::{History, HistorySettings};
+use history::{Budget, History, HistorySettings, MaintenanceReport};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
     Fate, Feed, Flag, PartitionId, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
@@ -77,7 +78,7 @@ async fn main() {
     let store = store.to_str().expect("a path in UTF-8");
     let history = History::open(store, HistorySettings::default()).await.expect("a new store opens");
     for id in 0..SERIES {
-        history.declare(PartitionId::FIRST, &declaration(id));
+        history.declare(PartitionId::FIRST, &Arc::new(declaration(id)));
     }
     let mut times = Vec::new();
     let mut maintained = Vec::new();
@@ -90,7 +91,10 @@ async fn main() {
         if commit % MAINTENANCE_EVERY == 0 {
             let started = Instant::now();
             let now = START + Microseconds::from_seconds(60 * commit as i64);
-            history.maintain(now).await.expect("a folder is maintained");
+            history
+                .maintain(now, Budget::default(), &mut MaintenanceReport::default())
+                .await
+                .expect("a folder is maintained");
             maintained.push(started.elapsed().as_secs_f64() * 1e3);
         }
         if [30, 100, 300, 1_000, 2_000, 3_000].contains(&commit) {

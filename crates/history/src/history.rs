@@ -157,15 +157,15 @@ impl History {
 
     /// Names a series. To be called before its first row, and after a start for every series that the evaluator's
     /// snapshot holds.
-    pub fn declare(&self, partition: PartitionId, declaration: &SeriesDeclaration) {
+    pub fn declare(&self, partition: PartitionId, declaration: &Arc<SeriesDeclaration>) {
         let mut writer = self.writer();
         let series = writer.numbers.entry(partition).or_default();
         let index = declaration.id.0 as usize;
         if series.len() <= index {
             series.resize_with(index + 1, || None);
         }
-        if series[index].as_ref().is_none_or(|known| *known.declaration != *declaration) {
-            let declaration = Arc::new(declaration.clone());
+        if series[index].as_ref().is_none_or(|known| known.declaration != *declaration) {
+            let declaration = declaration.clone();
             let number = self.0.series.add(declaration.clone());
             series[index] = Some(Declared { number, declaration });
         }

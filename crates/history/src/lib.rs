@@ -23,4 +23,4 @@ mod tests;
 
 pub use error::HistoryError;
 pub use history::{Frozen, History, HistorySettings};
-pub use maintenance::MaintenanceReport;
+pub use maintenance::{Budget, MaintenanceReport};

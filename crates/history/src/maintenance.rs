@@ -1,6 +1,7 @@
 //! What keeps the store small and fast, once an hour: merging files, dropping days that are too old, cleaning up.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use deltalake_core::checkpoints::cleanup_metadata;
@@ -17,13 +18,33 @@ use crate::store::file::FILE_BYTES_MAX;
 use crate::store::table::StoredTable;
 use crate::{History, HistoryError, failpoint};
 
+/// What one round of maintenance may take. Small files that are left wait for the next round.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// Bytes of files that are read to be merged.
+    pub bytes_max: u64,
+    /// Time after which no more files are begun to be merged.
+    pub time_max: Duration,
+}
+
+impl Default for Budget {
+    /// 8 GiB, a quarter of an hour.
+    fn default() -> Self {
+        Self { bytes_max: 8 << 30, time_max: Duration::from_secs(15 * 60) }
+    }
+}
+
 /// What one round of maintenance did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct MaintenanceReport {
     /// Small files that were merged.
     pub merged_files: usize,
+    /// Their bytes.
+    pub merged_bytes: u64,
     /// Files they became.
     pub written_files: usize,
+    /// Small files that would have been merged, but for the budget or an error.
+    pub postponed_files: usize,
     /// Files of days that were too old.
     pub expired_files: usize,
     /// Files that no version within 7 days refers to, deleted for good.
@@ -37,24 +58,32 @@ impl History {
     /// added, committed and read meanwhile. Called by one task only, about once an hour.
     ///
     /// - `now`: event time; ages of days count from it.
+    /// - `budget`: for merging; days that are too old are dropped in any case.
+    /// - `report`: what is done is added to it, also when something else fails.
     ///
     /// # Errors
     /// [`HistoryError::Store`], the first of all tables: a file that cannot be read keeps its own group of files from
     /// being merged, and no other. What is not done is tried next time.
-    pub async fn maintain(&self, now: EventTime) -> Result<MaintenanceReport, HistoryError> {
+    pub async fn maintain(
+        &self,
+        now: EventTime,
+        budget: Budget,
+        report: &mut MaintenanceReport,
+    ) -> Result<(), HistoryError> {
         if self.settings().read_only {
             return Err(HistoryError::ReadOnly { action: "maintain the store" });
         }
-        let mut report = MaintenanceReport::default();
         let runtime = Arc::new(RuntimeEnv::default());
         self.location().register(&runtime);
         let mut result = Ok(());
         for table in Table::ALL {
-            let done = self.drop_expired(*table, now, &mut report).await;
-            let done = done.and(self.merge_small_files(*table, now, &runtime, &mut report).await);
-            result = result.and(done.and(self.clean_up(*table, &mut report).await));
+            result = result.and(self.drop_expired(*table, now, report).await);
         }
-        result.map(|()| report)
+        result = result.and(self.merge_small_files(now, budget, &runtime, report).await);
+        for table in Table::ALL {
+            result = result.and(self.clean_up(*table, report).await);
+        }
+        result
     }
 
     // A day is dropped as files only, so the table stays append-only; `data_change` is false because Delta allows no
@@ -87,16 +116,30 @@ impl History {
 
     async fn merge_small_files(
         &self,
-        table: Table,
         now: EventTime,
+        budget: Budget,
         runtime: &Arc<RuntimeEnv>,
         report: &mut MaintenanceReport,
     ) -> Result<(), HistoryError> {
+        let begun = Instant::now();
         let today = date_text(day_of(kept_time(now.unix_micros())));
-        let groups = plan(file_sizes(&self.tables().lock().await[table as usize]).into_iter(), &today);
+        let mut groups = Vec::new();
+        for table in Table::ALL {
+            let sizes = file_sizes(&self.tables().lock().await[*table as usize]);
+            groups.extend(plan(sizes.into_iter(), &today).into_iter().map(|group| (*table, group)));
+        }
+        // Each file costs a query the same, so those that are smallest come first.
+        groups.sort_by_key(|(_, group)| group.bytes / group.paths.len() as u64);
         let mut result = Ok(());
-        for group in groups {
-            result = result.and(self.merge_group(table, &group, runtime, report).await);
+        for (table, group) in groups {
+            let is_affordable = report.merged_bytes + group.bytes <= budget.bytes_max;
+            let merged = if is_affordable && begun.elapsed() < budget.time_max {
+                self.merge_group(table, &group, runtime, report).await.map(|()| true)
+            } else {
+                Ok(false)
+            };
+            report.postponed_files += if matches!(merged, Ok(true)) { 0 } else { group.paths.len() };
+            result = result.and(merged.map(drop));
         }
         result
     }
@@ -125,6 +168,7 @@ impl History {
             .map(|file| Action::Remove(file.remove_action(false)))
             .collect();
         report.merged_files += removes.len();
+        report.merged_bytes += group.bytes;
         report.written_files += adds.len();
         let operation = DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 };
         failpoint::reach("before_compaction_commit");

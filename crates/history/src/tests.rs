@@ -68,7 +68,7 @@ async fn open(store: &str) -> History {
 
 fn declare(history: &History, series: u32) {
     for id in 0..series {
-        history.declare(PartitionId::FIRST, &declaration(id));
+        history.declare(PartitionId::FIRST, &Arc::new(declaration(id)));
     }
 }
 

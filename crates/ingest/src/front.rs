@@ -4,6 +4,7 @@
 //! the series' bytes lead to.
 
 mod admit; // what becomes of a new key
+mod newcomers; // which label makes new series
 mod registry; // which series exist, and their numbers
 mod routes; // from a key to where its samples go
 mod taking; // a request on its way through
@@ -19,6 +20,7 @@ use telemetry::record::{Body, PartitionId, PlaceEvent, Record, SeriesDeclaration
 use crate::decoded::{DecodeError, Decoded, Metadata, Point, PointKind};
 use crate::key;
 use crate::report::{Reason, Report};
+use newcomers::Newcomers;
 use registry::{Declared, Registry};
 use routes::{Route, Routes};
 use taking::{Bucket, Taking};
@@ -74,6 +76,8 @@ pub struct Front {
     registry: Registry,
     routes: Routes,
     workloads: Workloads,
+    /// By protocol.
+    newcomers: HashMap<&'static str, Newcomers>,
     metadata: HashMap<(&'static str, String), Metadata>,
     /// Samples by partition, empty between two requests.
     buckets: Vec<Bucket>,
@@ -115,6 +119,7 @@ impl Front {
             registry: Registry::default(),
             routes: Routes::new(),
             workloads: Workloads::default(),
+            newcomers: HashMap::new(),
             metadata: HashMap::new(),
             buckets: Vec::new(),
             new_series: (EventTime::MINIMUM, 0),
@@ -303,9 +308,14 @@ impl Front {
             routes[series] = match self.routes.find(decoded.source, key, usize::MAX) {
                 Some(number) => number,
                 None => {
-                    let route = self.admit(decoded.source, key, tick, report);
+                    let (route, runs) = match self.admit(decoded.source, key, tick, report) {
+                        Ok((stored, runs)) => (Route::Stored(stored), Some(runs)),
+                        Err(route) => (route, None),
+                    };
                     let number = self.routes.insert(decoded.source, key, route);
-                    self.link(number);
+                    if let Some(runs) = runs {
+                        self.link(number, &runs);
+                    }
                     number
                 }
             };

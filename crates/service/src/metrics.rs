@@ -64,6 +64,11 @@ metrics! {
     RackSustainablePower Gauge "thermogate_rack_sustainable_power_watts" ["rack", "ambient", "limit"] "electrical power that a rack can sustain by each of its limits that is known, as the ambient is now and at design ambient";
     FlushSeconds Seconds "thermogate_history_flush_seconds" [] "time of one flush to the store";
     FlushErrors Counter "thermogate_history_flush_errors_total" [] "flushes that failed and are tried again";
+    MaintenanceSeconds Seconds "thermogate_history_maintenance_seconds" [] "time of one round of compaction, retention and cleanup";
+    MaintenanceErrors Counter "thermogate_history_maintenance_errors_total" [] "rounds in which something could not be done; it is tried again in the next";
+    MaintenanceFiles Counter "thermogate_history_maintenance_files_total" ["action"] "files of the store that maintenance merged, wrote, dropped for their age (expired) or deleted";
+    MaintenanceBytes Counter "thermogate_history_maintenance_merged_bytes_total" [] "bytes of files that were merged";
+    MaintenancePostponed Gauge "thermogate_history_maintenance_postponed_files" [] "small files that wait for the next round: for want of budget, or because one cannot be read";
     HistoryMemory Gauge "thermogate_history_memory_bytes" [] "rows that are not in the store yet";
     Checkpoints Counter "thermogate_checkpoints_total" [] "checkpoints written";
     GateSeconds Seconds "thermogate_gate_evaluate_seconds" [] "time of one gate answer";
@@ -169,6 +174,22 @@ impl Metrics {
         if let Collector::Seconds(histogram) = &self.collectors[id as usize] {
             histogram.observe(time.as_secs_f64());
         }
+    }
+
+    /// Notes a round of maintenance of the store.
+    pub fn note_maintenance(&self, time: std::time::Duration, report: &history::MaintenanceReport) {
+        self.observe(Id::MaintenanceSeconds, time);
+        let actions = [
+            ("merged", report.merged_files),
+            ("written", report.written_files),
+            ("expired", report.expired_files),
+            ("deleted", report.deleted_files + report.deleted_log_files),
+        ];
+        for (action, files) in actions {
+            self.add(Id::MaintenanceFiles, &[action], files as u64);
+        }
+        self.add(Id::MaintenanceBytes, &[], report.merged_bytes);
+        self.set(Id::MaintenancePostponed, &[], i64::try_from(report.postponed_files).unwrap_or(i64::MAX));
     }
 
     /// All of them in Prometheus' text form.

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alerts::Alerts;
 use axum::Router;
 use evaluator::objective_document::RemarkLevel;
-use history::History;
 use history::lock::FolderLock;
+use history::{Budget, History, MaintenanceReport};
 use ingest::otlp::grpc::MetricsServer;
 use ingest::{Front, RequestLimits};
 use telemetry::EventTime;
@@ -24,7 +24,7 @@ use crate::board::Board;
 use crate::configuration::{self, Documents, Texts};
 use crate::gates::Gates;
 use crate::lookup::Lookup;
-use crate::metrics::Metrics;
+use crate::metrics::{Id, Metrics};
 use crate::net::{self, Port};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::control::Control;
@@ -32,7 +32,7 @@ use crate::pipeline::engine::{Loop, Outlets};
 use crate::pipeline::recovery::{Recovered, recover};
 use crate::pipeline::writer::Writer;
 use crate::pipeline::{Pipeline, Start};
-use crate::settings::{AlertSettings, Clock, Settings};
+use crate::settings::{AlertSettings, Clock, HistorySettings, Settings};
 use crate::shared::Shared;
 use crate::sql::{flight, postgres::Postgres};
 use crate::tell::Tell;
@@ -167,9 +167,9 @@ impl Running {
         }
 
         let mut front = Front::new(resolver, crate::front_limits(&settings));
-        front.restore(
-            engine.evaluator.declarations().map(|(partition, declaration)| (partition, declaration.clone())),
-        );
+        front.restore(engine.evaluator.declarations().map(|(partition, declaration)| {
+            (partition, telemetry::record::SeriesDeclaration::clone(declaration))
+        }));
         engine.evaluator.told().for_each(|event| front.restore_event(event));
         let in_force = engine.evaluator.configuration_hash() == configuration.hash;
         let last_tick = engine.evaluator.last_tick();
@@ -305,12 +305,7 @@ impl Running {
         let never_seen = crate::status::never_seen(facts.iter().map(|facts| &**facts));
         let never_seen = never_seen.into_iter().map(|objective| objective.to_string());
         let mut background = vec![
-            tokio::spawn(tend(
-                history,
-                shared.clone(),
-                settings.history.maintenance_every.duration(),
-                stopping.clone(),
-            )),
+            tokio::spawn(tend(history, shared.clone(), settings.history.clone(), stopping.clone())),
             tokio::spawn(watch_time(shared.clone(), stopping.clone())),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
@@ -416,17 +411,29 @@ async fn tick_every_second(pipeline: Arc<Pipeline>, mut stop: watch::Receiver<bo
 }
 
 /// Compaction, retention and cleanup of the store.
-async fn tend(history: History, shared: Arc<Shared>, every: Duration, mut stop: watch::Receiver<bool>) {
+async fn tend(
+    history: History,
+    shared: Arc<Shared>,
+    settings: HistorySettings,
+    mut stop: watch::Receiver<bool>,
+) {
     /// A store is not tended without a pause.
     const PAUSE_MIN: Duration = Duration::from_secs(1);
+    let budget = Budget {
+        bytes_max: settings.maintenance_bytes_max,
+        time_max: settings.maintenance_time_max.duration(),
+    };
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every.max(PAUSE_MIN)) => {}
+            () = tokio::time::sleep(settings.maintenance_every.duration().max(PAUSE_MIN)) => {}
             _ = stop.changed() => return,
         }
-        if let Some(tick) = shared.pipeline.board.progress().tick
-            && let Err(error) = history.maintain(tick).await
-        {
+        let Some(tick) = shared.pipeline.board.progress().tick else { continue };
+        let (begun, mut report) = (Instant::now(), MaintenanceReport::default());
+        let done = history.maintain(tick, budget, &mut report).await;
+        shared.pipeline.metrics.note_maintenance(begun.elapsed(), &report);
+        if let Err(error) = done {
+            shared.pipeline.metrics.add(Id::MaintenanceErrors, &[], 1);
             tracing::error!(%error, "the store was not tended; it is tried again");
         }
     }

@@ -142,6 +142,8 @@ section! {
         checkpoint_every: Length,
         checkpoint_samples_max: u64,
         maintenance_every: Length,
+        maintenance_bytes_max: u64,
+        maintenance_time_max: Length,
         retention_samples_days: u32,
         retention_blocks_days: u32,
         retention_status_days: u32,

@@ -1,7 +1,7 @@
 //! From a source's metric to a series of ours: which signal it is, in which unit, where.
 //!
 //! source metric (name, unit, labels) → row of the mapping → signal, unit, place → **resolved series**. Asked once
-//! per new series; per sample only [`ResolvedSeries::judge`] runs.
+//! per new series; per sample only [`ReadingRules::judge`] runs.
 //!
 //! Order of search: rows of a user's documents before compiled-in ones, both before a metric that is simply named
 //! as a signal; the name as it comes before the name without a unit suffix (`_celsius`, `_seconds_total`). Names and
@@ -25,7 +25,7 @@ use crate::{Microseconds, Name};
 
 pub use resolver::Resolver;
 pub use row::{Condition, Reading, Row, Target};
-pub use series::{ResolvedSeries, reading_of_text};
+pub use series::{ReadingRules, ResolvedSeries, reading_of_text};
 
 /// What a source says about one series.
 #[derive(Debug, Clone, Copy)]

@@ -14,9 +14,9 @@ pub struct SharedNames(BTreeSet<Name>);
 
 impl SharedNames {
     /// The texts of declarations that share theirs already.
-    pub fn of(declarations: &[SeriesDeclaration]) -> Self {
+    pub fn of<'a>(declarations: impl IntoIterator<Item = &'a SeriesDeclaration>) -> Self {
         let mut names = Self::default();
-        declarations.iter().for_each(|declaration| names.share(&mut declaration.clone()));
+        declarations.into_iter().for_each(|declaration| names.share(&mut declaration.clone()));
         names
     }
 
@@ -61,7 +61,8 @@ impl SharedNames {
         }
     }
 
-    fn share_name(&mut self, name: &mut Name) {
+    /// Lets a name be the text that others use already.
+    pub fn share_name(&mut self, name: &mut Name) {
         match self.0.get(name) {
             Some(known) => *name = Name::clone(known),
             None => {

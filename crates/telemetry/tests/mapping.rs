@@ -350,7 +350,7 @@ fn the_site_file_decides_about_places() {
         "its gateway is in a1, the pump is not"
     );
     let supply = series(&resolver, "otlp", "coolant_supply_temperature{rack=a1}");
-    assert_eq!(supply.judge(41.0), (41.0, Flag::Unusual), "the site's usual range counts");
+    assert_eq!(supply.rules.judge(41.0), (41.0, Flag::Unusual), "the site's usual range counts");
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn labels_that_say_nothing_about_the_series_make_no_new_one() {
 #[test]
 fn a_reading_is_told_in_the_canonical_unit_and_flagged() {
     let resolver = resolver();
-    let judge = |source: &str, metric: &str, raw: f64| series(&resolver, source, metric).judge(raw);
+    let judge = |source: &str, metric: &str, raw: f64| series(&resolver, source, metric).rules.judge(raw);
     let int64_blank = 9_223_372_036_854_775_794.0;
     for (metric, raw, expected) in [
         ("coolant_supply_temperature_fahrenheit{rack=r}", 95.0, (35.0, Flag::Ok)),
@@ -428,7 +428,7 @@ fn a_reading_is_told_in_the_canonical_unit_and_flagged() {
 #[test]
 fn a_reading_that_comes_as_text_is_a_number_a_state_a_duration_or_nothing() {
     let resolver = resolver();
-    let judge = |metric: &str, text: &str| series(&resolver, "redfish", metric).judge_text(text);
+    let judge = |metric: &str, text: &str| series(&resolver, "redfish", metric).rules.judge_text(text);
     assert_eq!(judge("SupplyTemperatureCelsius{rack=r}", " 35.5 "), (35.5, Flag::Ok));
     for text in ["ns", "no reading", "cr", "", "n/a"] {
         let (value, flag) = judge("SupplyTemperatureCelsius{rack=r}", text);
@@ -462,7 +462,7 @@ rows:
     .unwrap();
     let supply = series(&resolver, "otlp", "cdu_t{job=cdu,side=supply,loop=c1,ha=1}");
     assert_eq!(supply.identity.to_string(), "coolant_supply_temperature of site default, loop c1");
-    assert_eq!(supply.judge(325.0), (32.5, Flag::Ok));
+    assert_eq!(supply.rules.judge(325.0), (32.5, Flag::Ok));
     assert_eq!(&*supply.source, "plc");
     assert_eq!(supply.feed, Feed::OnChange { republish: Microseconds::from_seconds(60) });
     assert_eq!(supply.scrape_grid, Some(Microseconds::from_seconds(15)));
@@ -470,7 +470,10 @@ rows:
     assert!(told(&resolver, "otlp", "cdu_t{job=cdu,side=supply,mode=test,loop=c1}").starts_with("kept: "));
     assert!(told(&resolver, "otlp", "cdu_t{job=other,side=supply,loop=c1}").starts_with("kept: "));
     let leak = series(&resolver, "otlp", "ld{id=LD_4,rack=r1}");
-    assert_eq!((leak.identity.sensor.as_deref(), leak.judge(9.0)), (Some("LD_4"), (3.0, Flag::Distrusted)));
+    assert_eq!(
+        (leak.identity.sensor.as_deref(), leak.rules.judge(9.0)),
+        (Some("LD_4"), (3.0, Flag::Distrusted))
+    );
     assert_eq!(
         &*series(&resolver, "otlp", "numbered{port=0,lane=y,rack=r1}").identity.signal,
         "coolant_flow"
@@ -480,10 +483,13 @@ rows:
         &*series(&resolver, "otlp", "DCGM_FI_DEV_GPU_TEMP{gpu=0}").identity.signal,
         "gpu_memory_temperature"
     );
-    assert_eq!(series(&resolver, "otlp", "coolant_supply_temperature{rack=r}").judge(95.0), (35.0, Flag::Ok));
+    assert_eq!(
+        series(&resolver, "otlp", "coolant_supply_temperature{rack=r}").rules.judge(95.0),
+        (35.0, Flag::Ok)
+    );
     let machine = series(&resolver, "file", "machine_temperature{rack=r}");
     assert_eq!(
-        (&*machine.unit, machine.judge(-1e9), machine.judge(80.0).1),
+        (&*machine.unit, machine.rules.judge(-1e9), machine.rules.judge(80.0).1),
         ("1", (-1e9, Flag::Unusual), Flag::Ok)
     );
     assert_eq!(machine.feed, Feed::Periodic { interval: Microseconds::from_seconds(300) });
@@ -628,7 +634,7 @@ proptest! {
     fn the_span_decides_what_is_a_reading(index in 0..SIGNALS.len(), value in -20_000f64..20_000.0) {
         let signal = &SIGNALS[index];
         let series = series(&resolver(), "file", &format!("{}{{rack=r}}", signal.name));
-        let (told, flag) = series.judge(value);
+        let (told, flag) = series.rules.judge(value);
         if series.kind == telemetry::signal::SignalKind::Gauge {
             prop_assert_eq!(told, value);
             prop_assert_eq!(flag.is_reading(), signal.span.holds(value));

@@ -60,6 +60,10 @@ fn an_explosion_of_sensors_is_stopped_at_the_limit_and_told_and_everything_else_
             "{answer}"
         );
         assert!(answer.contains("ingest.series_per_source_max"), "which setting: {answer}");
+        assert!(
+            answer.contains("label \"sensor\" had 64 values in the last 64 new ones"),
+            "which label: {answer}"
+        );
     }
     assert_eq!(
         count(&service, "count(distinct concat(rack, ' ', coalesce(sensor, '')))"),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::damage::parquet_files;
 use super::{SOON, START};
 use crate::bucket::Bucket;
 use crate::crash::supply;
@@ -72,10 +73,13 @@ impl Fed {
 }
 
 fn started(folder: &Path, settings: &[String], environment: &[(&str, String)]) -> Service {
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let environment: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Service::start_with(folder, &settings, &environment)
+    Service::start_with(folder, &as_str(settings), &environment)
+}
+
+fn as_str(settings: &[String]) -> Vec<&str> {
+    settings.iter().map(String::as_str).collect()
 }
 
 #[test]
@@ -146,10 +150,10 @@ fn a_start_without_the_store_that_goes_with_the_folder_is_refused() {
     let (store, away) = (folder.path().join("store"), folder.path().join("away"));
     let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
     fed.feed_until_flushed();
-    let Fed { service, settings, taken } = fed;
+    let Fed { service, settings, environment, taken } = fed;
     let data = service.stop();
     fs::rename(&store, &away).expect("the store goes");
-    let refused = Service::try_start(&data, &borrowed(&settings), &[]).err().expect("a refusal");
+    let refused = Service::try_start(&data, &as_str(&settings), &[]).err().expect("a refusal");
     assert!(
         refused.contains("the store is another one, or older, or not mounted")
             && refused.contains("bring back the one that goes with this folder"),
@@ -157,8 +161,8 @@ fn a_start_without_the_store_that_goes_with_the_folder_is_refused() {
     );
     fs::remove_dir_all(&store).expect("what was made in its place");
     fs::rename(&away, &store).expect("the store is back");
-    let service = Service::start(&data, &borrowed(&settings));
-    Fed { service, settings, taken }.expect_all_once();
+    let service = started(&data, &settings, &environment);
+    Fed { service, settings, environment, taken }.expect_all_once();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! readings of a loop → **overlay** → readings as they would be with the fault
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::place::Place;
@@ -52,14 +53,14 @@ impl Overlay {
     pub(crate) fn lay(
         &mut self,
         class: &Class,
-        declarations: &[SeriesDeclaration],
+        declarations: &[Arc<SeriesDeclaration>],
         batch: &SampleBatch,
     ) -> SampleBatch {
         let mut laid = SampleBatch::default();
         for (index, number) in batch.series.iter().enumerate() {
             let reading =
                 Reading { time: batch.time[index], value: batch.value[index], flag: batch.flag(index) };
-            let declaration = declarations.get(number.0 as usize);
+            let declaration = declarations.get(number.0 as usize).map(AsRef::as_ref);
             if let Some(reading) = self.change(class, number.0, declaration, reading) {
                 laid.series.push(SeriesId(number.0));
                 laid.time.push(reading.time);
@@ -139,7 +140,7 @@ mod tests {
     const ONSET: EventTime = EventTime::from_unix_micros(1_000_000_000);
 
     /// Two racks, with these signals each, and those of their loop behind them.
-    fn declarations(signals: &[&str]) -> Vec<SeriesDeclaration> {
+    fn declarations(signals: &[&str]) -> Vec<Arc<SeriesDeclaration>> {
         let racks = [Some("r1"), Some("r2"), None];
         let of = |(rack, signal): (Option<&str>, &str)| {
             let place = Place {
@@ -163,7 +164,12 @@ mod tests {
                 labels: Labels::new(),
             }
         };
-        racks.into_iter().flat_map(|rack| signals.iter().map(move |signal| (rack, *signal))).map(of).collect()
+        racks
+            .into_iter()
+            .flat_map(|rack| signals.iter().map(move |signal| (rack, *signal)))
+            .map(of)
+            .map(Arc::new)
+            .collect()
     }
 
     /// What becomes of readings, each of series, seconds after the onset and value.

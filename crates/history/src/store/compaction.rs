@@ -52,6 +52,8 @@ pub struct Group {
     pub date: String,
     /// Their paths.
     pub paths: Vec<String>,
+    /// Their bytes together.
+    pub bytes: u64,
 }
 
 /// What a plan needs to know about a file.
@@ -80,17 +82,17 @@ pub fn plan(files: impl Iterator<Item = FileSize>, today: &str) -> Vec<Group> {
             continue;
         }
         files.sort_by(|left, right| left.path.cmp(&right.path));
-        let mut paths = Vec::new();
-        let mut bytes = 0;
+        let empty = || Group { date: date.clone(), paths: Vec::new(), bytes: 0 };
+        let mut group = empty();
         for file in files {
-            if paths.len() == MERGED_FILES_MAX || bytes + file.bytes > FILE_BYTES_MAX as i64 {
-                groups.push(Group { date: date.clone(), paths: std::mem::take(&mut paths) });
-                bytes = 0;
+            let bytes = file.bytes.unsigned_abs();
+            if group.paths.len() == MERGED_FILES_MAX || group.bytes + bytes > FILE_BYTES_MAX as u64 {
+                groups.push(std::mem::replace(&mut group, empty()));
             }
-            bytes += file.bytes;
-            paths.push(file.path);
+            group.bytes += bytes;
+            group.paths.push(file.path);
         }
-        groups.push(Group { date, paths });
+        groups.push(group);
     }
     groups.retain(|group| group.paths.len() > 1);
     groups

@@ -1,9 +1,19 @@
 use super::*;
+use crate::{Budget, HistoryError, MaintenanceReport};
 
 const DAY_SECONDS: i64 = 86_400;
 
 async fn files(history: &History, table: Table) -> usize {
     history.tables().lock().await[table as usize].files().count()
+}
+
+async fn maintained(
+    history: &History,
+    now: EventTime,
+    budget: Budget,
+) -> Result<MaintenanceReport, HistoryError> {
+    let mut report = MaintenanceReport::default();
+    history.maintain(now, budget, &mut report).await.map(|()| report)
 }
 
 async fn sums(history: &History) -> [f64; 4] {
@@ -27,7 +37,7 @@ async fn merging_makes_fewer_files_with_the_same_rows_in_order() {
     let before = sums(&history).await;
     assert_eq!(files(&history, Table::Samples).await, 20);
 
-    let report = history.maintain(at(60)).await.unwrap();
+    let report = maintained(&history, at(60), Budget::default()).await.unwrap();
     assert_eq!(files(&history, Table::Samples).await, 1);
     assert_eq!(files(&history, Table::Events).await, 1);
     assert_eq!((report.merged_files, report.written_files), (60, 3));
@@ -73,13 +83,43 @@ async fn a_damaged_file_is_named_and_keeps_only_its_own_group_from_being_merged(
     let mut damaged = whole.clone();
     damaged[4..whole.len() / 3].fill(0x5a);
     std::fs::write(&file, damaged).unwrap();
-    let error = history.maintain(at(60)).await.unwrap_err().to_string();
+    let error = maintained(&history, at(60), Budget::default()).await.unwrap_err().to_string();
     assert!(error.contains("cannot compact table samples") && error.contains(&name), "{error}");
     assert_eq!(files(&history, Table::Samples).await, 20, "nothing of it is merged away");
     assert_eq!(files(&history, Table::Events).await, 1, "another table is merged all the same");
     std::fs::write(&file, whole).unwrap();
-    history.maintain(at(60)).await.unwrap();
+    maintained(&history, at(60), Budget::default()).await.unwrap();
     assert_eq!(files(&history, Table::Samples).await, 1);
+    assert_eq!(sums(&history).await, before);
+}
+
+#[tokio::test]
+async fn what_the_budget_has_no_room_for_waits_for_the_next_round() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    let before = sums(&history).await;
+    let nothing = Budget { bytes_max: 0, ..Budget::default() };
+    let report = maintained(&history, at(60), nothing).await.unwrap();
+    assert_eq!((report.merged_files, report.postponed_files), (0, 60));
+    let no_time = Budget { time_max: std::time::Duration::ZERO, ..Budget::default() };
+    assert_eq!(maintained(&history, at(60), no_time).await.unwrap().postponed_files, 60);
+
+    let bytes: Vec<u64> = {
+        let tables = history.tables().lock().await;
+        let of = |table: Table| tables[table as usize].files().map(|file| file.size().unsigned_abs()).sum();
+        [Table::Samples, Table::Blocks, Table::Events, Table::Log].map(of).into()
+    };
+    let one_table =
+        Budget { bytes_max: *bytes.iter().filter(|bytes| **bytes > 0).min().unwrap(), ..Budget::default() };
+    let report = maintained(&history, at(60), one_table).await.unwrap();
+    assert_eq!((report.merged_files, report.postponed_files), (20, 40), "the smallest come first");
+    assert_eq!(report.merged_bytes, one_table.bytes_max);
+    let report = maintained(&history, at(60), Budget::default()).await.unwrap();
+    assert_eq!((report.merged_files, report.postponed_files), (40, 0));
     assert_eq!(sums(&history).await, before);
 }
 
@@ -91,7 +131,7 @@ async fn of_equal_readings_the_first_stays_when_files_are_merged() {
         history.append_samples(sequence, PartitionId::FIRST, &readings(2, 7), &[Fate::Stored(Flag::Ok); 2]);
         history.commit(&history.freeze(sequence)).await.unwrap();
     }
-    history.maintain(at(60)).await.unwrap();
+    maintained(&history, at(60), Budget::default()).await.unwrap();
     assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0);
     assert_eq!(number(&history, "SELECT max(seq) FROM samples").await, 1.0);
 }
@@ -105,7 +145,7 @@ async fn a_commit_and_a_merge_do_not_lose_each_others_rows() {
     }
     let merging = tokio::spawn({
         let history = history.clone();
-        async move { history.maintain(at(60)).await.unwrap() }
+        async move { maintained(&history, at(60), Budget::default()).await.unwrap() }
     });
     for sequence in 21..=30 {
         append(&history, sequence);
@@ -126,13 +166,13 @@ async fn days_that_are_too_old_are_dropped_whole_and_only_in_their_table() {
     history.commit(&history.freeze(3)).await.unwrap();
 
     let now = at(100 * DAY_SECONDS);
-    let report = history.maintain(now).await.unwrap();
+    let report = maintained(&history, now, Budget::default()).await.unwrap();
     assert_eq!(report.expired_files, 1, "samples keep 90 days, events 400");
     assert_eq!(number(&history, "SELECT count(*) FROM samples").await, 2.0);
     assert_eq!(number(&history, "SELECT count(*) FROM events").await, 3.0);
     assert_eq!(number(&history, "SELECT min(seq) FROM samples").await, 2.0);
     assert_eq!(
-        history.maintain(now).await.unwrap(),
+        maintained(&history, now, Budget::default()).await.unwrap(),
         crate::MaintenanceReport::default(),
         "nothing is left to do"
     );

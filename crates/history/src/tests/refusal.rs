@@ -50,7 +50,12 @@ async fn reading_only_makes_no_table_and_commits_nothing() {
     assert_eq!(counts(&history).await, all_once(1));
     let error = history.commit(&history.freeze(1)).await.unwrap_err();
     assert!(matches!(error, HistoryError::ReadOnly { .. }));
-    assert!(history.maintain(at(0)).await.is_err());
+    assert!(
+        history
+            .maintain(at(0), crate::Budget::default(), &mut crate::MaintenanceReport::default())
+            .await
+            .is_err()
+    );
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
 }
 

@@ -1,6 +1,7 @@
 //! A history that rows are added to in order, and questions to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -131,7 +132,7 @@ impl Recorded {
                 feed: Feed::Unsaid,
                 labels: Labels::new(),
             };
-            self.history.declare(PartitionId::FIRST, &declaration);
+            self.history.declare(PartitionId::FIRST, &Arc::new(declaration));
             next
         })
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use telemetry::mapping::{Resolution, ResolvedSeries, Resolver, SourceMetric, Unmapped};
+use telemetry::place::Place;
 use telemetry::record::Temporality;
-use telemetry::{EventTime, Name};
+use telemetry::{EventTime, Labels, Name};
 
 use super::Front;
+use super::newcomers::Varied;
 use super::routes::{Route, Stored};
 use super::taking::Bucket;
 use crate::decoded::SourceKind;
@@ -17,23 +19,32 @@ use crate::report::{Reason, Report};
 /// Bytes of one label's name and value together.
 const LABEL_BYTES_MAX: usize = 8 << 10;
 
+/// What runs where, as the labels of a new key say it.
+pub(super) struct Runs {
+    place: Place,
+    workload: Labels,
+}
+
 impl Front {
-    /// Where the samples of a key go that was never seen.
+    /// Where the samples of a key go that was never seen, and what runs there.
+    ///
+    /// # Errors
+    /// The route of a key whose samples are not stored.
     pub(super) fn admit(
         &mut self,
         source: &'static str,
         key: &[u8],
         tick: EventTime,
         report: &mut Report,
-    ) -> Route {
-        let Ok(labels) = key::read(key) else { return Route::Ignored };
+    ) -> Result<(Stored, Runs), Route> {
+        let Ok(labels) = key::read(key) else { return Err(Route::Ignored) };
         if let Some(message) = self.too_many_labels(&labels) {
-            return Route::Refused { reason: Reason::Labels, message };
+            return Err(Route::Refused { reason: Reason::Labels, message });
         }
         if labels.kind == SourceKind::Unspecified {
             let message =
                 "it has no aggregation temporality: set CUMULATIVE or DELTA at its exporter".to_owned();
-            return Route::Refused { reason: Reason::Temporality, message };
+            return Err(Route::Refused { reason: Reason::Temporality, message });
         }
         let (unit, kind) = self.told(source, &labels);
         let pairs: Vec<(&str, &str)> =
@@ -42,10 +53,10 @@ impl Front {
         let (mut resolved, unmapped) = match self.resolver.resolve(&metric) {
             Resolution::Series(resolved) => (*resolved, false),
             Resolution::Unmapped(Unmapped::Keep(resolved)) => (*resolved, true),
-            Resolution::Unmapped(Unmapped::Count) => return Route::Counted,
-            Resolution::Ignored(_) => return Route::Ignored,
+            Resolution::Unmapped(Unmapped::Count) => return Err(Route::Counted),
+            Resolution::Ignored(_) => return Err(Route::Ignored),
             Resolution::Refused(refusal) => {
-                return Route::Refused { reason: Reason::Unit, message: refusal.to_string() };
+                return Err(Route::Refused { reason: Reason::Unit, message: refusal.to_string() });
             }
         };
         match kind {
@@ -55,26 +66,31 @@ impl Front {
         }
         self.tell_apart(&mut resolved, report);
         if self.registry.find(&resolved).is_none() {
-            if let Some(refused) = self.over_limit(&resolved, unmapped, tick) {
-                return refused;
+            self.newcomers.entry(source).or_default().see(&pairs);
+            if let Some(refused) = self.over_limit(&resolved, source, &pairs, unmapped, tick) {
+                return Err(refused);
             }
             report.new_series += 1;
         }
         let series = self.registry.register(&resolved, unmapped);
+        let ResolvedSeries { identity, workload, rules, mut source_name, .. } = resolved;
+        self.registry.names.share_name(&mut source_name);
         let registered = self.registry.get(series);
         let (partition, id) = (registered.partition, registered.id);
         if self.buckets.len() <= partition.0 as usize {
             self.buckets.resize_with(partition.0 as usize + 1, Bucket::default);
         }
-        Route::Stored(Stored {
+        let stored = Stored {
             confirmed: false,
             partition,
             id,
             series,
             unmapped,
             workload: Vec::new(),
-            resolved,
-        })
+            rules,
+            source_name,
+        };
+        Ok((stored, Runs { place: identity.place, workload }))
     }
 
     fn too_many_labels(&self, labels: &SourceLabels<'_>) -> Option<String> {
@@ -125,15 +141,26 @@ impl Front {
     }
 
     /// Why one more series of this source is not kept, if it is not.
-    fn over_limit(&mut self, resolved: &ResolvedSeries, unmapped: bool, tick: EventTime) -> Option<Route> {
+    fn over_limit(
+        &mut self,
+        resolved: &ResolvedSeries,
+        protocol: &'static str,
+        labels: &[(&str, &str)],
+        unmapped: bool,
+        tick: EventTime,
+    ) -> Option<Route> {
         let census = self.registry.census(&resolved.source);
         if unmapped && census.unmapped >= self.limits.unmapped_series_per_source {
             return Some(Route::Counted);
         }
         let limit = self.limits.series_per_source;
         if census.series >= limit {
+            let varied = self.newcomers.get(protocol).and_then(|newcomers| newcomers.most_varied(labels));
+            let blame = varied.map_or_else(String::new, |Varied { label, values, series }| {
+                format!("label {label:?} had {values} values in the last {series} new ones; ")
+            });
             let message = format!(
-                "source {} has {limit} series, as many as it may: drop some, or raise ingest.series_per_source_max",
+                "source {} has {limit} series, as many as it may: {blame}drop some, or raise ingest.series_per_source_max",
                 resolved.source
             );
             return Some(Route::Refused { reason: Reason::SeriesPerSource, message });
@@ -151,10 +178,9 @@ impl Front {
     }
 
     /// Ties a new route to its series and to the workload labels of its place.
-    pub(super) fn link(&mut self, number: u32) {
+    pub(super) fn link(&mut self, number: u32, runs: &Runs) {
         let Route::Stored(stored) = self.routes.route_mut(number) else { return };
-        let place = &stored.resolved.identity.place;
-        let workload = &stored.resolved.workload;
+        let Runs { place, workload } = runs;
         let mut told: Vec<(u32, Name)> =
             workload.iter().map(|(name, value)| (self.workloads.slot(place, name), value.clone())).collect();
         let registered = self.registry.get_mut(stored.series);

@@ -4,12 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use telemetry::Name;
 use telemetry::mapping::ResolvedSeries;
+use telemetry::names::SharedNames;
 use telemetry::place::{PartitionKey, SeriesIdentity};
 use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId, Temporality};
 
 /// All series that are declared, or about to be.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
+    /// Texts that many series say are kept once.
+    pub names: SharedNames,
     series: Vec<Registered>,
     partitions: HashMap<PartitionKey, PartitionId>,
     /// The greatest number of a partition; 0 before the first.
@@ -89,6 +92,16 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    fn of_declaration(declaration: &SeriesDeclaration) -> Self {
+        Self {
+            unit: declaration.unit.clone(),
+            declared: declaration.declared,
+            temporality: declaration.temporality,
+            cooling_loop: declaration.cooling_loop.clone(),
+            feed: declaration.feed,
+        }
+    }
+
     pub fn of(resolved: &ResolvedSeries) -> Self {
         Self {
             unit: resolved.unit.clone(),
@@ -103,13 +116,7 @@ impl Terms {
 impl Registry {
     /// Adds a series that the log holds.
     pub fn restore(&mut self, partition: PartitionId, declaration: SeriesDeclaration, unmapped: bool) {
-        let terms = Terms {
-            unit: declaration.unit,
-            declared: declaration.declared,
-            temporality: declaration.temporality,
-            cooling_loop: declaration.cooling_loop,
-            feed: declaration.feed,
-        };
+        let terms = Terms::of_declaration(&declaration);
         self.partitions.insert(declaration.partition, partition);
         self.last_partition = self.last_partition.max(partition.0);
         let members = self.members.entry(partition).or_default();
@@ -159,23 +166,29 @@ impl Registry {
 
     /// Registers a series, or that its terms changed; in both cases it is pending until it is declared.
     pub fn register(&mut self, resolved: &ResolvedSeries, unmapped: bool) -> u32 {
-        let terms = Terms::of(resolved);
-        let number = match self.find(resolved) {
-            Some(number) if self.get(number).terms == terms => return number,
+        let known = self.find(resolved);
+        if let Some(number) = known.filter(|number| self.get(*number).terms == Terms::of(resolved)) {
+            return number;
+        }
+        let mut declaration = resolved.declaration(SeriesId(0));
+        self.names.share(&mut declaration);
+        let terms = Terms::of_declaration(&declaration);
+        let number = match known {
             Some(number) => number,
             None => {
-                let partition = self.partition(&resolved.partition);
+                let partition = self.partition(&declaration.partition);
                 let members = self.members.entry(partition).or_default();
                 let id = SeriesId(members.next);
                 members.next += 1;
-                let series = Registered::new(partition, id, resolved.source.clone(), terms.clone());
-                self.insert(resolved.identity.clone(), series, unmapped)
+                let series = Registered::new(partition, id, declaration.source.clone(), terms.clone());
+                self.insert(declaration.identity.clone(), series, unmapped)
             }
         };
         let series = &mut self.series[number as usize];
         series.terms = terms;
         series.version += 1;
-        series.declaration = Some(Box::new(resolved.declaration(series.id)));
+        declaration.id = series.id;
+        series.declaration = Some(Box::new(declaration));
         self.members.entry(series.partition).or_default().pending.insert((series.id, number));
         number
     }

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use telemetry::Name;
-use telemetry::mapping::ResolvedSeries;
+use telemetry::mapping::ReadingRules;
 use telemetry::record::{PartitionId, SeriesId};
 
 use crate::report::Reason;
@@ -40,7 +40,10 @@ pub(super) struct Stored {
     pub unmapped: bool,
     /// What runs there as these labels say: the value's slot, and the value.
     pub workload: Vec<(u32, Name)>,
-    pub resolved: ResolvedSeries,
+    /// What is made of its readings.
+    pub rules: ReadingRules,
+    /// The metric's name at its source.
+    pub source_name: Name,
 }
 
 /// All keys seen, found by their bytes. Bounded: when full, it is emptied and fills again.

@@ -36,16 +36,16 @@ impl Taking {
         buckets: &mut [Bucket],
     ) {
         let (value, judged) = match point.kind {
-            PointKind::Reading => stored.resolved.judge(point.value),
-            PointKind::Distrusted => match stored.resolved.judge(point.value) {
+            PointKind::Reading => stored.rules.judge(point.value),
+            PointKind::Distrusted => match stored.rules.judge(point.value) {
                 (value, Flag::Sentinel) => (value, Flag::Sentinel),
                 (value, _) => (value, Flag::Distrusted),
             },
-            PointKind::Text => stored.resolved.judge_text(text),
+            PointKind::Text => stored.rules.judge_text(text),
             PointKind::Stale => (f64::NAN, Flag::Stale),
             PointKind::Null | PointKind::OutOfTime => (f64::NAN, Flag::Sentinel),
         };
-        let time = stored.resolved.scrape_grid.map_or(point.time, |grid| point.time.window_start(grid));
+        let time = stored.rules.scrape_grid.map_or(point.time, |grid| point.time.window_start(grid));
         let flag = match flag_of(time, self.tick) {
             Flag::Ok => judged,
             ahead => ahead,
@@ -69,7 +69,7 @@ impl Taking {
         if flag != Flag::Future {
             for (slot, value) in &mut stored.workload {
                 if let Some(change) = workloads.say(*slot, value, time) {
-                    let event = workloads.event(&change, time, &stored.resolved.source_name);
+                    let event = workloads.event(&change, time, &stored.source_name);
                     self.events.push(Record { partition: stored.partition, body: Body::Event(event) });
                     self.taken.ticket.changes.push(change);
                 }

@@ -74,7 +74,12 @@ impl Engine {
         self.position = sequence;
         let Outlets { history, board, metrics, .. } = &self.outlets;
         match &record.body {
-            Body::Series(declaration) => history.declare(record.partition, declaration),
+            Body::Series(declaration) => {
+                // As the evaluator keeps it, so that both have the same texts.
+                if let Some(declaration) = self.evaluator.declaration(record.partition, declaration.id) {
+                    history.declare(record.partition, declaration);
+                }
+            }
             Body::Samples(batch) => {
                 history.append_samples(sequence, record.partition, batch, &self.effects.fates);
                 count(metrics, &self.effects.fates);

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::thread::ScopedJoinHandle;
 
 use evaluator::{Evaluator, RestoredPart, Restoring, SnapshotError};
 use history::History;
 use history::checkpoint::Checkpoints;
-use history::log::{Log, LogSettings, MemoryLog, RaftLog};
-use telemetry::record::Sequence;
+use history::log::{Log, LogError, LogSettings, MemoryLog, RaftLog};
+use telemetry::record::{Record, Sequence};
 
 use super::engine::{Engine, Outlets};
 use super::writer::SHARD;
@@ -160,6 +161,25 @@ fn looked(folder: &Path, history: &History, outlets: Outlets) -> Result<Engine, 
     Ok(replay(folder, &log, evaluator, start, outlets)?.0)
 }
 
+/// Records in their order, a batch at a time, or why there are no more.
+type Batch = Result<Vec<(Sequence, Record)>, LogError>;
+
+/// Reads records while those before are applied, which takes longer. Ends early when nobody takes them any more.
+fn read_ahead(log: &dyn Log, from: Sequence, last: Sequence, ahead: &SyncSender<Batch>) {
+    /// Bytes of records in memory at once, for each batch.
+    const BATCH_BYTES: usize = 8 << 20;
+    let mut next = from;
+    while next <= last {
+        let batch = log.read(SHARD, next, BATCH_BYTES);
+        let read = batch.as_ref().ok().and_then(|batch| Some(batch.last()?.0));
+        if ahead.send(batch).is_err() {
+            return;
+        }
+        let Some(read) = read else { return };
+        next = read + 1;
+    }
+}
+
 /// Applies the log's records after `start`.
 fn replay(
     folder: &Path,
@@ -168,8 +188,8 @@ fn replay(
     start: Sequence,
     outlets: Outlets,
 ) -> Result<(Engine, u64), RecoveryError> {
-    /// Bytes of records in memory at once.
-    const BATCH_BYTES: usize = 16 << 20;
+    /// Batches that wait to be applied.
+    const BATCHES_AHEAD: usize = 1;
     let mut engine = Engine::new(evaluator, outlets, start);
     let mut replayed = 0;
     if let Some((first, last)) = log.bounds(SHARD) {
@@ -180,12 +200,18 @@ fn replay(
                 first,
             });
         }
-        while engine.position() < last {
-            for (sequence, record) in log.read(SHARD, engine.position() + 1, BATCH_BYTES)? {
-                engine.apply(sequence, &record);
-                replayed += 1;
+        let from = engine.position() + 1;
+        std::thread::scope(|scope| {
+            let (ahead, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
+            scope.spawn(move || read_ahead(log, from, last, &ahead));
+            for batch in batches {
+                for (sequence, record) in batch? {
+                    engine.apply(sequence, &record);
+                    replayed += 1;
+                }
             }
-        }
+            Ok::<_, LogError>(())
+        })?;
     }
     engine.announce();
     Ok((engine, replayed))

@@ -12,7 +12,8 @@ use crate::unit::{Conversion, Unit, conversion};
 use super::labels::{self, Found, View, normal};
 use super::row::{Reading, Target};
 use super::{
-    Mapping, Measured, Refusal, Resolution, ResolvedSeries, Source, SourceMetric, Unmapped, UnmappedPolicy,
+    Mapping, Measured, ReadingRules, Refusal, Resolution, ResolvedSeries, Source, SourceMetric, Unmapped,
+    UnmappedPolicy,
 };
 
 /// Mapping and site together: what ingest asks once per new series.
@@ -171,27 +172,31 @@ impl Resolver {
         let counter = measured.kind == SignalKind::Counter;
         let state_numbers =
             reading.states.iter().filter_map(|(word, code)| Some((word.parse().ok()?, *code))).collect();
+        let unit: Name = measured.unit.symbol().into();
         ResolvedSeries {
             partition: PartitionKey::of(&place),
             cooling_loop: place.cooling_loop.clone(),
             identity: SeriesIdentity::new(place, measured.name, found.sensor),
             declared: found.declared,
-            unit: measured.unit.symbol().into(),
-            conversion,
-            span: measured.span,
-            usual: usual.copied().or(by_table),
-            kind: measured.kind,
+            unit: unit.clone(),
+            rules: ReadingRules {
+                unit,
+                conversion,
+                span: measured.span,
+                usual: usual.copied().or(by_table),
+                kind: measured.kind,
+                scrape_grid: matched.source.and_then(|source| source.scrape_grid),
+                states: reading.states.clone(),
+                state_numbers,
+                dcgm_blanks: reading.dcgm_blanks,
+            },
             temporality: if counter { Temporality::Cumulative } else { Temporality::Gauge },
             feed: feed(matched.source, matched.metric.source),
-            scrape_grid: matched.source.and_then(|source| source.scrape_grid),
             source: matched.source_name.into(),
             source_name: matched.metric.name.into(),
             source_unit: source_unit.into(),
             labels: matched.view.rest(),
             workload: matched.view.workload(),
-            states: reading.states.clone(),
-            state_numbers,
-            dcgm_blanks: reading.dcgm_blanks,
         }
     }
 
@@ -225,21 +230,24 @@ impl Resolver {
             identity: SeriesIdentity::new(place, metric.name.into(), found.sensor),
             declared: false,
             unit: source_unit.into(),
-            conversion: Conversion::IDENTITY,
-            span: None,
-            usual: None,
-            kind: if counter { SignalKind::Counter } else { SignalKind::Gauge },
+            rules: ReadingRules {
+                unit: source_unit.into(),
+                conversion: Conversion::IDENTITY,
+                span: None,
+                usual: None,
+                kind: if counter { SignalKind::Counter } else { SignalKind::Gauge },
+                scrape_grid: source.and_then(|source| source.scrape_grid),
+                states: Vec::new(),
+                state_numbers: Vec::new(),
+                dcgm_blanks: metric.name.starts_with("DCGM_") || metric.name.starts_with("dcgm_"),
+            },
             temporality: if counter { Temporality::Cumulative } else { Temporality::Gauge },
             feed: feed(source, metric.source),
-            scrape_grid: source.and_then(|source| source.scrape_grid),
             source: source_name.into(),
             source_name: metric.name.into(),
             source_unit: source_unit.into(),
             labels: view.rest(),
             workload: view.workload(),
-            states: Vec::new(),
-            state_numbers: Vec::new(),
-            dcgm_blanks: metric.name.starts_with("DCGM_") || metric.name.starts_with("dcgm_"),
         })))
     }
 }

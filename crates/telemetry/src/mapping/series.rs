@@ -19,20 +19,12 @@ pub struct ResolvedSeries {
     pub declared: bool,
     /// Canonical unit, a UCUM symbol.
     pub unit: Name,
-    /// From the source's unit to the canonical one.
-    pub conversion: Conversion,
-    /// What a working sensor can report.
-    pub span: Option<Span>,
-    /// The usual range at this place.
-    pub usual: Option<Span>,
-    /// How its numbers behave.
-    pub kind: SignalKind,
+    /// What is made of its readings.
+    pub rules: ReadingRules,
     /// How they add up, as far as the signal or the name tells; the source may know better.
     pub temporality: Temporality,
     /// How often it is expected.
     pub feed: Feed,
-    /// Times are rounded down to this grid before they are logged.
-    pub scrape_grid: Option<Microseconds>,
     /// Who sends it: the protocol, or a source that a mapping names.
     pub source: Name,
     /// The metric's name at its source.
@@ -43,13 +35,30 @@ pub struct ResolvedSeries {
     pub labels: Labels,
     /// What runs there: pod, namespace, run … Not part of the series; changes become events.
     pub workload: Labels,
+}
+
+/// What is made of the readings of a series: all that is needed once a sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadingRules {
+    /// Canonical unit, a UCUM symbol.
+    pub(super) unit: Name,
+    /// From the source's unit to the canonical one.
+    pub conversion: Conversion,
+    /// What a working sensor can report.
+    pub span: Option<Span>,
+    /// The usual range at this place.
+    pub usual: Option<Span>,
+    /// How its numbers behave.
+    pub kind: SignalKind,
+    /// Times are rounded down to this grid before they are logged.
+    pub scrape_grid: Option<Microseconds>,
     /// The source's number or word for a state, and our code.
     pub(super) states: Vec<(String, f64)>,
     pub(super) state_numbers: Vec<(f64, f64)>,
     pub(super) dcgm_blanks: bool,
 }
 
-impl ResolvedSeries {
+impl ReadingRules {
     /// The value in the canonical unit, and what is known about it when it is taken in. Times are judged elsewhere.
     ///
     /// State codes 3 and 4 are flagged [`Flag::Distrusted`]: stored as they are, unknown to every judge.
@@ -110,7 +119,9 @@ impl ResolvedSeries {
             None => (f64::NAN, Flag::Sentinel),
         }
     }
+}
 
+impl ResolvedSeries {
     /// The record that precedes the series' first sample.
     pub fn declaration(&self, id: SeriesId) -> SeriesDeclaration {
         SeriesDeclaration {

@@ -2,6 +2,7 @@
 //! numbers in it. Read back, equal texts are one again, and none is read twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -61,7 +62,7 @@ impl<T: Ord + Clone> Numbering<T> {
 /// # Errors
 /// Those of the serializer.
 pub fn serialize<S: Serializer>(
-    declarations: &[SeriesDeclaration],
+    declarations: &[Arc<SeriesDeclaration>],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut names = Numbering(BTreeMap::new(), Vec::new());
@@ -114,13 +115,15 @@ fn row(
 ///
 /// # Errors
 /// Those of the deserializer, and a number that is not in the table.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeriesDeclaration>, D::Error> {
+pub fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Arc<SeriesDeclaration>>, D::Error> {
     let Table { names, partitions, rows } = Table::deserialize(deserializer)?;
     let mut declarations = Vec::with_capacity(rows.len());
     for row in &rows {
         let declaration = declaration(row, &names, &partitions);
         let missing = || D::Error::custom("a declaration names a text that is not there");
-        declarations.push(declaration.ok_or_else(missing)?);
+        declarations.push(Arc::new(declaration.ok_or_else(missing)?));
     }
     Ok(declarations)
 }
@@ -165,11 +168,11 @@ mod tests {
     use crate::names::tests::declaration;
 
     #[derive(Serialize, Deserialize)]
-    struct Kept(#[serde(with = "super")] Vec<SeriesDeclaration>);
+    struct Kept(#[serde(with = "super")] Vec<Arc<SeriesDeclaration>>);
 
     #[test]
     fn declarations_come_back_as_they_were_and_hold_each_text_once() {
-        let declarations = vec![declaration("n1"), declaration("n2")];
+        let declarations = vec![Arc::new(declaration("n1")), Arc::new(declaration("n2"))];
         let text = serde_json::to_string(&Kept(declarations.clone())).unwrap();
         assert_eq!(text.matches("gpu_power").count(), 1);
         let Kept(read) = serde_json::from_str(&text).unwrap();
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_number_beyond_the_table_is_refused() {
-        let text = serde_json::to_string(&Kept(vec![declaration("n1")])).unwrap();
+        let text = serde_json::to_string(&Kept(vec![Arc::new(declaration("n1"))])).unwrap();
         let torn = text.replace("\"signal\":", "\"signal\":9");
         assert_ne!(torn, text);
         let error = serde_json::from_str::<Kept>(&torn).map(|_| ()).unwrap_err();
