@@ -1,6 +1,7 @@
 //! The evaluator itself: one record after the other in, effects out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -391,10 +392,29 @@ impl Evaluator {
 
     /// All state as bytes: [`Evaluator::restore`] goes on as if it had never stopped.
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut writer = snapshot::Writer::new();
-        writer.write(self);
-        self.partitions.iter().for_each(|part| writer.write(&part));
-        writer.finish()
+        let mut bytes = vec![0; snapshot::HEADER_BYTES];
+        let told: Result<_, Infallible> = self.snapshot_in_parts(|part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        });
+        let Ok(header) = told;
+        bytes[..snapshot::HEADER_BYTES].copy_from_slice(&header);
+        bytes
+    }
+
+    /// The bytes of [`Evaluator::snapshot`], a part after the other, without holding them all: what is returned goes
+    /// before what was told.
+    ///
+    /// # Errors
+    /// That of `tell`, at once.
+    pub fn snapshot_in_parts<E>(
+        &self,
+        tell: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<[u8; snapshot::HEADER_BYTES], E> {
+        let mut writer = snapshot::Writer::new(tell);
+        writer.write(self)?;
+        self.partitions.iter().try_for_each(|part| writer.write(&part))?;
+        Ok(writer.finish())
     }
 
     /// The state that [`Evaluator::snapshot`] gave, of whatever configuration. [`Restoring`] does the same with several

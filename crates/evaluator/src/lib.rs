@@ -59,4 +59,4 @@ pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, sta
 pub use engine::{Evaluator, ResidualNow};
 pub use event_rate::upper_mean as poisson_upper_mean;
 pub use restoring::{RestoredPart, Restoring};
-pub use snapshot::SnapshotError;
+pub use snapshot::{HEADER_BYTES as SNAPSHOT_HEADER_BYTES, SnapshotError};

@@ -283,6 +283,9 @@ impl Partition {
             return;
         }
         self.is_planned = true;
+        // New series come many at once: what room is left over stays empty for long.
+        self.series.shrink_to_fit();
+        self.declarations.shrink_to_fit();
         let Environment { in_force, runs, .. } = environment;
         let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
         let index = SeriesIndex::new(&self.declarations, &self.gone, &in_force.site.redundancy);

@@ -1,16 +1,19 @@
 //! The engine's state as bytes: a header of our own, then parts of postcard, what all share first.
 
+use std::hash::Hasher;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twox_hash::XxHash3_64;
+use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
 /// Starts every snapshot.
 const MAGIC: &[u8; 4] = b"TGEV";
 /// Format of the state's bytes; grows with each change of what is kept.
 const FORMAT: u16 = 4;
 const CHECKSUM_BYTES: usize = 8;
-/// Magic, format, checksum.
-const HEADER_BYTES: usize = 4 + 2 + CHECKSUM_BYTES;
+/// Bytes before the parts of a snapshot: magic, format, checksum.
+pub const HEADER_BYTES: usize = 4 + 2 + CHECKSUM_BYTES;
 /// Before each part: how long it is.
 const LENGTH_BYTES: usize = 8;
 
@@ -44,35 +47,43 @@ fn checksum(body: &[u8]) -> [u8; 8] {
     XxHash3_64::oneshot(body).to_le_bytes()
 }
 
-/// Parts of a state with their header: each with its length before it.
-pub(crate) struct Writer {
-    bytes: Vec<u8>,
+/// The same, of bytes that come piece by piece.
+type RunningChecksum = RawHasher<&'static [u8; DEFAULT_SECRET_LENGTH]>;
+
+/// Tells the parts of a state, each with its length before it, and in the end the header that goes before them all.
+///
+/// A state of a thousand racks has hundreds of megabytes: there is never more of it in memory than one part.
+pub(crate) struct Writer<T> {
+    tell: T,
+    part: Vec<u8>,
+    checksum: RunningChecksum,
 }
 
-impl Writer {
-    pub(crate) fn new() -> Self {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        Self { bytes }
+impl<T: FnMut(&[u8]) -> Result<(), E>, E> Writer<T> {
+    pub(crate) fn new(tell: T) -> Self {
+        Self { tell, part: Vec::new(), checksum: RunningChecksum::new(SecretBuffer::default()) }
     }
 
     /// The next part.
-    pub(crate) fn write(&mut self, part: &impl Serialize) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes =
+    pub(crate) fn write(&mut self, part: &impl Serialize) -> Result<(), E> {
+        let mut bytes = std::mem::take(&mut self.part);
+        bytes.clear();
+        bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        self.part =
             postcard::to_extend(part, bytes).expect("the state holds nothing that postcard cannot write");
-        let length = (self.bytes.len() - at - LENGTH_BYTES) as u64;
-        self.bytes[at..at + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        let length = (self.part.len() - LENGTH_BYTES) as u64;
+        self.part[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        self.checksum.write(&self.part);
+        (self.tell)(&self.part)
     }
 
-    /// All of it.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        let checksum = checksum(&self.bytes[HEADER_BYTES..]);
-        self.bytes[HEADER_BYTES - CHECKSUM_BYTES..HEADER_BYTES].copy_from_slice(&checksum);
-        self.bytes
+    /// The header.
+    pub(crate) fn finish(self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(MAGIC);
+        header[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+        header[6..].copy_from_slice(&self.checksum.finish().to_le_bytes());
+        header
     }
 }
 

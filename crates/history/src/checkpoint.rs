@@ -4,7 +4,7 @@
 //! this file does not look into. It is written beside its place, synced and renamed: it is there whole, or not.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,75 @@ pub struct CheckpointError {
     source: io::Error,
 }
 
+/// A checkpoint that is being written beside its place; gone with the value.
+#[derive(Debug)]
+pub struct Draft {
+    file: BufWriter<File>,
+    header: String,
+    head_bytes: usize,
+    /// Of the payload after its head.
+    rest: crc32fast::Hasher,
+    temporary: Temporary,
+    path: PathBuf,
+}
+
+/// A checkpoint that is written whole and has not taken its place yet; gone with the value.
+#[derive(Debug)]
+pub struct Finished {
+    file: File,
+    temporary: Temporary,
+    path: PathBuf,
+}
+
+/// A file that goes away unless it was given another name: what was begun takes room that may be what is missing.
+#[derive(Debug)]
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Draft {
+    /// The next piece of the payload.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), CheckpointError> {
+        self.rest.update(piece);
+        self.file.write_all(piece).map_err(|source| failed("write", &self.path, source))
+    }
+
+    /// Ends the payload with its head, which has as many bytes as were said.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(self, head: &[u8]) -> Result<Finished, CheckpointError> {
+        let Self { file, header, head_bytes, rest, temporary, path } = self;
+        debug_assert_eq!(head.len(), head_bytes, "as many bytes as were left free");
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(header.as_bytes());
+        checksum.update(head);
+        checksum.combine(&rest);
+        let first_line = first_line(checksum.finalize());
+        let written = (|| {
+            let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.rewind()?;
+            file.write_all(first_line.as_bytes())?;
+            file.write_all(header.as_bytes())?;
+            file.write_all(head)?;
+            Ok(file)
+        })();
+        let file = written.map_err(|source| failed("write", &path, source))?;
+        Ok(Finished { file, temporary, path })
+    }
+}
+
+fn first_line(checksum: u32) -> String {
+    format!("{FIRST_WORD} {checksum:08x}\n")
+}
+
 /// The checkpoints of a folder.
 #[derive(Debug)]
 pub struct Checkpoints {
@@ -96,31 +165,51 @@ impl Checkpoints {
         watermark: Option<EventTime>,
         payload: &[u8],
     ) -> Result<PathBuf, CheckpointError> {
+        let mut draft = self.begin(engine, sequence, watermark, 0)?;
+        draft.write(payload)?;
+        self.keep(draft.finish(&[])?)
+    }
+
+    /// Begins a checkpoint whose payload comes piece by piece, the first `head_bytes` of it last.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(
+        &self,
+        engine: &str,
+        sequence: Sequence,
+        watermark: Option<EventTime>,
+        head_bytes: usize,
+    ) -> Result<Draft, CheckpointError> {
         let header =
             CheckpointHeader { format: CHECKPOINT_FORMAT, engine: engine.to_owned(), sequence, watermark };
         let header = serde_json::to_string(&header).expect("a header is JSON") + "\n";
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(header.as_bytes());
-        checksum.update(payload);
-        let first_line = format!("{FIRST_WORD} {:08x}\n", checksum.finalize());
-
         let path = self.folder.join(format!("{sequence:020}.{EXTENSION}"));
-        let temporary = path.with_extension("tmp");
-        let written = (|| {
-            let mut file = File::create(&temporary)?;
-            file.write_all(first_line.as_bytes())?;
+        let temporary = Temporary(path.with_extension("tmp"));
+        let begun = (|| {
+            let mut file = BufWriter::new(File::create(&temporary.0)?);
+            file.write_all(first_line(0).as_bytes())?;
             file.write_all(header.as_bytes())?;
-            file.write_all(payload)?;
+            file.write_all(&vec![0; head_bytes])?;
+            Ok(file)
+        })();
+        let file = begun.map_err(|source| failed("write", &path, source))?;
+        Ok(Draft { file, header, head_bytes, rest: crc32fast::Hasher::new(), temporary, path })
+    }
+
+    /// Syncs a finished checkpoint, lets it take its place, and drops all but the newest [`CHECKPOINTS_KEPT`].
+    ///
+    /// # Errors
+    /// When it cannot be synced; those before it stay.
+    pub fn keep(&self, finished: Finished) -> Result<PathBuf, CheckpointError> {
+        let Finished { file, temporary, path } = finished;
+        let kept = (|| {
             file.sync_all()?;
             failpoint::reach("before_checkpoint");
-            fs::rename(&temporary, &path)?;
+            fs::rename(&temporary.0, &path)?;
             File::open(&self.folder)?.sync_all()
         })();
-        if let Err(source) = written {
-            // What was begun takes room that may be what is missing.
-            let _ = fs::remove_file(&temporary);
-            return Err(failed("write", &path, source));
-        }
+        kept.map_err(|source| failed("write", &path, source))?;
         failpoint::reach("after_checkpoint");
         for (_, old) in self.files()?.iter().rev().skip(CHECKPOINTS_KEPT) {
             fs::remove_file(old).map_err(|source| failed("drop", old, source))?;
@@ -225,6 +314,26 @@ mod tests {
         assert_eq!(newest.header.watermark, Some(EventTime::from_unix_micros(20_000_000)));
         assert_eq!(unreadable, []);
         assert_eq!(checkpoints.fallback().unwrap(), Some(100));
+    }
+
+    #[test]
+    fn a_checkpoint_in_pieces_is_the_one_in_one_piece_and_one_that_is_given_up_leaves_nothing() {
+        let (_folder, checkpoints) = with_four();
+        let whole = checkpoints.files().unwrap()[2].1.clone();
+        let expected = fs::read(&whole).unwrap();
+        let begin = || {
+            let watermark = Some(EventTime::from_unix_micros(20_000_000));
+            let mut draft = checkpoints.begin("0.1.0", 20_000, watermark, 5).unwrap();
+            draft.write(b" 200").unwrap();
+            draft.write(b"00").unwrap();
+            draft
+        };
+        drop(begin());
+        drop(begin().finish(b"state").unwrap());
+        assert_eq!(fs::read_dir(&checkpoints.folder).unwrap().count(), 3);
+        fs::remove_file(&whole).unwrap();
+        checkpoints.keep(begin().finish(b"state").unwrap()).unwrap();
+        assert_eq!(fs::read(&whole).unwrap(), expected);
     }
 
     #[test]

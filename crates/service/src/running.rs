@@ -185,8 +185,13 @@ impl Running {
             group_bytes_max: settings.log.group_bytes_max,
             metrics: metrics.clone(),
         };
-        let evaluating =
-            Loop { engine, synced: synced_out, work: work_in, settings: settings.history.clone() };
+        let evaluating = Loop {
+            engine,
+            synced: synced_out,
+            work: work_in,
+            checkpoints: checkpoints.clone(),
+            settings: settings.history.clone(),
+        };
         let committer = Committer {
             history: history.clone(),
             log,

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use history::checkpoint::Checkpoints;
+use history::checkpoint::{Checkpoints, Finished};
 use history::failpoint;
 use history::log::Log;
 use history::{Frozen, History};
-use telemetry::EventTime;
 use telemetry::record::Sequence;
 use tokio::sync::mpsc;
 
@@ -20,10 +19,8 @@ pub struct Work {
     pub frozen: Frozen,
     /// The record.
     pub sequence: Sequence,
-    /// The state as bytes, when a checkpoint is due.
-    pub checkpoint: Option<Vec<u8>>,
-    /// The watermark of the state.
-    pub watermark: Option<EventTime>,
+    /// The state, written beside its place, when a checkpoint is due.
+    pub checkpoint: Option<Finished>,
 }
 
 /// The committer's task.
@@ -66,11 +63,10 @@ impl Committer {
             wait = (wait * 2).min(BACK_OFF.1);
         }
         self.metrics.observe(Id::FlushSeconds, started.elapsed());
-        if let Some(payload) = work.checkpoint {
+        if let Some(finished) = work.checkpoint {
             let checkpoints = self.checkpoints.clone();
-            let (sequence, watermark) = (work.sequence, work.watermark);
             let written = tokio::task::spawn_blocking(move || {
-                checkpoints.write(env!("CARGO_PKG_VERSION"), sequence, watermark, &payload)?;
+                checkpoints.keep(finished)?;
                 checkpoints.fallback()
             });
             match written.await {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use evaluator::{Counter, Effect, Effects, Evaluator};
+use evaluator::{Counter, Effect, Effects, Evaluator, SNAPSHOT_HEADER_BYTES};
 use history::History;
+use history::checkpoint::{Checkpoints, Finished};
 use telemetry::record::{Body, Fate, Flag, Record, Sequence};
 use tokio::sync::mpsc;
 
@@ -180,6 +181,8 @@ pub struct Loop {
     pub synced: Receiver<Synced>,
     /// Where frozen rows go; room for one: the next waits until the last is in the store.
     pub work: mpsc::Sender<Work>,
+    /// Where the state is written.
+    pub checkpoints: Arc<Checkpoints>,
     /// When to flush.
     pub settings: HistorySettings,
 }
@@ -234,8 +237,21 @@ impl Loop {
         Work {
             frozen: self.engine.outlets.history.freeze(sequence),
             sequence,
-            checkpoint: checkpoint.then(|| self.engine.evaluator.snapshot()),
-            watermark: self.engine.evaluator.watermark(),
+            checkpoint: if checkpoint { self.checkpoint(sequence) } else { None },
         }
+    }
+
+    /// Writes the state beside its place, where it waits until the rows of its records are in the store.
+    fn checkpoint(&self, sequence: Sequence) -> Option<Finished> {
+        let evaluator = &self.engine.evaluator;
+        let (version, watermark) = (env!("CARGO_PKG_VERSION"), evaluator.watermark());
+        let written = self.checkpoints.begin(version, sequence, watermark, SNAPSHOT_HEADER_BYTES);
+        let written = written.and_then(|mut draft| {
+            let head = evaluator.snapshot_in_parts(|part| draft.write(part))?;
+            draft.finish(&head)
+        });
+        written
+            .inspect_err(|error| tracing::error!(%error, "no checkpoint was written; a start takes longer until one is"))
+            .ok()
     }
 }
