@@ -465,7 +465,7 @@ rows:
     assert_eq!(supply.rules.judge(325.0), (32.5, Flag::Ok));
     assert_eq!(&*supply.source, "plc");
     assert_eq!(supply.feed, Feed::OnChange { republish: Microseconds::from_seconds(60) });
-    assert_eq!(supply.scrape_grid, Some(Microseconds::from_seconds(15)));
+    assert_eq!(supply.rules.scrape_grid, Some(Microseconds::from_seconds(15)));
     assert!(!supply.labels.contains_key("ha"));
     assert!(told(&resolver, "otlp", "cdu_t{job=cdu,side=supply,mode=test,loop=c1}").starts_with("kept: "));
     assert!(told(&resolver, "otlp", "cdu_t{job=other,side=supply,loop=c1}").starts_with("kept: "));
@@ -635,7 +635,7 @@ proptest! {
         let signal = &SIGNALS[index];
         let series = series(&resolver(), "file", &format!("{}{{rack=r}}", signal.name));
         let (told, flag) = series.rules.judge(value);
-        if series.kind == telemetry::signal::SignalKind::Gauge {
+        if series.rules.kind == telemetry::signal::SignalKind::Gauge {
             prop_assert_eq!(told, value);
             prop_assert_eq!(flag.is_reading(), signal.span.holds(value));
         }
