@@ -1,4 +1,4 @@
-//! The series that came last: which of their labels makes them so many?
+//! The series that came last: which of their labels makes them so many? `admit` → **newcomers** → what a refusal says.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
