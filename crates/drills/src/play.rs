@@ -3,6 +3,7 @@
 //! `simulator` → **play** → `evaluator`
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use evaluator::{Effect, Effects, Evaluator};
 use simulator::{Reading, Scenario, Simulation, TruthLabel};
@@ -12,7 +13,7 @@ use telemetry::record::{
     Body, Configuration, Document, Feed, Flag, PartitionId, Record, SampleBatch, Sequence, SeriesDeclaration,
     SeriesId, Temporality,
 };
-use telemetry::{EventTime, Labels, Microseconds, Name};
+use telemetry::{EventTime, Microseconds, Name};
 
 /// How long readings are waited for.
 const ALLOWED_LATENESS: Microseconds = Microseconds::from_seconds(30);
@@ -189,7 +190,7 @@ impl Player {
             source_unit: unit,
             temporality: Temporality::Gauge,
             feed: Feed::Unsaid,
-            labels: Labels::new(),
+            labels: Arc::default(),
         };
         self.series.insert(key, (partition, id));
         self.apply(partition, Body::Series(declaration));

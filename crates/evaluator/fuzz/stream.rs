@@ -411,7 +411,7 @@ impl Player {
             source_unit: unit.into(),
             temporality,
             feed,
-            labels: Labels::new(),
+            labels: std::sync::Arc::default(),
         };
         self.apply(PARTITION, Body::Series(declaration));
     }

@@ -31,6 +31,12 @@ impl Effects {
         self.fates.clear();
     }
 
+    /// Adds those of others, which come after these.
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.list.append(&mut others.list);
+        self.fates.append(&mut others.fates);
+    }
+
     pub(crate) fn push(&mut self, effect: Effect) {
         self.list.push(effect);
     }

@@ -16,6 +16,7 @@ use telemetry::record::{
 use telemetry::{EventTime, Name};
 
 use crate::configuration::{self, InForce};
+use crate::crew::{Alone, Crew};
 use crate::drill::Drills;
 use crate::effect::{Counter, Effect, Effects};
 pub use crate::partition::ResidualNow;
@@ -25,18 +26,19 @@ use crate::restoring::Restoring;
 use crate::rows::{self, Ticks};
 use crate::run::{self, Changed, Runs};
 use crate::snapshot::{self, SnapshotError};
+use crate::together;
 
 /// Judges the telemetry of one log stream. Deterministic: equal records in equal order give equal effects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Evaluator {
     pub(crate) configuration: Option<Configuration>,
-    last_tick: Option<EventTime>,
-    sequence: Sequence,
+    pub(crate) last_tick: Option<EventTime>,
+    pub(crate) sequence: Sequence,
     /// Parts of their own in a snapshot.
     #[serde(skip)]
     pub(crate) partitions: BTreeMap<PartitionId, Partition>,
-    drills: Drills,
-    runs: Runs,
+    pub(crate) drills: Drills,
+    pub(crate) runs: Runs,
     ticks: Ticks,
     /// What was last told of each place, by place and name: workloads, versions.
     told: BTreeMap<(Place, Name), PlaceEvent>,
@@ -61,13 +63,24 @@ impl Evaluator {
         self.partitions.values().flat_map(Partition::residuals)
     }
 
-    /// Takes one record and adds what is to be done about it to `effects`, in order.
+    /// Takes one record and adds what is to be done about it to `effects`, in order. [`Evaluator::apply_together`] does
+    /// the same with many.
     pub fn apply(&mut self, sequence: Sequence, record: &Record, effects: &mut Effects) {
+        self.apply_with(&Alone, sequence, record, effects);
+    }
+
+    pub(crate) fn apply_with(
+        &mut self,
+        crew: &dyn Crew,
+        sequence: Sequence,
+        record: &Record,
+        effects: &mut Effects,
+    ) {
         self.sequence = sequence;
         match &record.body {
             Body::Series(declaration) => self.take_series(record.partition, declaration, effects),
             Body::Samples(batch) => self.take_samples(record.partition, batch, effects),
-            Body::Tick(time) => self.take_tick(*time, effects),
+            Body::Tick(time) => self.take_tick(crew, *time, effects),
             Body::Configuration(configuration) => self.take_configuration(configuration, effects),
             Body::Run(event) => self.take_run(event, effects),
             Body::Calibration(calibration) => self.take_calibration(calibration, effects),
@@ -149,7 +162,7 @@ impl Evaluator {
         }
     }
 
-    fn take_tick(&mut self, time: EventTime, effects: &mut Effects) {
+    fn take_tick(&mut self, crew: &dyn Crew, time: EventTime, effects: &mut Effects) {
         if self.last_tick >= Some(time) {
             effects.count(Counter::TickBack, u64::from(self.last_tick > Some(time)));
             return;
@@ -157,7 +170,7 @@ impl Evaluator {
         effects.extend(self.ticks.take(time));
         self.last_tick = Some(time);
         self.abandon_runs(time, effects);
-        self.each_partition(effects, |partition, environment, effects| {
+        self.each_partition(crew, effects, |partition, environment, effects| {
             partition.advance(environment, effects);
         });
         self.finish_runs(effects);
@@ -213,7 +226,7 @@ impl Evaluator {
                     self.drills.regroup(self.last_tick.unwrap_or(EventTime::MINIMUM), effects);
                 }
                 effects.count(Counter::ObjectiveRefused, parsed.refused_needs);
-                self.each_partition(effects, |partition, environment, effects| {
+                self.each_partition(&Alone, effects, |partition, environment, effects| {
                     partition.reconfigure(environment, effects);
                 });
                 self.each_copy(effects, |copy, environment, effects| copy.reconfigure(environment, effects));
@@ -242,7 +255,7 @@ impl Evaluator {
                 }
                 let baselines = Some(telemetry::canonical_json(&baselines));
                 effects.push(Effect::Row(Box::new(run::row(&run.facts, run.facts.start, None, baselines))));
-                self.each_partition(effects, |partition, environment, effects| {
+                self.each_partition(&Alone, effects, |partition, environment, effects| {
                     partition.begin_run(&run, environment, effects);
                 });
                 self.each_copy(effects, |copy, environment, effects| {
@@ -285,7 +298,7 @@ impl Evaluator {
         let from = self.watermark().map_or(event.time, |watermark| watermark.max(event.time));
         effects.push(rows::maintenance(event, from));
         effects.push(rows::log("maintenance", self.last_tick, event));
-        self.each_partition(effects, |partition, environment, effects| {
+        self.each_partition(&Alone, effects, |partition, environment, effects| {
             let work = event.until.map(|until| Maintenance { from, until: until.max(from), is_over: false });
             if partition.maintain(&event.rack, work, from) {
                 partition.publish_all(environment, effects);
@@ -297,7 +310,7 @@ impl Evaluator {
         let time = self.watermark().map_or(calibration.time, |watermark| watermark.max(calibration.time));
         effects.push(rows::calibration(calibration, time));
         effects.push(rows::log("calibration", self.last_tick, calibration));
-        self.each_partition(effects, |partition, environment, effects| {
+        self.each_partition(&Alone, effects, |partition, environment, effects| {
             if partition.calibrate(calibration, time) {
                 partition.publish_all(environment, effects);
             }
@@ -355,14 +368,24 @@ impl Evaluator {
 
     fn each_partition(
         &mut self,
+        crew: &dyn Crew,
         effects: &mut Effects,
-        mut each: impl FnMut(&mut Partition, Environment<'_>, &mut Effects),
+        each: impl Fn(&mut Partition, Environment<'_>, &mut Effects) + Sync,
     ) {
         let watermark = self.watermark();
         let Self { in_force, runs, partitions, sequence, last_tick, .. } = self;
         let environment = Environment { in_force, runs, sequence: *sequence, tick: *last_tick, watermark };
-        for partition in partitions.values_mut() {
-            each(partition, environment, effects);
+        if crew.hands() < 2 || partitions.len() < 2 {
+            for partition in partitions.values_mut() {
+                each(partition, environment, effects);
+            }
+            return;
+        }
+        let mut work: Vec<_> =
+            partitions.values_mut().map(|partition| (partition, Effects::default())).collect();
+        together::each(crew, &mut work, |(partition, effects)| each(partition, environment, effects));
+        for (_, of_partition) in work {
+            effects.append(of_partition);
         }
     }
 

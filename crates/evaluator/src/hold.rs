@@ -2,7 +2,7 @@
 //!
 //! settled readings → **hold** → known time of slices and blocks, gaps
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use telemetry::Microseconds;
 use telemetry::record::Feed;
 
@@ -18,16 +18,26 @@ const GRACE_UNKNOWN: Microseconds = Microseconds::from_minutes(4);
 /// An on-change feed is held for this many republish periods.
 const REPUBLISHES: i64 = 2;
 /// Deltas that a first estimate of the interval needs, and those after which it stays as it is.
-const DELTAS: (usize, usize) = (10, 100);
+const DELTAS: (u32, u32) = (10, 100);
+/// The nearest rank of the 90th percentile, counted from the top: the 11th of a hundred, and less of fewer.
+const LARGEST: usize = 11;
 
 /// The hold of one series and the interval behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Hold {
     length: Microseconds,
     interval: Option<Microseconds>,
-    /// Sorted deltas between readings while the interval is being found.
-    #[allow(clippy::box_collection, reason = "it is dropped after a hundred readings, and its room stays")]
-    deltas: Option<Box<Vec<Microseconds>>>,
+    /// Deltas between readings while the interval is being found.
+    deltas: Option<Box<Deltas>>,
+}
+
+/// The largest of up to a hundred deltas: all that a 90th percentile is read from.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Deltas {
+    /// Of all of them.
+    count: u32,
+    /// Sorted.
+    largest: [Microseconds; LARGEST],
 }
 
 impl Hold {
@@ -67,17 +77,51 @@ impl Hold {
     /// The interval is the 90th percentile (nearest rank) of the first 100 deltas.
     pub(crate) fn learn(&mut self, delta: Microseconds) {
         let Some(deltas) = &mut self.deltas else { return };
-        let at = deltas.partition_point(|known| *known <= delta);
-        deltas.insert(at, delta);
-        let count = deltas.len();
-        if DELTAS.0 <= count {
-            let interval = deltas[(count * 9).div_ceil(10) - 1];
+        deltas.add(delta);
+        if DELTAS.0 <= deltas.count {
+            let interval = deltas.percentile_90();
             self.interval = Some(interval);
             self.length = periodic(interval);
         }
-        if DELTAS.1 <= count {
+        if DELTAS.1 <= deltas.count {
             self.deltas = None;
         }
+    }
+}
+
+impl Deltas {
+    fn add(&mut self, delta: Microseconds) {
+        self.count += 1;
+        let below = self.largest.partition_point(|known| *known <= delta);
+        if let Some(last) = below.checked_sub(1) {
+            // The smallest goes, and those up to the new one move down.
+            self.largest.copy_within(1..below, 0);
+            self.largest[last] = delta;
+        }
+    }
+
+    /// By nearest rank.
+    fn percentile_90(&self) -> Microseconds {
+        let rank_from_top = self.count - (self.count * 9).div_ceil(10);
+        self.largest[LARGEST - 1 - rank_from_top as usize]
+    }
+}
+
+/// As all deltas in order, in a checkpoint: for those that are not kept stands the smallest that is.
+impl Serialize for Deltas {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let count = self.count as usize;
+        let kept = &self.largest[LARGEST - LARGEST.min(count)..];
+        let forgotten = std::iter::repeat_n(&self.largest[0], count - kept.len());
+        serializer.collect_seq(forgotten.chain(kept))
+    }
+}
+
+impl<'de> Deserialize<'de> for Deltas {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut deltas = Self::default();
+        Vec::deserialize(deserializer)?.into_iter().for_each(|delta| deltas.add(delta));
+        Ok(deltas)
     }
 }
 
@@ -109,6 +153,22 @@ mod tests {
             hold.learn(Microseconds::from_seconds(100));
         }
         assert_eq!(hold.interval(), Some(Microseconds::from_seconds(10)));
+    }
+
+    #[test]
+    fn the_largest_deltas_tell_what_all_of_them_would() {
+        let mut hold = Hold::of(Feed::Unsaid);
+        let mut all = Vec::new();
+        for step in 0..100_i64 {
+            let delta = Microseconds(1_000_000 + step * 7_919 % 101);
+            hold.learn(delta);
+            all.push(delta);
+            all.sort_unstable();
+            let nearest_rank = all[(all.len() * 9).div_ceil(10) - 1];
+            assert_eq!(hold.interval(), (10 <= all.len()).then_some(nearest_rank), "{step}");
+            let bytes = postcard::to_allocvec(&hold).unwrap();
+            assert_eq!(postcard::from_bytes::<Hold>(&bytes).unwrap(), hold, "in a checkpoint");
+        }
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub(crate) struct Layout {
     pub step: Microseconds,
     /// Reports are kept for the longest slice.
     pub longest_slice: Microseconds,
+    /// By series: whether single readings are looked at once they are judged. Of all others only blocks are.
+    pub looked_back: Vec<bool>,
     /// By series: whether its readings are looked at as they arrive.
     pub watched: Vec<u8>,
     /// By series: hard limits that it can break, as (group, place in it).
@@ -228,7 +230,25 @@ impl Layout {
         layout.place_watches(declarations, gone, in_force);
         layout.place_calibrations(declarations, in_force);
         layout.headroom = headroom::LoopSeries::new(index);
+        layout.note_looked_back(count);
         layout
+    }
+
+    /// Slices, control loops, the power that gates ask for, and groups without physics read readings.
+    fn note_looked_back(&mut self, count: usize) {
+        let mut looked_back = vec![false; count];
+        let of_slices = self.slices.iter().flat_map(|slices| &slices.series);
+        let of_controls = self.controls.iter().flat_map(|control| {
+            let ControlLoop { place: _, supply, set_point, valve, pump, water } = control;
+            [supply, set_point, valve, pump, water].into_iter().flatten()
+        });
+        let of_racks = self.racks.values().flat_map(|rack| &rack.power.operands);
+        let of_racks = of_racks.flat_map(|operand| &operand.series);
+        let of_watches = self.watches.iter().flat_map(|watch| watch.members.iter().flatten());
+        for number in of_slices.chain(of_controls).chain(of_racks).chain(of_watches) {
+            looked_back[*number as usize] = true;
+        }
+        self.looked_back = looked_back;
     }
 
     /// Of several entries of the site file about one sensor the latest counts.

@@ -2,8 +2,10 @@
 //!
 //! `ingest` → log → **evaluator** → `history`, `alerts`, `gate`
 
+mod crew; // who works on partitions
 mod effect; // what comes out: read this first
 mod engine; // the evaluator: one record after the other
+mod together; // many records at once, with the same effects
 
 mod partition; // a loop with its racks: what is judged when event time goes on
 
@@ -53,6 +55,7 @@ mod snapshot; // the engine as bytes
 pub mod watch; // groups of signals without physics, for replays
 
 pub use configuration::known_signals;
+pub use crew::{Alone, Crew};
 pub use defaults::default_documents;
 pub use detectors::names as detector_names;
 pub use effect::{Counter, Effect, Effects, StatusRow, burn_json, group_json, state_name};

@@ -62,6 +62,9 @@ use crate::slice::Scratch;
 /// Facts in which nothing has changed but the time are published this often, in event time.
 const PUBLISH_EVERY: Microseconds = Microseconds::from_seconds(30);
 
+/// Reports that nobody looks at singly are kept no longer than the allowed lateness and this.
+const TIDY_EVERY: Microseconds = Microseconds::from_seconds(20);
+
 /// What a partition needs to know of the rest.
 #[derive(Clone, Copy)]
 pub(crate) struct Environment<'a> {
@@ -378,6 +381,8 @@ impl Partition {
                     self.follow_controls(boundary, effects);
                     if boundary.window_start(BLOCK) == boundary {
                         self.close_blocks(boundary, environment, effects);
+                    } else if boundary.window_start(TIDY_EVERY) == boundary {
+                        self.tidy(boundary);
                     }
                     position = boundary;
                     self.position = Some(position);

@@ -6,6 +6,8 @@
 mod believed; // how far a sensor is believed, and how it is calibrated
 mod point; // one report
 pub(crate) mod scatter; // how much its readings scatter
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -28,6 +30,8 @@ use self::scatter::Scatter;
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
 /// Room is made for so many reports at once.
 const GROWTH: usize = 4;
+/// Fewer reports are not worth tidying.
+const TIDY_FROM: usize = 32;
 
 /// Something that a settled reading tells beyond its value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -232,6 +236,37 @@ impl Series {
         }
         self.total = self.total.map(|_| value);
         Some(value)
+    }
+
+    /// Whether the next reading to be settled would tell something.
+    fn would_tell(&self, point: Point) -> bool {
+        if point.report() != Report::Reading {
+            return false;
+        }
+        let after_gap = self.latest.is_some_and(|latest| latest.until < point.time);
+        let value = self.total.map_or(point.value, |total| total + point.value);
+        // A copy: to look is to remember.
+        let mut stuck = self.stuck.as_deref().cloned();
+        let moves = stuck.as_mut().and_then(|stuck| stuck.observe(point.time, value, after_gap));
+        self.silent || after_gap || moves.is_some()
+    }
+
+    /// Settles and integrates what fast feeds have said up to `to`, and forgets it: the last two reports stay. It stops
+    /// before a reading that tells something, so that nothing is told earlier than by [`Series::settle`]; a span that
+    /// is integrated never ends between two readings, so that all sums are the same.
+    pub(crate) fn tidy(&mut self, to: EventTime) {
+        if self.points.len() < TIDY_FROM {
+            return;
+        }
+        while let Some(point) = self.points.get(self.settled).copied() {
+            if to <= point.time || self.would_tell(point) {
+                break;
+            }
+            self.settle(point.time + Microseconds(1), |_| {});
+        }
+        let Some(before_last) = self.settled.checked_sub(2) else { return };
+        self.integrate(self.points[before_last + 1].time);
+        self.forget_before(self.points[before_last].time);
     }
 
     fn settle_reading(&mut self, mut point: Point, raw: f64, tell: &mut impl FnMut(SeriesEvent)) -> Point {

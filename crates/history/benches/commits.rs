@@ -12,7 +12,7 @@ use telemetry::record::{
     Fate, Feed, Flag, PartitionId, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
 };
 use telemetry::table::Block;
-use telemetry::{EventTime, Labels, Microseconds, Name};
+use telemetry::{EventTime, Microseconds, Name};
 
 const SERIES: u32 = 64;
 const COMMITS: u64 = 3_000;
@@ -38,7 +38,7 @@ fn declaration(id: u32) -> SeriesDeclaration {
         source_unit: "L/min".into(),
         temporality: Temporality::Gauge,
         feed: Feed::Unsaid,
-        labels: Labels::new(),
+        labels: Arc::default(),
     }
 }
 

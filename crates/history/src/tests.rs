@@ -46,7 +46,7 @@ fn declaration(id: u32) -> SeriesDeclaration {
         source_unit: "degC".into(),
         temporality: Temporality::Gauge,
         feed: Feed::Unsaid,
-        labels: Labels::from([("vendor".into(), "acme".into())]),
+        labels: Arc::new(Labels::from([("vendor".into(), "acme".into())])),
     }
 }
 

@@ -3,14 +3,18 @@
 pub mod table; // in checkpoints
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::Name;
 use crate::place::{PartitionKey, Place};
 use crate::record::SeriesDeclaration;
+use crate::{Labels, Name};
 
-/// Names that are known, each text once.
+/// Names and sets of labels that are known, each once.
 #[derive(Debug, Default, Clone)]
-pub struct SharedNames(BTreeSet<Name>);
+pub struct SharedNames {
+    names: BTreeSet<Name>,
+    labels: BTreeSet<Arc<Labels>>,
+}
 
 impl SharedNames {
     /// The texts of declarations that share theirs already.
@@ -22,7 +26,7 @@ impl SharedNames {
 
     /// Whether none is known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
     }
 
     /// Lets a declaration use the texts that others use already.
@@ -54,19 +58,31 @@ impl SharedNames {
         for name in always.into_iter().chain(levels.into_iter().flatten()) {
             self.share_name(name);
         }
-        for (mut name, mut value) in std::mem::take(labels) {
+        self.share_labels(labels);
+    }
+
+    fn share_labels(&mut self, labels: &mut Arc<Labels>) {
+        if let Some(known) = self.labels.get(labels) {
+            *labels = known.clone();
+            return;
+        }
+        let mut shared = Labels::new();
+        for (name, value) in &**labels {
+            let (mut name, mut value) = (name.clone(), value.clone());
             self.share_name(&mut name);
             self.share_name(&mut value);
-            labels.insert(name, value);
+            shared.insert(name, value);
         }
+        *labels = Arc::new(shared);
+        self.labels.insert(labels.clone());
     }
 
     /// Lets a name be the text that others use already.
     pub fn share_name(&mut self, name: &mut Name) {
-        match self.0.get(name) {
+        match self.names.get(name) {
             Some(known) => *name = Name::clone(known),
             None => {
-                self.0.insert(Name::clone(name));
+                self.names.insert(Name::clone(name));
             }
         }
     }
@@ -75,7 +91,6 @@ impl SharedNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Labels;
     use crate::place::SeriesIdentity;
     use crate::record::{Feed, SeriesId, Temporality};
 
@@ -93,12 +108,12 @@ mod tests {
             source_unit: "W".into(),
             temporality: Temporality::Gauge,
             feed: Feed::Unsaid,
-            labels: Labels::from([("pod".into(), "s1".into())]),
+            labels: Arc::new(Labels::from([("pod".into(), "s1".into())])),
         }
     }
 
     #[test]
-    fn declarations_stay_as_they_are_and_hold_each_text_once() {
+    fn declarations_stay_as_they_are_and_hold_each_text_and_set_of_labels_once() {
         let (mut one, mut other) = (declaration("n1"), declaration("n2"));
         let mut names = SharedNames::default();
         names.share(&mut one);
@@ -110,6 +125,7 @@ mod tests {
         let PartitionKey::Rack { site, .. } = &other.partition else { panic!("a rack without a loop") };
         assert!(Name::ptr_eq(site, &one.identity.place.site));
         assert!(Name::ptr_eq(&one.labels["pod"], &other.identity.place.site));
+        assert!(Arc::ptr_eq(&one.labels, &other.labels));
         assert!(!Name::ptr_eq(
             one.identity.place.node.as_ref().unwrap(),
             other.identity.place.node.as_ref().unwrap()

@@ -2,6 +2,8 @@
 //!
 //! `ingest` → **record** → log → `evaluator`. The protobuf form is `proto/thermogate/log/v1/log.proto`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::drill::DrillEvent;
@@ -91,8 +93,8 @@ pub struct SeriesDeclaration {
     pub temporality: Temporality,
     /// How often it is expected.
     pub feed: Feed,
-    /// Everything else that was said about it.
-    pub labels: Labels,
+    /// Everything else that was said about it: the same of many series.
+    pub labels: Arc<Labels>,
 }
 
 impl SeriesDeclaration {

@@ -130,7 +130,6 @@ fn seconds(severity: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use telemetry::Labels;
     use telemetry::place::{PartitionKey, SeriesIdentity};
     use telemetry::record::{Feed, Temporality};
 
@@ -161,7 +160,7 @@ mod tests {
                 source_unit: "".into(),
                 temporality: Temporality::Gauge,
                 feed: Feed::Unsaid,
-                labels: Labels::new(),
+                labels: Arc::default(),
             }
         };
         racks

@@ -1,6 +1,7 @@
 //! Feeds a test's readings to an evaluator of its own and looks at it when an expectation is due.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use telemetry::alert::AlertState;
 use telemetry::expression::KnownSignals;
@@ -146,7 +147,7 @@ impl Stream {
             source_unit: unit.into(),
             temporality,
             feed: Feed::Periodic { interval: self.interval },
-            labels: Labels::new(),
+            labels: Arc::default(),
         };
         self.apply(partition, Body::Series(declaration));
         (partition, id)

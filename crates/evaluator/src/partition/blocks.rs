@@ -84,6 +84,16 @@ impl Partition {
         findings.tell_again(end, &mut Outlet { alerts, effects, suppressed: &suppressed });
     }
 
+    /// Within a block: what fast feeds have said so far goes into their blocks and is forgotten, where nobody looks at
+    /// single readings any more.
+    pub(super) fn tidy(&mut self, to: EventTime) {
+        for (series, is_looked_back) in self.series.iter_mut().zip(&self.layout.looked_back) {
+            if !is_looked_back {
+                series.tidy(to);
+            }
+        }
+    }
+
     /// Baselines of parts that people have worked on start anew.
     fn end_maintenance(&mut self, end: EventTime, effects: &mut Effects) {
         let mut touched = Vec::new();

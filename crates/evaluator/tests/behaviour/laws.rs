@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evaluator::{Counter, Effect, Effects, Evaluator};
+use evaluator::{Alone, Counter, Crew, Effect, Effects, Evaluator};
 use proptest::prelude::*;
 use telemetry::facts::{RackFacts, Scope};
 use telemetry::place::{Place, SeriesIdentity};
@@ -293,6 +293,32 @@ fn fixed_readings(seed: u64, count: usize) -> Vec<Planned> {
         .collect()
 }
 
+/// A thread for each task.
+struct Threads;
+
+impl Crew for Threads {
+    fn hands(&self) -> usize {
+        usize::MAX
+    }
+
+    fn each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| (0..count).for_each(|number| drop(scope.spawn(move || task(number)))));
+    }
+}
+
+/// One after the other, the wrong way round.
+struct LastFirst;
+
+impl Crew for LastFirst {
+    fn hands(&self) -> usize {
+        2
+    }
+
+    fn each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..count).rev().for_each(task);
+    }
+}
+
 #[test]
 fn a_restart_is_invisible_at_every_one_of_a_thousand_cuts() {
     let (mut cuts, mut seed) = (0, 0);
@@ -317,6 +343,25 @@ fn a_restart_is_invisible_at_every_one_of_a_thousand_cuts() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// However many hands work on partitions, in whatever order, and however records are cut into groups.
+    #[test]
+    fn many_hands_give_what_one_gives(planned in readings(), group in 1..60_usize) {
+        let records = stream(&planned, 1);
+        let mut alone = Evaluator::new();
+        let expected = effects_by_record(&mut alone, &records, 1);
+        for crew in [&Threads as &dyn Crew, &LastFirst, &Alone] {
+            let mut together = Evaluator::new();
+            let (mut effects, mut told, mut first) = (Vec::new(), Vec::new(), 1);
+            for group in records.chunks(group) {
+                together.apply_together(crew, first, group, &mut effects);
+                told.append(&mut effects);
+                first += group.len() as u64;
+            }
+            prop_assert_eq!(&told, &expected);
+            prop_assert_eq!(together.snapshot(), alone.snapshot());
+        }
+    }
 
     /// One restart anywhere, then on to the end.
     #[test]

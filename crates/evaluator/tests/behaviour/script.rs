@@ -147,7 +147,7 @@ impl Story {
             source_unit: unit.into(),
             temporality: Temporality::Gauge,
             feed: self.feed.unwrap_or(Feed::Unsaid),
-            labels: Labels::new(),
+            labels: std::sync::Arc::default(),
         };
         self.records.push(Record { partition, body: Body::Series(declaration) });
         (partition, id)

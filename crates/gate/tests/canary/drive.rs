@@ -250,6 +250,6 @@ fn declare(
         source_unit: unit,
         temporality: Temporality::Gauge,
         feed: Feed::Unsaid,
-        labels: Labels::new(),
+        labels: Arc::default(),
     }
 }

@@ -281,7 +281,7 @@ fn series_from(series: proto::Series) -> Result<SeriesDeclaration, DecodeError> 
                 Feed::OnChange { republish: Microseconds(republish) }
             }
         },
-        labels: labels_from(series.labels),
+        labels: Arc::new(labels_from(series.labels)),
     })
 }
 

@@ -321,7 +321,7 @@ impl<V: Measured> SortedRows<V> {
         for piece in pieces {
             let labels = &self.ranking.series[piece.series as usize].labels;
             for _ in 0..piece.rows.len() {
-                for (name, value) in labels {
+                for (name, value) in &**labels {
                     column.keys().append_value(name);
                     column.values().append_value(value);
                 }

@@ -16,6 +16,16 @@ async fn maintained(
     history.maintain(now, budget, &mut report).await.map(|()| report)
 }
 
+/// A store of twenty commits, each of which has made a file in `samples`, `events` and `log`.
+async fn with_twenty_commits(path: &str) -> History {
+    let history = open(path).await;
+    for sequence in 1..=20 {
+        append(&history, sequence);
+        history.commit(&history.freeze(sequence)).await.unwrap();
+    }
+    history
+}
+
 async fn sums(history: &History) -> [f64; 4] {
     [
         number(history, "SELECT count(*) FROM samples").await,
@@ -28,11 +38,7 @@ async fn sums(history: &History) -> [f64; 4] {
 #[tokio::test]
 async fn merging_makes_fewer_files_with_the_same_rows_in_order() {
     let (_folder, path) = folder();
-    let history = open(&path).await;
-    for sequence in 1..=20 {
-        append(&history, sequence);
-        history.commit(&history.freeze(sequence)).await.unwrap();
-    }
+    let history = with_twenty_commits(&path).await;
     append(&history, 21);
     let before = sums(&history).await;
     assert_eq!(files(&history, Table::Samples).await, 20);
@@ -68,11 +74,7 @@ async fn merging_makes_fewer_files_with_the_same_rows_in_order() {
 #[tokio::test]
 async fn a_damaged_file_is_named_and_keeps_only_its_own_group_from_being_merged() {
     let (_folder, path) = folder();
-    let history = open(&path).await;
-    for sequence in 1..=20 {
-        append(&history, sequence);
-        history.commit(&history.freeze(sequence)).await.unwrap();
-    }
+    let history = with_twenty_commits(&path).await;
     let before = sums(&history).await;
     let name = {
         let tables = history.tables().lock().await;
@@ -96,11 +98,7 @@ async fn a_damaged_file_is_named_and_keeps_only_its_own_group_from_being_merged(
 #[tokio::test]
 async fn what_the_budget_has_no_room_for_waits_for_the_next_round() {
     let (_folder, path) = folder();
-    let history = open(&path).await;
-    for sequence in 1..=20 {
-        append(&history, sequence);
-        history.commit(&history.freeze(sequence)).await.unwrap();
-    }
+    let history = with_twenty_commits(&path).await;
     let before = sums(&history).await;
     let nothing = Budget { bytes_max: 0, ..Budget::default() };
     let report = maintained(&history, at(60), nothing).await.unwrap();
@@ -138,11 +136,7 @@ async fn of_equal_readings_the_first_stays_when_files_are_merged() {
 
 #[tokio::test]
 async fn a_commit_and_a_merge_do_not_lose_each_others_rows() {
-    let history = shared(open("memory://").await);
-    for sequence in 1..=20 {
-        append(&history, sequence);
-        history.commit(&history.freeze(sequence)).await.unwrap();
-    }
+    let history = shared(with_twenty_commits("memory://").await);
     let merging = tokio::spawn({
         let history = history.clone();
         async move { maintained(&history, at(60), Budget::default()).await.unwrap() }

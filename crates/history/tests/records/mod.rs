@@ -1,5 +1,7 @@
 //! Any record that the log can hold.
 
+use std::sync::Arc;
+
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -127,7 +129,7 @@ fn series() -> impl Strategy<Value = SeriesDeclaration> {
                     source_unit,
                     temporality,
                     feed,
-                    labels,
+                    labels: Arc::new(labels),
                 }
             },
         )

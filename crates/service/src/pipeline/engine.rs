@@ -11,6 +11,7 @@ use telemetry::record::{Body, Fate, Flag, Record, Sequence};
 use tokio::sync::mpsc;
 
 use super::committer::Work;
+use super::hands::Hands;
 use super::writer::Synced;
 use crate::board::{Board, Progress};
 use crate::metrics::{Id, Metrics};
@@ -35,13 +36,18 @@ pub struct Engine {
     pub evaluator: Evaluator,
     /// What it acts on.
     pub outlets: Outlets,
-    effects: Effects,
+    hands: Hands,
+    /// Of each record of the last group; kept for its memory.
+    effects: Vec<Effects>,
     position: Sequence,
 }
 
 impl Engine {
     /// Goes on after `position`.
-    pub fn new(evaluator: Evaluator, outlets: Outlets, position: Sequence) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(evaluator: Evaluator, outlets: Outlets, position: Sequence) -> std::io::Result<Self> {
         for (partition, declaration) in evaluator.declarations() {
             outlets.history.declare(partition, declaration);
         }
@@ -59,7 +65,7 @@ impl Engine {
         for alert in evaluator.drill_alerts() {
             outlets.tell.update(&alert);
         }
-        Self { evaluator, outlets, effects: Effects::default(), position }
+        Ok(Self { evaluator, outlets, hands: Hands::of_all_cores()?, effects: Vec::new(), position })
     }
 
     /// The last record that was applied.
@@ -67,23 +73,32 @@ impl Engine {
         self.position
     }
 
-    /// Applies one record and performs its effects.
-    pub fn apply(&mut self, sequence: Sequence, record: &Record) {
-        debug_assert_eq!(sequence, self.position + 1, "the log has no holes");
-        self.effects.clear();
-        self.evaluator.apply(sequence, record, &mut self.effects);
-        self.position = sequence;
+    /// Applies the records from `first` on, then performs their effects, record by record.
+    pub fn apply(&mut self, first: Sequence, records: &[Record]) {
+        debug_assert_eq!(first, self.position + 1, "the log has no holes");
+        let mut effects = std::mem::take(&mut self.effects);
+        self.evaluator.apply_together(&self.hands, first, records, &mut effects);
+        for ((sequence, record), effects) in (first..).zip(records).zip(&effects) {
+            self.act(sequence, record, effects);
+            self.position = sequence;
+        }
+        self.effects = effects;
+    }
+
+    fn act(&self, sequence: Sequence, record: &Record, effects: &Effects) {
         let Outlets { history, board, metrics, .. } = &self.outlets;
         match &record.body {
             Body::Series(declaration) => {
-                // As the evaluator keeps it, so that both have the same texts.
-                if let Some(declaration) = self.evaluator.declaration(record.partition, declaration.id) {
-                    history.declare(record.partition, declaration);
+                // As the evaluator keeps it, so that both have the same texts, unless it was declared again since.
+                let kept = self.evaluator.declaration(record.partition, declaration.id);
+                match kept.filter(|kept| ***kept == *declaration) {
+                    Some(kept) => history.declare(record.partition, kept),
+                    None => history.declare(record.partition, &Arc::new(declaration.clone())),
                 }
             }
             Body::Samples(batch) => {
-                history.append_samples(sequence, record.partition, batch, &self.effects.fates);
-                count(metrics, &self.effects.fates);
+                history.append_samples(sequence, record.partition, batch, &effects.fates);
+                count(metrics, &effects.fates);
             }
             Body::Verdict(verdict) => board.note_verdict(&Arc::new(verdict.clone())),
             Body::Tick(_)
@@ -95,11 +110,9 @@ impl Engine {
             | Body::Override(_)
             | Body::Event(_) => {}
         }
-        let effects = std::mem::take(&mut self.effects.list);
-        for effect in &effects {
+        for effect in &effects.list {
             self.perform(sequence, effect);
         }
-        self.effects.list = effects;
     }
 
     fn perform(&self, sequence: Sequence, effect: &Effect) {
@@ -173,6 +186,13 @@ fn count(metrics: &Metrics, fates: &[Fate]) {
     metrics.add(Id::Duplicates, &["conflict"], conflicts);
 }
 
+fn samples_of(record: &Record) -> u64 {
+    match &record.body {
+        Body::Samples(batch) => batch.len() as u64,
+        _ => 0,
+    }
+}
+
 /// The thread's loop.
 pub struct Loop {
     /// What it drives.
@@ -198,12 +218,8 @@ impl Loop {
         loop {
             match self.synced.recv_timeout(IDLE) {
                 Ok(Synced { first, records, room }) => {
-                    for (sequence, record) in (first..).zip(&records) {
-                        if let Body::Samples(batch) = &record.body {
-                            samples += batch.len() as u64;
-                        }
-                        self.engine.apply(sequence, record);
-                    }
+                    self.engine.apply(first, &records);
+                    samples += records.iter().map(samples_of).sum::<u64>();
                     drop(room);
                     self.engine.announce();
                 }

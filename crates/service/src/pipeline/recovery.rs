@@ -38,6 +38,9 @@ pub enum RecoveryError {
     /// The log.
     #[error(transparent)]
     Log(#[from] history::log::LogError),
+    /// Threads.
+    #[error("threads to judge with: {0}")]
+    Threads(#[from] std::io::Error),
     /// The state does not reach the log's first record.
     #[error(
         "{folder}: the newest readable checkpoint is at record {checkpoint} and the log begins at {first}: \
@@ -50,6 +53,19 @@ pub enum RecoveryError {
         checkpoint: Sequence,
         /// Where the log begins.
         first: Sequence,
+    },
+    /// The log gave fewer records than it says it has.
+    #[error(
+        "{folder}: its log ends at record {last} and gave none after {read}: start again, and restore the folder from a \
+         copy if that says the same"
+    )]
+    Short {
+        /// The data folder.
+        folder: String,
+        /// The last record that was read.
+        read: Sequence,
+        /// The last record that the log says it has.
+        last: Sequence,
     },
     /// The store does not reach the state.
     #[error(
@@ -190,7 +206,7 @@ fn replay(
 ) -> Result<(Engine, u64), RecoveryError> {
     /// Batches that wait to be applied.
     const BATCHES_AHEAD: usize = 1;
-    let mut engine = Engine::new(evaluator, outlets, start);
+    let mut engine = Engine::new(evaluator, outlets, start)?;
     let mut replayed = 0;
     if let Some((first, last)) = log.bounds(SHARD) {
         if first > start + 1 {
@@ -205,13 +221,19 @@ fn replay(
             let (ahead, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
             scope.spawn(move || read_ahead(log, from, last, &ahead));
             for batch in batches {
-                for (sequence, record) in batch? {
-                    engine.apply(sequence, &record);
-                    replayed += 1;
-                }
+                let records: Vec<Record> = batch?.into_iter().map(|(_, record)| record).collect();
+                engine.apply(engine.position() + 1, &records);
+                replayed += records.len() as u64;
             }
             Ok::<_, LogError>(())
         })?;
+        if engine.position() < last {
+            return Err(RecoveryError::Short {
+                folder: folder.display().to_string(),
+                read: engine.position(),
+                last,
+            });
+        }
     }
     engine.announce();
     Ok((engine, replayed))

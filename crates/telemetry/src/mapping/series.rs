@@ -1,5 +1,7 @@
 //! What a resolved series is, and what is known of each of its readings.
 
+use std::sync::Arc;
+
 use crate::place::{PartitionKey, SeriesIdentity};
 use crate::record::{Feed, Flag, SeriesDeclaration, SeriesId, Temporality};
 use crate::signal::{self, STATE_CRITICAL, STATE_UNAVAILABLE, SignalKind, Span};
@@ -136,7 +138,7 @@ impl ResolvedSeries {
             source_unit: self.source_unit.clone(),
             temporality: self.temporality,
             feed: self.feed,
-            labels: self.labels.clone(),
+            labels: Arc::new(self.labels.clone()),
         }
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Name;
 use crate::place::{PartitionKey, Place, SeriesIdentity};
 use crate::record::{Feed, SeriesDeclaration, SeriesId, Temporality};
+use crate::{Labels, Name};
 
 /// Number of a text in the table.
 type Number = u32;
@@ -120,19 +120,34 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<Arc<SeriesDeclaration>>, D::Error> {
     let Table { names, partitions, rows } = Table::deserialize(deserializer)?;
     let mut declarations = Vec::with_capacity(rows.len());
+    let mut labels = BTreeMap::new();
     for row in &rows {
-        let declaration = declaration(row, &names, &partitions);
+        let declaration = declaration(row, &names, &partitions, &mut labels);
         let missing = || D::Error::custom("a declaration names a text that is not there");
         declarations.push(Arc::new(declaration.ok_or_else(missing)?));
     }
     Ok(declarations)
 }
 
-fn declaration(row: &Row, names: &[Name], partitions: &[PartitionKey]) -> Option<SeriesDeclaration> {
+fn declaration<'a>(
+    row: &'a Row,
+    names: &[Name],
+    partitions: &[PartitionKey],
+    known_labels: &mut BTreeMap<&'a [(Number, Number)], Arc<Labels>>,
+) -> Option<SeriesDeclaration> {
     let name = |number: Number| names.get(number as usize).cloned();
     let level = |number: Option<Number>| match number {
         Some(number) => name(number).map(Some),
         None => Some(None),
+    };
+    let labels = match known_labels.get(&*row.labels) {
+        Some(known) => known.clone(),
+        None => {
+            let pairs = row.labels.iter().map(|(key, value)| Some((name(*key)?, name(*value)?)));
+            let labels = Arc::new(pairs.collect::<Option<Labels>>()?);
+            known_labels.insert(&row.labels, labels.clone());
+            labels
+        }
     };
     let [cooling_loop, rack, node, device] = row.levels;
     let place = Place {
@@ -154,11 +169,7 @@ fn declaration(row: &Row, names: &[Name], partitions: &[PartitionKey]) -> Option
         source_unit: name(row.source_unit)?,
         temporality: row.temporality,
         feed: row.feed,
-        labels: row
-            .labels
-            .iter()
-            .map(|(key, value)| Some((name(*key)?, name(*value)?)))
-            .collect::<Option<_>>()?,
+        labels,
     })
 }
 
@@ -179,6 +190,7 @@ mod tests {
         assert_eq!(read, declarations);
         assert!(Name::ptr_eq(&read[0].identity.place.site, &read[1].identity.place.site));
         assert!(Name::ptr_eq(&read[0].unit, &read[1].source_unit));
+        assert!(Arc::ptr_eq(&read[0].labels, &read[1].labels));
     }
 
     #[test]
