@@ -4,12 +4,13 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Our own services and records.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "thermogate/gate/v1/gate.proto",
     "thermogate/run/v1/run.proto",
     "thermogate/calibration/v1/calibration.proto",
     "thermogate/drill/v1/drill.proto",
     "thermogate/advisory/v1/advisory.proto",
+    "thermogate/backtest/v1/backtest.proto",
     "thermogate/log/v1/log.proto",
 ];
 /// Messages of others.

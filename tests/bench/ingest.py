@@ -89,15 +89,15 @@ class Receiver:
 
 class Thermogate(Receiver):
     name, ready = "thermogate", "/readyz"
-    otlp_http = 0
+    otlp_http = grpc = postgres = 0  # any free port
 
     def command(self):
-        ports = ["otlp_grpc", "grpc", "postgres"]
+        ports = {"otlp_grpc": 0, "otlp_http": self.otlp_http, "grpc": self.grpc, "postgres": self.postgres}
         return [
             self.arguments.thermogate, "serve", "--data", str(self.folder / "data"), "--set", "clock.kind=telemetry",
-            "--set", f"listen.http=127.0.0.1:{self.port}", "--set", f"listen.otlp_http=127.0.0.1:{self.otlp_http}",
+            "--set", f"listen.http=127.0.0.1:{self.port}",
             "--set", "history.maintenance_every=15s",
-            *[word for port in ports for word in ("--set", f"listen.{port}=127.0.0.1:0")],
+            *[word for name, port in ports.items() for word in ("--set", f"listen.{name}=127.0.0.1:{port}")],
             *[word for setting in self.arguments.set for word in ("--set", setting)],
         ]
 

@@ -375,6 +375,7 @@ fn an_unknown_name_is_the_callers_mistake_and_a_missing_service_is_not() {
             "thermogate.run.v1.RunService",
             "thermogate.calibration.v1.CalibrationService",
             "thermogate.drill.v1.DrillService",
+            "thermogate.backtest.v1.BacktestService",
             "grpc.health.v1.Health",
         ] {
             assert!(services.contains(&json!(service)), "{version}: {services:?}");

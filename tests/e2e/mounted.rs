@@ -28,6 +28,14 @@ impl Mounted {
         Self::new(folder, &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
     }
 
+    /// Lets nobody write to what is seen here, as a file system does that has found an error of its disk; or lets everybody
+    /// again.
+    pub fn make_read_only(&self, is_read_only: bool) {
+        let options = format!("remount,bind,{}", if is_read_only { "ro" } else { "rw" });
+        let status = Command::new("mount").args(["-o", &options]).arg(&self.0).status().expect("mount runs");
+        assert!(status.success(), "mount -o {options}");
+    }
+
     /// Takes all the room there is, until the file is removed.
     pub fn fill(&self) -> PathBuf {
         let ballast = self.0.join("ballast");

@@ -3,6 +3,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use telemetry::EventTime;
+use tonic::{Code, Status};
+use wire::backtest::v1 as pb;
+use wire::backtest::v1::backtest_service_client::BacktestServiceClient;
 
 use crate::gates::{LATENESS, Rack, send_minutes, service, wait_until_final};
 use crate::harness::{Service, run};
@@ -170,6 +174,35 @@ fn a_tightened_objective_would_have_failed_a_run_that_passed() {
     let said = backtest(&["--runs", "build-1,build-2"]).expect_success();
     assert!(said.contains("rows changed") && said.contains("judged again"), "{said}");
 
+    // The same by gRPC.
+    let document = |path: &Path| pb::Document {
+        name: path.file_name().expect("a file").to_string_lossy().into_owned(),
+        text: std::fs::read_to_string(path).expect("a file"),
+    };
+    let request = pb::BacktestRequest {
+        objectives: vec![document(&slo)],
+        policy: Some(document(&policy)),
+        last: 5,
+        ..pb::BacktestRequest::default()
+    };
+    let answers = grpc_backtest(&service.grpc, request.clone()).expect("both runs");
+    let by_grpc: Vec<Value> = answers.iter().map(as_the_command_line_says).collect();
+    assert_eq!(by_grpc, lines);
+    let both = pb::BacktestRequest { run_ids: vec!["build-1".to_owned()], ..request.clone() };
+    let refused = grpc_backtest(&service.grpc, both).expect_err("either");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::InvalidArgument, "last: must be 0 when `run_ids` names runs")
+    );
+    let unknown = pb::BacktestRequest { run_ids: vec!["build-9".to_owned()], last: 0, ..request.clone() };
+    let refused = grpc_backtest(&service.grpc, unknown).expect_err("no such run");
+    assert!(refused.code() == Code::FailedPrecondition && refused.message().contains("build-9"), "{refused}");
+    let torn =
+        pb::Document { name: "torn.yaml".to_owned(), text: "kind: SLO\nmetadata: {nmae: x}\n".to_owned() };
+    let torn = pb::BacktestRequest { objectives: vec![torn], ..request };
+    let refused = grpc_backtest(&service.grpc, torn).expect_err("no objective");
+    assert!(refused.code() == Code::InvalidArgument && refused.message().contains("torn.yaml"), "{refused}");
+
     let unknown = backtest(&["--runs", "build-1,build-9"]);
     assert!(unknown.code == 2 && unknown.stderr.contains("build-9"), "{unknown:?}");
     let wrong = backtest(&["--runs", "last:many"]);
@@ -177,4 +210,46 @@ fn a_tightened_objective_would_have_failed_a_run_that_passed() {
     std::fs::write(&slo, "kind: SLO\nmetadata: {nmae: x}\n").expect("a file");
     let torn = backtest(&["--runs", "last:5"]);
     assert!(torn.code == 2 && torn.stderr.contains("tight.yaml"), "{torn:?}");
+}
+
+fn grpc_backtest(address: &str, request: pb::BacktestRequest) -> Result<Vec<pb::BacktestResponse>, Status> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut client =
+            BacktestServiceClient::connect(address.to_owned()).await.expect("the service answers");
+        let mut answers = client.backtest(request).await?.into_inner();
+        let mut all = Vec::new();
+        while let Some(answer) = answers.message().await? {
+            all.push(answer);
+        }
+        Ok(all)
+    })
+}
+
+fn as_the_command_line_says(answer: &pb::BacktestResponse) -> Value {
+    let judged = |judged: &pb::Judged| {
+        let watermark = judged.watermark.as_ref().expect("a time");
+        let micros = watermark.seconds * 1_000_000 + i64::from(watermark.nanos) / 1_000;
+        json!({
+            "policy": judged.policy, "verdict": judged.verdict, "reason": judged.reason, "stored": judged.stored,
+            "watermark": EventTime::from_unix_micros(micros).to_rfc3339(),
+        })
+    };
+    let row = |row: &pb::Row| {
+        json!({
+            "verdict": row.verdict, "observed": row.observed, "threshold": row.threshold, "unit": row.unit,
+            "reason": row.reason,
+        })
+    };
+    let change = |change: &pb::Change| {
+        json!({
+            "rack": change.rack, "check": change.check, "old": change.old.as_ref().map(row),
+            "new": change.new.as_ref().map(row),
+        })
+    };
+    json!({
+        "run": answer.run_id, "racks": answer.racks, "old": answer.old.as_ref().map(judged),
+        "new": answer.new.as_ref().map(judged), "changes": answer.changes.iter().map(change).collect::<Vec<_>>(),
+        "notes": answer.notes,
+    })
 }

@@ -1,12 +1,13 @@
 //! Recorded files through front and evaluator, on the files' own clock: what `replay` prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evaluator::{Effect, Effects, Evaluator};
 use ingest::Front;
 use ingest::files::Group;
 use service::configuration::Documents;
+use service::pipeline::hands::Hands;
 use telemetry::facts::RackFacts;
 use telemetry::record::{
     Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence,
@@ -63,11 +64,14 @@ pub fn replay(
     told(Told::Files(&rows));
     let mut driver = Driver {
         evaluator: Evaluator::new(),
-        effects: Effects::default(),
+        hands: Hands::of_all_cores()
+            .map_err(|error| Failure::unreachable(format!("threads to judge with: {error}")))?,
+        effects: Vec::new(),
         sequence: 0,
         tick: None,
         spans,
         started: BTreeMap::new(),
+        silent: BTreeMap::new(),
         late: 0,
         told: &mut told,
     };
@@ -82,9 +86,7 @@ pub fn replay(
         let taken = front
             .take_in(&group.decoded, EventTime::MINIMUM)
             .map_err(|error| Failure::bad_input(error.to_string()))?;
-        for record in taken.records {
-            driver.take(record);
-        }
+        driver.take(taken.records);
         front.confirm(taken.ticket);
         (driver.told)(Told::Rows { group: &group, are_late: driver.late > late_before });
         driver.tick(group.time);
@@ -122,57 +124,77 @@ fn spans(
 
 struct Driver<'a> {
     evaluator: Evaluator,
-    effects: Effects,
+    hands: Hands,
+    effects: Vec<Effects>,
     sequence: Sequence,
     tick: Option<EventTime>,
     /// The whole span: what the runs are planned for.
     spans: Microseconds,
     /// Racks whose run has begun.
     started: BTreeMap<Name, Name>,
+    /// Racks of each partition that are declared and have told nothing.
+    silent: BTreeMap<PartitionId, BTreeSet<Name>>,
     /// Readings that came too late to be judged.
     late: u64,
     told: &'a mut dyn FnMut(Told<'_>),
 }
 
 impl Driver<'_> {
-    fn apply(&mut self, record: &Record) {
-        self.sequence += 1;
-        self.effects.clear();
-        self.evaluator.apply(self.sequence, record, &mut self.effects);
+    fn apply(&mut self, records: &[Record]) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.evaluator.apply_together(&self.hands, self.sequence + 1, records, &mut effects);
+        self.sequence += records.len() as Sequence;
         let is_late = |fate: &&Fate| matches!(fate, Fate::Stored(Flag::Late));
-        self.late += self.effects.fates.iter().filter(is_late).count() as u64;
-        for effect in &self.effects.list {
-            (self.told)(Told::Effect(effect));
+        for of_record in &effects {
+            self.late += of_record.fates.iter().filter(is_late).count() as u64;
+            for effect in &of_record.list {
+                (self.told)(Told::Effect(effect));
+            }
         }
+        self.effects = effects;
     }
 
     fn stream(&mut self, body: Body) {
-        self.apply(&Record { partition: PartitionId::STREAM, body });
+        self.apply(&[Record { partition: PartitionId::STREAM, body }]);
     }
 
     fn configure(&mut self, configuration: Configuration) {
         self.stream(Body::Configuration(Box::new(configuration)));
     }
 
-    fn take(&mut self, record: Record) {
-        let starts = match &record.body {
-            Body::Samples(batch) => batch.time.iter().min().copied(),
-            _ => None,
-        };
-        // A rack's run begins with its first reading, so it has to be known before that is judged.
-        if let Some(time) = starts {
-            let racks: Vec<Name> = self
-                .evaluator
-                .declarations()
-                .filter(|(partition, _)| *partition == record.partition)
-                .filter_map(|(_, declaration)| declaration.identity.place.rack.clone())
-                .filter(|rack| !self.started.contains_key(rack))
-                .collect();
-            for rack in racks {
-                self.start(rack, time);
+    /// A rack's run begins with its first reading, so it has to be known before that is judged.
+    fn take(&mut self, records: Vec<Record>) {
+        let mut together = Vec::with_capacity(records.len());
+        for record in records {
+            match &record.body {
+                Body::Series(declaration) => {
+                    let rack = declaration.identity.place.rack.clone();
+                    let rack = rack.filter(|rack| !self.started.contains_key(rack));
+                    self.silent.entry(record.partition).or_default().extend(rack);
+                }
+                Body::Samples(batch) => {
+                    let first = batch.time.iter().min().copied();
+                    let racks = first.and_then(|_| self.silent.remove(&record.partition)).unwrap_or_default();
+                    if !racks.is_empty() {
+                        self.apply(&std::mem::take(&mut together));
+                    }
+                    for (rack, time) in racks.into_iter().zip(first.into_iter().cycle()) {
+                        self.start(rack, time);
+                    }
+                }
+                Body::Tick(_)
+                | Body::Configuration(_)
+                | Body::Run(_)
+                | Body::Calibration(_)
+                | Body::Maintenance(_)
+                | Body::Drill(_)
+                | Body::Override(_)
+                | Body::Verdict(_)
+                | Body::Event(_) => {}
             }
+            together.push(record);
         }
-        self.apply(&record);
+        self.apply(&together);
     }
 
     fn start(&mut self, rack: Name, time: EventTime) {

@@ -5,18 +5,21 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use arrow::array::{
     ArrayRef, Float64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use service::past::{Head, IDENTITY, Numbers, Past, PastError, Readings};
+use service::past::{self, Head, IDENTITY, Numbers, Past, PastError, Readings};
 use telemetry::place::SeriesIdentity;
 use telemetry::{EventTime, Name, sha256_hex};
 
@@ -85,7 +88,7 @@ impl Writer {
         }
         let path = folder.join(SAMPLES);
         let file = File::create(&path).map_err(|error| at(&path, &error))?;
-        let schema = Arc::new(schema());
+        let schema = Arc::new(schema(&DataType::Utf8));
         let level = ZstdLevel::try_new(COMPRESSION).expect("a level that zstd knows");
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
@@ -149,7 +152,9 @@ impl Writer {
 ///
 /// # Errors
 /// Names the file that is missing, was changed, or cannot be read.
-pub fn read(folder: &Path) -> Result<(Past, Samples), Failure> {
+pub fn read(
+    folder: &Path,
+) -> Result<(Past, impl Iterator<Item = Result<Readings, PastError>> + use<>), Failure> {
     let path = folder.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|error| at(&path, &error))?;
     #[derive(Deserialize)]
@@ -189,11 +194,12 @@ pub fn read(folder: &Path) -> Result<(Past, Samples), Failure> {
     };
     let path = folder.join(SAMPLES);
     let opened = File::open(&path).map_err(|error| at(&path, &error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema(&past::text_type())));
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)
         .and_then(|builder| builder.with_batch_size(ROW_GROUP).build())
         .map_err(|error| at(&path, &error))?;
     let numbers = past.numbers()?;
-    Ok((past, Samples { reader, numbers, path }))
+    Ok((past, read_ahead(Samples { reader, numbers, path })))
 }
 
 /// A file's bytes, which must be those that were written.
@@ -211,8 +217,23 @@ fn bytes_of(folder: &Path, listed: &Listed) -> Result<Vec<u8>, Failure> {
     )))
 }
 
+/// Reads on a thread of its own while what was read is evaluated.
+fn read_ahead(samples: Samples) -> impl Iterator<Item = Result<Readings, PastError>> {
+    /// Batches that wait.
+    const AHEAD: usize = 2;
+    let (ahead, batches) = sync_channel(AHEAD);
+    std::thread::spawn(move || {
+        for batch in samples {
+            if ahead.send(batch).is_err() {
+                return;
+            }
+        }
+    });
+    batches.into_iter()
+}
+
 /// The samples of a folder, in their order.
-pub struct Samples {
+struct Samples {
     reader: ParquetRecordBatchReader,
     numbers: Numbers,
     path: PathBuf,
@@ -229,12 +250,12 @@ impl Iterator for Samples {
     }
 }
 
-fn schema() -> Schema {
+fn schema(text: &DataType) -> Schema {
     let mut fields: Vec<Field> =
-        IDENTITY.into_iter().map(|name| Field::new(name, DataType::Utf8, name != "site")).collect();
+        IDENTITY.into_iter().map(|name| Field::new(name, text.clone(), name != "site")).collect();
     fields.push(Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false));
     fields.push(Field::new("value", DataType::Float64, true));
-    fields.push(Field::new("flag", DataType::Utf8, false));
+    fields.push(Field::new("flag", text.clone(), false));
     Schema::new(fields)
 }
 

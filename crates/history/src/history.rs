@@ -43,10 +43,10 @@ pub struct HistorySettings {
 }
 
 impl Default for HistorySettings {
-    /// Stream 0; `samples` and `log` 90 days, `blocks`, `slo_status`, `headroom`, `recoveries` and `events` 400, others for ever.
+    /// Stream 0; `samples` 90 days, `blocks`, `slo_status`, `headroom`, `recoveries` and `events` 400, others for ever.
     fn default() -> Self {
         let days = |table| match table {
-            Table::Samples | Table::Log => Some(90),
+            Table::Samples => Some(90),
             Table::Blocks | Table::SloStatus | Table::Headroom | Table::Recoveries | Table::Events => {
                 Some(400)
             }
@@ -58,7 +58,9 @@ impl Default for HistorySettings {
             | Table::Calibrations
             | Table::Maintenance
             | Table::Drills
-            | Table::DrillEvents => None,
+            | Table::DrillEvents
+            // What was told long ago may be in force still: documents, series, calibrations. A day of ticks is 144 rows.
+            | Table::Log => None,
         };
         let retention_days = Table::ALL.iter().filter_map(|table| Some((*table, days(*table)?))).collect();
         Self { shard: 0, read_only: false, retention_days, limits: Limits::default() }

@@ -47,7 +47,7 @@ pub struct MaintenanceReport {
     pub postponed_files: usize,
     /// Files of days that were too old.
     pub expired_files: usize,
-    /// Files that no version within 7 days refers to, deleted for good.
+    /// Files that no version within 7 days refers to, and those that a crash kept from ever being in one, deleted for good.
     pub deleted_files: usize,
     /// Files of the Delta log older than 7 days, deleted for good.
     pub deleted_log_files: usize,
@@ -183,7 +183,9 @@ impl History {
         let stored = &mut tables[table as usize];
         stored.settle().await?;
         let failed = || HistoryError::store(table, "clean up");
-        let vacuum = || stored.delta().clone().vacuum().with_mode(VacuumMode::Lite);
+        // In full: what a crash left behind was never in a version. It goes once it is older than 7 days, when no commit can
+        // be on its way to it.
+        let vacuum = || stored.delta().clone().vacuum().with_mode(VacuumMode::Full);
         // A vacuum writes two commits even when there is nothing to delete: look first.
         let (_, found) = vacuum().with_dry_run(true).await.map_err(failed())?;
         if !found.files_deleted.is_empty() {

@@ -5,6 +5,7 @@ mod cut; // one consistent view
 mod maintain; // merging, retention
 mod query; // read-only SQL, limits, formats, views
 mod refusal; // stores that cannot be used
+mod upgrade; // stores of versions before this one
 
 use std::sync::Arc;
 

@@ -194,6 +194,7 @@ fn roles_for(method: &str, path: &str) -> &'static [Role] {
         ("/thermogate.drill.v1.DrillService/RehearseGate", &[Role::Read]),
         ("/thermogate.drill.", &[Role::Operate]),
         ("/thermogate.advisory.", &[Role::Read]),
+        ("/thermogate.backtest.", &[Role::Read]),
         // Answers credentials that are no bearer token.
         ("/arrow.flight.protocol.FlightService/Handshake", &[]),
         ("/arrow.flight.protocol.FlightService/DoPut", &[Role::Read, Role::Ingest]),

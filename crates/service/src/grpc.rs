@@ -1,6 +1,7 @@
-//! The gRPC port: gates, runs, calibrations, drills and advice, health, reflection; errors carry details by the rules of google.rpc.
+//! The gRPC port: gates, runs, calibrations, drills, backtests and advice, health, reflection; errors carry details by the rules of google.rpc.
 
 mod advice; // thermogate.advisory.v1.AdvisoryService
+mod backtest; // thermogate.backtest.v1.BacktestService
 mod calibration; // thermogate.calibration.v1.CalibrationService
 mod convert; // verdicts and runs as messages
 mod drill; // thermogate.drill.v1.DrillService
@@ -16,11 +17,13 @@ use tonic::{Code, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt};
 use wire::advisory::v1::advisory_service_server::AdvisoryServiceServer;
+use wire::backtest::v1::backtest_service_server::BacktestServiceServer;
 use wire::calibration::v1::calibration_service_server::CalibrationServiceServer;
 use wire::drill::v1::drill_service_server::DrillServiceServer;
 use wire::gate::v1::gate_service_server::GateServiceServer;
 use wire::run::v1::run_service_server::RunServiceServer;
 
+pub use backtest::BacktestApi;
 pub(crate) use convert::timestamp;
 
 use crate::advice::desk::Desk;
@@ -35,6 +38,7 @@ pub const SERVICES: &[&str] = &[
     "thermogate.calibration.v1.CalibrationService",
     "thermogate.drill.v1.DrillService",
     "thermogate.advisory.v1.AdvisoryService",
+    "thermogate.backtest.v1.BacktestService",
 ];
 
 /// Routes of the gRPC port.
@@ -44,6 +48,7 @@ pub const SERVICES: &[&str] = &[
 pub fn routes(
     shared: Arc<Shared>,
     desk: Arc<Desk>,
+    backtests: BacktestApi,
     health: HealthServer<impl Health>,
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
     /// A policy of one's own may come with a request.
@@ -60,12 +65,14 @@ pub fn routes(
         RunServiceServer::new(run::RunApi(shared.clone())).max_decoding_message_size(REQUEST_BYTES_MAX);
     let calibrations = CalibrationServiceServer::new(calibration::CalibrationApi(shared.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let backtests = BacktestServiceServer::new(backtests).max_decoding_message_size(REQUEST_BYTES_MAX);
     let drills =
         DrillServiceServer::new(drill::DrillApi(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
     Ok(Routes::new(gates)
         .add_service(runs)
         .add_service(calibrations)
         .add_service(drills)
+        .add_service(backtests)
         .add_service(AdvisoryServiceServer::new(advice::AdvisoryApi(desk)))
         .add_service(health)
         .add_service(reflection().build_v1()?)

@@ -21,8 +21,8 @@ use crate::shared::Answer;
 pub use again::{Again, Compared, Difference, Statuses, compare, compare_statuses, wanted};
 pub use backtest::{Change, Trial, Tried, backtest};
 pub use play::{Played, Wanted, play, status_json};
-pub use read::{latest_ended, read, readings};
-pub use readings::{IDENTITY, Numbers, Readings};
+pub use read::{NotTried, Pages, backtest_run, latest_ended, read};
+pub use readings::{IDENTITY, Numbers, Readings, text_type};
 
 /// Samples from so long before a run are exported with it: the intervals of feeds are found from a hundred readings,
 /// and coverage looks an hour back.

@@ -250,6 +250,12 @@ impl Running {
             pipeline.metrics.clone(),
         );
         let desk = Arc::new(desk);
+        let backtests = grpc::BacktestApi::new(
+            queries.apart(),
+            pipeline.board.clone(),
+            settings.clone(),
+            advisory_threads.handle().clone(),
+        );
         let shared = Arc::new(Shared {
             pipeline: pipeline.clone(),
             control,
@@ -274,7 +280,7 @@ impl Running {
             ingest_threads
                 .serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
             otlp_http_routes.clone(),
-            grpc::routes(shared.clone(), desk, health_service)
+            grpc::routes(shared.clone(), desk, backtests, health_service)
                 .map_err(|error| StartError::System(error.to_string()))?
                 .merge(query_threads.serve(grpc::flight_route(flight::server(
                     shared.clone(),

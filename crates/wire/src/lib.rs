@@ -53,6 +53,15 @@ pub mod advisory {
     }
 }
 
+/// Other documents tried on past runs: `thermogate.backtest.v1`.
+pub mod backtest {
+    /// First version.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("thermogate.backtest.v1");
+    }
+}
+
 /// The write-ahead log's record: `thermogate.log.v1`.
 pub mod log {
     /// First version.

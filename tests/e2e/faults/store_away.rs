@@ -125,6 +125,22 @@ fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_b
 }
 
 #[test]
+fn a_store_that_becomes_read_only_holds_up_no_sender_and_gets_all_rows_once_it_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (disk, store) = (folder.path().join("disk"), folder.path().join("store"));
+    fs::create_dir(&disk).expect("a folder");
+    let Some(mount) = Mounted::bind(&disk, &store) else { return };
+    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
+    fed.feed_until_flushed();
+    mount.make_read_only(true);
+    fed.feed_without_store();
+    assert!(fed.service.log().contains("Read-only file system"), "{}", fed.service.log());
+    mount.make_read_only(false);
+    fed.feed_until_flushed();
+    fed.expect_all_once();
+}
+
+#[test]
 fn a_bucket_that_is_slow_or_gone_for_a_while_gets_all_rows_once_it_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(mut bucket) = Bucket::start(&folder.path().join("weed")) else { return };

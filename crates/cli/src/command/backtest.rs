@@ -2,14 +2,15 @@
 
 use gate::CheckResult;
 use serde::Serialize;
-use service::past::{self, Change, PastError, Readings, Trial, Tried};
+use service::past::{self, Change, NotTried, PastError, Trial, Tried};
 use service::settings::Settings;
 use telemetry::Name;
+use tokio::runtime::Handle;
 
 use crate::arguments::{BacktestArguments, Output};
 use crate::failure::Failure;
 use crate::output::print_line;
-use crate::past::{Source, source, warm_up};
+use crate::past::{source, warm_up};
 use crate::terminal::{judged, table};
 use crate::{client, documents};
 
@@ -21,10 +22,10 @@ pub fn run(arguments: &BacktestArguments) -> Result<u8, Failure> {
     if matches!(arguments.output, Output::Junit | Output::Markdown) {
         return Err(Failure::bad_input("`backtest` prints --output text or json"));
     }
-    client::runtime()?.block_on(backtest(arguments))
+    backtest(arguments, client::runtime()?.handle())
 }
 
-async fn backtest(arguments: &BacktestArguments) -> Result<u8, Failure> {
+fn backtest(arguments: &BacktestArguments, runtime: &Handle) -> Result<u8, Failure> {
     let asked = asked(&arguments.runs)?;
     let warm_up = warm_up(&arguments.past)?;
     let is_test =
@@ -35,9 +36,9 @@ async fn backtest(arguments: &BacktestArguments) -> Result<u8, Failure> {
     let policy = arguments.policy.as_deref().map(documents::read_one).transpose()?;
     let trial = Trial { objectives, policy };
     let settings = Settings::load(None, std::iter::empty(), &[])?;
-    let source = source(&arguments.past).await?;
+    let source = runtime.block_on(source(&arguments.past))?;
     let (runs, are_named) = match asked {
-        Asked::Last(count) => (past::latest_ended(&source, count).await?, false),
+        Asked::Last(count) => (runtime.block_on(past::latest_ended(&source, count))?, false),
         Asked::Named(runs) => (runs, true),
     };
     if runs.is_empty() {
@@ -45,12 +46,11 @@ async fn backtest(arguments: &BacktestArguments) -> Result<u8, Failure> {
     }
     let mut lines = Vec::new();
     for run in &runs {
-        let tried = tried(&source, run, warm_up, &trial, &settings).await;
-        let line = match tried {
+        let line = match past::backtest_run(runtime, &source, run, warm_up, &trial, &settings) {
             Ok((racks, tried)) => Line::of(run, racks, &tried),
             // One of many whose records are not kept any more is told, and the others are tried.
-            Err(Refusal::OfRun(PastError::Refused(why))) if !are_named => Line::not_tried(run, why),
-            Err(Refusal::OfRun(error) | Refusal::OfDocuments(error)) => return Err(error.into()),
+            Err(NotTried::OfRun(PastError::Refused(why))) if !are_named => Line::not_tried(run, why),
+            Err(NotTried::OfRun(error) | NotTried::OfDocuments(error)) => return Err(error.into()),
         };
         if arguments.output == Output::Json {
             print_line!("{}", serde_json::to_string(&line).unwrap_or_default());
@@ -87,32 +87,6 @@ fn asked(text: &str) -> Result<Asked, Failure> {
 
 fn is_policy(document: &telemetry::record::Document) -> bool {
     gate::policy_document::read(std::slice::from_ref(document)).is_ok_and(|policies| !policies.is_empty())
-}
-
-/// Why a run was not tried.
-enum Refusal {
-    /// It cannot be read.
-    OfRun(PastError),
-    /// The documents cannot be used.
-    OfDocuments(PastError),
-}
-
-async fn tried(
-    source: &Source,
-    run: &str,
-    warm_up: telemetry::Microseconds,
-    trial: &Trial,
-    settings: &Settings,
-) -> Result<(Vec<Name>, Tried), Refusal> {
-    let read = past::read(source, run, warm_up).await.map_err(Refusal::OfRun)?;
-    let mut pages: Vec<Readings> = Vec::new();
-    let taken = past::readings(source, &read, |page| {
-        pages.push(page);
-        Ok(())
-    });
-    taken.await.map_err(Refusal::OfRun)?;
-    let tried = past::backtest(&read, trial, settings, || pages.iter().cloned().map(Ok));
-    Ok((read.head.racks.clone(), tried.map_err(Refusal::OfDocuments)?))
 }
 
 /// A run, as it is printed.

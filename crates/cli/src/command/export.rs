@@ -1,6 +1,6 @@
 //! `thermogate export`: an ended run as a folder that stands for itself.
 
-use service::past;
+use service::past::{self, Pages};
 
 use crate::arguments::ExportArguments;
 use crate::client;
@@ -21,7 +21,10 @@ async fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
     let head = read.head.clone();
     let (verdicts, statuses) = (read.verdicts.len(), read.statuses.len());
     let mut writer = Writer::begin(&arguments.to, read.clone())?;
-    past::readings(&source, &read, |readings| writer.add(&readings)).await?;
+    let mut pages = Pages::of(&source, &read).await?;
+    while let Some(page) = pages.next(&source).await? {
+        writer.add(&page)?;
+    }
     let samples = writer.finish()?;
     print_line!(
         "run {} on {}: {samples} samples from {} to {}, {verdicts} verdicts, {statuses} final statuses in {}",

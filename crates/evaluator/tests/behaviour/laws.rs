@@ -79,7 +79,7 @@ fn site() -> Document {
 
 /// One reading to come: which series, when, what, and how much later it arrives.
 #[derive(Debug, Clone)]
-struct Planned {
+pub(crate) struct Planned {
     rack: usize,
     signal: usize,
     time: i64,
@@ -160,7 +160,7 @@ fn acts() -> BTreeMap<i64, Vec<Body>> {
 }
 
 /// The stream in which each reading arrives after its delay; a tick every `every` seconds.
-fn stream(planned: &[Planned], every: i64) -> Vec<Record> {
+pub(crate) fn stream(planned: &[Planned], every: i64) -> Vec<Record> {
     let mut story = Story::at_site(Some(site()), &objectives());
     story.feed = Some(Feed::Periodic { interval: Microseconds::from_seconds(10) });
     let mut acts = acts();
@@ -184,7 +184,7 @@ fn stream(planned: &[Planned], every: i64) -> Vec<Record> {
 }
 
 /// Effects of every record, by itself.
-fn effects_by_record(evaluator: &mut Evaluator, records: &[Record], first: u64) -> Vec<Effects> {
+pub(crate) fn effects_by_record(evaluator: &mut Evaluator, records: &[Record], first: u64) -> Vec<Effects> {
     (first..)
         .zip(records)
         .map(|(sequence, record)| {
@@ -276,7 +276,7 @@ fn counts(effects: &[Effect]) -> BTreeMap<Counter, u64> {
 }
 
 /// A pseudo-random stream without a strategy, for the test that cuts it a thousand times.
-fn fixed_readings(seed: u64, count: usize) -> Vec<Planned> {
+pub(crate) fn fixed_readings(seed: u64, count: usize) -> Vec<Planned> {
     let mut state = seed;
     let mut next = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -8,10 +8,12 @@ mod comparison; // what gates may compare a rack by
 mod composite; // several promises kept together
 mod golden; // stories
 mod hunting_recorded; // hunting of a real air handler
+mod kept_checkpoint; // bytes that an engine wrote are read by those after it
 mod laws; // what holds for every stream
 mod pains; // what users complain of most
 mod recorded; // recorded data with known figures
 mod reference; // burn rates against an independent integrator
+
 mod trust; // how far sensors are believed, and what a calibration changes
 mod watch_recorded; // the generic watch on labelled recordings
 mod watch_scorer; // how such answers are scored

@@ -19,9 +19,9 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
 use telemetry::EventTime;
@@ -29,6 +29,7 @@ use telemetry::table::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
+use super::damage::Files;
 use super::functions::{self, Clock};
 use super::provider::{Source, Tables};
 use super::views::VIEWS;
@@ -220,13 +221,17 @@ impl QueryEngine {
         let limits = self.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
         let permit = self.permit().await?;
-        let started = DataFrame::new(state, plan).execute_stream();
-        let stream = tokio::time::timeout_at(deadline, started)
+        let frame = DataFrame::new(state, plan);
+        let context = Arc::new(frame.task_ctx());
+        let planned = tokio::time::timeout_at(deadline, frame.create_physical_plan())
             .await
             .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
             .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
+        let files = Files::of(&planned, &self.runtime);
+        let stream = execute_stream(planned, context)
+            .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
         let schema = stream.schema();
-        let limited = within_limits(stream, limits, deadline, permit);
+        let limited = within_limits(stream, files, limits, deadline, permit);
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
         Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
     }
@@ -286,7 +291,10 @@ impl QueryEngine {
 
     // A dashboard asks twenty questions at once: they take turns, and only a queue that does not move is refused.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        let too_many = QueryError::TooManyQueries { concurrency_max: self.limits.concurrency_max };
+        let too_many = QueryError::TooManyQueries {
+            concurrency_max: self.limits.concurrency_max,
+            seconds: TURN.as_secs(),
+        };
         match tokio::time::timeout(TURN, self.running.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(too_many),
@@ -374,19 +382,25 @@ impl PhysicalOptimizerRule for YieldingJoins {
 // Holds the permit until the last row has been taken or the reader is gone.
 fn within_limits(
     stream: SendableRecordBatchStream,
+    files: Files,
     limits: Limits,
     deadline: tokio::time::Instant,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<RecordBatch, DataFusionError>> + Send {
-    futures::stream::try_unfold((stream, 0_usize, permit), move |(mut stream, rows, permit)| async move {
+    let begun = (stream, files, 0_usize, permit);
+    futures::stream::try_unfold(begun, move |(mut stream, files, rows, permit)| async move {
         let next = tokio::time::timeout_at(deadline, stream.next()).await;
         let next = next.map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?;
-        let Some(batch) = next.transpose()? else { return Ok(None) };
+        let batch = match next {
+            None => return Ok(None),
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => return Err(files.named(error).await),
+        };
         let rows = rows + batch.num_rows();
         if rows > limits.rows_max {
             return Err(QueryError::TooManyRows { rows_max: limits.rows_max }.into());
         }
-        Ok(Some((batch, (stream, rows, permit))))
+        Ok(Some((batch, (stream, files, rows, permit))))
     })
 }
 

@@ -43,11 +43,13 @@ pub enum QueryError {
     },
     /// As many queries are running as may, and none ended for some seconds.
     #[error(
-        "{concurrency_max} queries are running, as many as may, and none of them ended in 5 s: try again, or raise concurrency_max"
+        "{concurrency_max} queries are running, as many as may, and none of them ended in {seconds} s: try again, or raise concurrency_max"
     )]
     TooManyQueries {
         /// The limit.
         concurrency_max: usize,
+        /// How long it waited for its turn, s.
+        seconds: u64,
     },
     /// The store, or our bug.
     #[error("the query failed: {0}")]

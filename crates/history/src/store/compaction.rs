@@ -273,6 +273,39 @@ mod tests {
         assert_eq!(plan(all.into_iter(), "2026-01-05"), []);
     }
 
+    /// The files of a day to which each minute adds one of `bytes`, with a round of merging each hour and one when the day
+    /// is over.
+    fn files_of_a_day(bytes: i64) -> Vec<FileSize> {
+        let day = "2026-01-04";
+        let mut all: Vec<FileSize> = Vec::new();
+        for round in 0..25 {
+            let minutes = if round < 24 { 60 } else { 0 };
+            let flushed = (0..minutes).map(|minute| format!("{round:02}-{minute:02}"));
+            all.extend(flushed.map(|path| FileSize { date: day.to_owned(), path, bytes }));
+            let today = if round < 24 { day } else { "2026-01-05" };
+            for (number, group) in plan(all.clone().into_iter(), today).into_iter().enumerate() {
+                all.retain(|file| !group.paths.contains(&file.path));
+                let path = format!("merged-{round:02}-{number:02}");
+                all.push(FileSize { date: day.to_owned(), path, bytes: group.bytes as i64 });
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_day_of_a_thousand_racks_ends_in_few_files() {
+        // 300,000 series that tell a reading every ten seconds, at 0.9 bytes each: 2.3 GB a day.
+        let samples = files_of_a_day(300_000 * 6 * 9 / 10);
+        let bytes: i64 = samples.iter().map(|file| file.bytes).sum();
+        assert_eq!(bytes, 24 * 60 * 300_000 * 6 * 9 / 10, "nothing is lost");
+        assert!(samples.len() <= 15, "{}", samples.len());
+        // Their 60 s blocks at 10 bytes, statuses and headroom; and what is told now and then.
+        let tables =
+            [3_000_000, 500_000, 200_000, 50_000, 10_000, 10_000, 10_000, 1_000, 1_000, 1_000, 1_000];
+        let others: usize = tables.map(|bytes| files_of_a_day(bytes).len()).iter().sum();
+        assert!(others <= 50, "{others}");
+    }
+
     #[test]
     fn a_group_makes_one_file() {
         let groups = plan(files("2026-01-04", 100 << 20, 5).into_iter(), "2026-01-05");

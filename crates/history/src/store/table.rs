@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Field;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Add, EagerSnapshot, Transaction};
+use deltalake_core::kernel::{Action, Add, EagerSnapshot, MetadataExt, StructType, Transaction};
 use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -69,7 +70,9 @@ impl StoredTable {
             delta.load().await.map_err(failed())?;
         } else if !read_only {
             location.make_table_folder(table)?;
-            delta = create(table, log_store).await.map_err(HistoryError::store(table, "create"))?;
+            delta = create(table, &delta_schema(table), log_store)
+                .await
+                .map_err(HistoryError::store(table, "create"))?;
         }
         // What samples say of themselves comes from ingest; all other rows are the evaluator's.
         let application = match table {
@@ -88,6 +91,10 @@ impl StoredTable {
         };
         if exists || !read_only {
             opened.check()?;
+            if !read_only {
+                opened.add_columns().await?;
+            }
+            opened.check_columns()?;
             let (state, transaction) = opened.look_at_transaction(&opened.delta).await?;
             opened.take_over(state, transaction);
         }
@@ -315,6 +322,45 @@ impl StoredTable {
         }
     }
 
+    /// Adds the columns that the version which made the table did not have: of its rows nothing is known there.
+    async fn add_columns(&mut self) -> Result<(), HistoryError> {
+        let table = self.table;
+        let failed = || HistoryError::store(table, "add columns to");
+        let state = self.delta.snapshot().map_err(failed())?;
+        let (found, ours) = (state.snapshot().arrow_schema(), arrow_schema(self.table));
+        let is_ours =
+            |field: &Arc<Field>| ours.field_with_name(field.name()).is_ok_and(|known| known == &**field);
+        let is_new = |field: &&Arc<Field>| found.field_with_name(field.name()).is_err();
+        let added: Vec<&str> =
+            ours.fields().iter().filter(is_new).map(|field| field.name().as_str()).collect();
+        if added.is_empty() || !found.fields().iter().all(is_ours) {
+            return Ok(());
+        }
+        let schema = delta_schema(self.table);
+        let metadata =
+            state.metadata().clone().with_schema(&schema).map_err(DeltaTableError::from).map_err(failed())?;
+        let fields = schema.fields().filter(|field| added.contains(&field.name().as_str())).cloned();
+        let operation = DeltaOperation::AddColumn { fields: fields.collect() };
+        let actions = vec![Action::Metadata(metadata)];
+        self.commit_actions(actions, CommitProperties::default(), operation).await.map_err(failed())?;
+        tracing::info!(
+            table = self.table.name(),
+            columns = added.join(", "),
+            "columns were added to an older store"
+        );
+        Ok(())
+    }
+
+    fn check_columns(&self) -> Result<(), HistoryError> {
+        let state = self.delta.snapshot().map_err(HistoryError::store(self.table, "read"))?;
+        let found = state.snapshot().arrow_schema();
+        if found.fields() == arrow_schema(self.table).fields() {
+            return Ok(());
+        }
+        let store = self.location.given().to_owned();
+        Err(HistoryError::NotOurs { store, table: self.table, what: format!("its columns are {found}") })
+    }
+
     fn difference(&self, state: &DeltaTableState) -> Option<String> {
         let properties = state.metadata().configuration();
         let is = |name: &str, value: &str| properties.get(name).is_some_and(|found| found == value);
@@ -329,18 +375,21 @@ impl StoredTable {
         if (reader, writer) != (1, 2) {
             return Some(format!("its protocol is reader {reader}, writer {writer} instead of 1 and 2"));
         }
-        if state.metadata().partition_columns() != [DATE.to_owned()] {
-            return Some(format!(
-                "it is partitioned by {:?} instead of date",
-                state.metadata().partition_columns()
-            ));
-        }
-        (state.snapshot().arrow_schema().fields() != arrow_schema(self.table).fields())
-            .then(|| format!("its columns are {}", state.snapshot().arrow_schema()))
+        (state.metadata().partition_columns() != [DATE.to_owned()]).then(|| {
+            format!("it is partitioned by {:?} instead of date", state.metadata().partition_columns())
+        })
     }
 }
 
-async fn create(table: Table, log_store: LogStoreRef) -> Result<DeltaTable, DeltaTableError> {
+/// Makes a table with these columns.
+///
+/// # Errors
+/// Delta's.
+pub(crate) async fn create(
+    table: Table,
+    columns: &StructType,
+    log_store: LogStoreRef,
+) -> Result<DeltaTable, DeltaTableError> {
     let properties = [
         (TableProperty::AppendOnly, "true".to_owned()),
         (TableProperty::CheckpointInterval, "50".to_owned()),
@@ -353,7 +402,7 @@ async fn create(table: Table, log_store: LogStoreRef) -> Result<DeltaTable, Delt
     let mut builder = CreateBuilder::new()
         .with_log_store(log_store)
         .with_table_name(table.name())
-        .with_columns(delta_schema(table).fields().cloned())
+        .with_columns(columns.fields().cloned())
         .with_partition_columns([DATE])
         .with_raise_if_key_not_exists(false)
         .with_configuration([(FORMAT_PROPERTY, Some(FORMAT))]);

@@ -87,6 +87,11 @@ async fn a_damaged_file_is_named_and_keeps_only_its_own_group_from_being_merged(
     std::fs::write(&file, damaged).unwrap();
     let error = maintained(&history, at(60), Budget::default()).await.unwrap_err().to_string();
     assert!(error.contains("cannot compact table samples") && error.contains(&name), "{error}");
+    let query = history.query_engine().sql("SELECT sum(value) FROM samples", &[]).await.unwrap();
+    let error = query.collect().await.unwrap_err().to_string();
+    assert!(error.contains(&name) && error.contains("is damaged"), "{error}");
+    let other = "SELECT count(*) FROM events";
+    assert_eq!(number(&history, other).await, 20.0, "other tables are read");
     assert_eq!(files(&history, Table::Samples).await, 20, "nothing of it is merged away");
     assert_eq!(files(&history, Table::Events).await, 1, "another table is merged all the same");
     std::fs::write(&file, whole).unwrap();
@@ -172,4 +177,24 @@ async fn days_that_are_too_old_are_dropped_whole_and_only_in_their_table() {
     );
     drop(history);
     assert_eq!(number(&open(&path).await, "SELECT count(*) FROM samples").await, 2.0);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_the_store_goes_after_a_week() {
+    let (_folder, path) = folder();
+    let history = with_twenty_commits(&path).await;
+    let before = sums(&history).await;
+    let day = std::path::Path::new(&path).join("samples/date=2026-01-05");
+    let left = |name: &str, days: u64| {
+        let file = std::fs::File::create(day.join(name)).unwrap();
+        let age = std::time::Duration::from_secs(days * DAY_SECONDS as u64);
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    };
+    left("part-left-long-ago.parquet", 8);
+    left("part-on-its-way.parquet", 6);
+    let report = maintained(&history, at(60), Budget::default()).await.unwrap();
+    assert_eq!(report.deleted_files, 1, "{report:?}");
+    assert!(!day.join("part-left-long-ago.parquet").exists());
+    assert!(day.join("part-on-its-way.parquet").exists(), "a commit may still name it");
+    assert_eq!(sums(&history).await, before);
 }

@@ -96,7 +96,7 @@ async fn as_many_queries_run_as_may_and_the_next_one_waits_for_its_turn_and_not_
     let engine = history.query_engine();
     let first = engine.sql("SELECT 1", &[]).await.unwrap();
     let error = engine.sql("SELECT 1", &[]).await.err().unwrap();
-    assert!(matches!(error, QueryError::TooManyQueries { concurrency_max: 1 }), "{error}");
+    assert!(matches!(error, QueryError::TooManyQueries { concurrency_max: 1, .. }), "{error}");
     assert!(
         engine.apart().sql("SELECT 1", &[]).await.is_ok(),
         "the service's own questions wait for nobody's"

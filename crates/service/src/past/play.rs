@@ -2,7 +2,7 @@
 //!
 //! `Past`, `Readings` → **play** → final statuses, facts at the watermarks that verdicts were given at
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evaluator::{Effect, Effects, Evaluator};
@@ -16,6 +16,7 @@ use telemetry::table::{Cell, Kind, Row, Table};
 use telemetry::{EventTime, Microseconds, canonical_json};
 
 use super::{Past, PastError, Readings, Ticks};
+use crate::pipeline::hands::Hands;
 
 /// Facts that are wanted: of which rack or loop, as of which watermark; told before this place in the log, where the
 /// verdict stands that was made from them.
@@ -59,10 +60,13 @@ pub fn play(
         past,
         wanted,
         evaluator: Evaluator::new(),
-        effects: Effects::default(),
+        hands: Hands::of_all_cores()
+            .map_err(|error| PastError::Unreachable(format!("threads to judge with: {error}")))?,
+        effects: Vec::new(),
         sequence: 0,
         position: 0,
-        declared: BTreeSet::new(),
+        declared: past.head.partitions.iter().map(|_| Vec::new()).collect(),
+        taken: past.head.partitions.iter().map(|_| SampleBatch::default()).collect(),
         held: BTreeMap::new(),
         played: Played::default(),
     };
@@ -77,14 +81,10 @@ pub fn play(
         while let Some(act) = acts.next_if(|act| act.time < tick) {
             player.act(act);
         }
-        let mut batches: BTreeMap<PartitionId, SampleBatch> = BTreeMap::new();
         while let Some(reading) = readings.next_until(tick)? {
-            player.take(reading, &mut batches);
+            player.take(reading);
         }
-        for (partition, batch) in batches {
-            player.apply(&Record { partition, body: Body::Samples(batch) });
-        }
-        player.stream(Body::Tick(tick));
+        player.apply_taken(Some(tick));
         player.look();
     }
     acts.for_each(|act| player.act(act));
@@ -133,6 +133,11 @@ fn each(ticks: &Ticks) -> impl Iterator<Item = EventTime> + use<> {
 /// A reading with its series.
 type Reading = ((PartitionId, SeriesId), EventTime, f64, Flag);
 
+/// Where a partition stands among those of the run.
+fn place(partition: PartitionId) -> usize {
+    (partition.0 - PartitionId::FIRST.0) as usize
+}
+
 /// Readings that are taken up to a time.
 struct Waiting<I> {
     readings: I,
@@ -159,11 +164,15 @@ struct Player<'a> {
     past: &'a Past,
     wanted: &'a Wanted,
     evaluator: Evaluator,
-    effects: Effects,
+    hands: Hands,
+    effects: Vec<Effects>,
     sequence: Sequence,
     /// The place in the log of the last act.
     position: Sequence,
-    declared: BTreeSet<(PartitionId, SeriesId)>,
+    /// By partition and number, whether a series is declared.
+    declared: Vec<Vec<bool>>,
+    /// Readings of each partition that are applied with the next tick.
+    taken: Vec<SampleBatch>,
     /// Readings whose series is declared later: they came with a time before the tick at which it was.
     held: BTreeMap<(PartitionId, SeriesId), Vec<Reading>>,
     played: Played,
@@ -181,18 +190,17 @@ impl Player<'_> {
     fn declare(&mut self, declaration: SeriesDeclaration) {
         let Some(partition) = self.past.head.number(&declaration.partition) else { return };
         let of = (partition, declaration.id);
-        self.apply(&Record { partition, body: Body::Series(declaration) });
-        self.declared.insert(of);
-        let mut batches = BTreeMap::new();
+        self.apply(&[Record { partition, body: Body::Series(declaration) }]);
+        let declared = &mut self.declared[place(partition)];
+        declared.resize(declared.len().max(of.1.0 as usize + 1), false);
+        declared[of.1.0 as usize] = true;
         for reading in self.held.remove(&of).unwrap_or_default() {
-            self.take(reading, &mut batches);
+            self.take(reading);
         }
-        for (partition, batch) in batches {
-            self.apply(&Record { partition, body: Body::Samples(batch) });
-        }
+        self.apply_taken(None);
     }
 
-    fn take(&mut self, reading: Reading, batches: &mut BTreeMap<PartitionId, SampleBatch>) {
+    fn take(&mut self, reading: Reading) {
         let (of, time, value, flag) = reading;
         match flag {
             Flag::Late => self.played.late += 1,
@@ -203,11 +211,11 @@ impl Player<'_> {
             | Flag::Sentinel
             | Flag::Distrusted
             | Flag::Stale => {
-                if !self.declared.contains(&of) {
+                if !self.declared[place(of.0)].get(of.1.0 as usize).is_some_and(|is| *is) {
                     self.held.entry(of).or_default().push(reading);
                     return;
                 }
-                let batch = batches.entry(of.0).or_default();
+                let batch = &mut self.taken[place(of.0)];
                 batch.series.push(of.1);
                 batch.time.push(time);
                 batch.value.push(value);
@@ -218,15 +226,25 @@ impl Player<'_> {
     }
 
     fn stream(&mut self, body: Body) {
-        self.apply(&Record { partition: PartitionId::STREAM, body });
+        self.apply(&[Record { partition: PartitionId::STREAM, body }]);
     }
 
-    fn apply(&mut self, record: &Record) {
-        self.sequence += 1;
-        self.effects.clear();
-        self.evaluator.apply(self.sequence, record, &mut self.effects);
-        let effects = std::mem::take(&mut self.effects.list);
-        for effect in &effects {
+    /// The readings that were taken, and a tick after them.
+    fn apply_taken(&mut self, tick: Option<EventTime>) {
+        let partitions = (PartitionId::FIRST.0..).map(PartitionId).zip(&mut self.taken);
+        let readings = partitions
+            .filter(|(_, batch)| !batch.is_empty())
+            .map(|(partition, batch)| Record { partition, body: Body::Samples(std::mem::take(batch)) });
+        let tick = tick.map(|tick| Record { partition: PartitionId::STREAM, body: Body::Tick(tick) });
+        let records: Vec<Record> = readings.chain(tick).collect();
+        self.apply(&records);
+    }
+
+    fn apply(&mut self, records: &[Record]) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.evaluator.apply_together(&self.hands, self.sequence + 1, records, &mut effects);
+        self.sequence += records.len() as Sequence;
+        for effect in effects.iter().flat_map(|effects| &effects.list) {
             match effect {
                 Effect::Status(row)
                     if row.status.is_final
@@ -239,7 +257,7 @@ impl Player<'_> {
                 _ => {}
             }
         }
-        self.effects.list = effects;
+        self.effects = effects;
     }
 
     fn note(&mut self, facts: &Arc<RackFacts>) {

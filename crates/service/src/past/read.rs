@@ -8,15 +8,19 @@ mod before; // what was in force before the span
 mod log; // records and ticks
 mod verdicts; // what was said about the run
 
+use std::cell::Cell;
+
 use serde::Deserialize;
 use serde_json::Value;
 use telemetry::record::SeriesDeclaration;
 use telemetry::{EventTime, Microseconds, Name};
+use tokio::runtime::Handle;
 
 use self::asked::{Source, filter, parsed, within};
 use self::before::RunRow;
 use super::readings::{IDENTITY, Numbers};
-use super::{AFTER_END, Answers, Head, Past, PastError, Readings, Remembered};
+use super::{AFTER_END, Answers, Head, Past, PastError, Readings, Remembered, Trial, Tried};
+use crate::settings::Settings;
 
 /// Samples that are asked for at once.
 const PAGE_ROWS: u64 = 200_000;
@@ -87,36 +91,92 @@ pub async fn read(source: &impl Answers, run: &str, warm_up: Microseconds) -> Re
     Ok(Past { head, configuration, log, ticks, run_rows, statuses, verdicts, overrides })
 }
 
-/// Reads the samples of a span, some hundred thousand at once, in the canonical order.
-///
-/// # Errors
-/// [`PastError`], and what `take` gives.
-pub async fn readings(
-    source: &impl Answers,
-    past: &Past,
-    mut take: impl FnMut(Readings) -> Result<(), PastError>,
-) -> Result<(), PastError> {
-    let source = Source(source);
-    let numbers = past.numbers()?;
-    let (from, to) = (past.head.from, past.head.to);
-    let filter = filter(&past.head.partitions);
-    let counted: Vec<Counted> = source
-        .rows(&format!(
-            "select cast(date_bin(interval '1 minute', time) as bigint) as page, count(*) as rows from samples \
-             where {filter} and {} group by 1 order by 1",
-            within("time", from, to + Microseconds(1))
-        ))
-        .await?;
-    for (from, until) in pages(&counted, from, to + Microseconds(1)) {
+/// The samples of a run in the canonical order, some hundred thousand at once.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    numbers: Numbers,
+    /// Which samples.
+    filter: String,
+    /// Spans of time that are left.
+    left: std::vec::IntoIter<(EventTime, EventTime)>,
+}
+
+impl Pages {
+    /// Those of the whole span.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn of(source: &impl Answers, past: &Past) -> Result<Self, PastError> {
+        let numbers = past.numbers()?;
+        let (from, to) = (past.head.from, past.head.to);
+        let filter = filter(&past.head.partitions);
+        let counted: Vec<Counted> = Source(source)
+            .rows(&format!(
+                "select cast(date_bin(interval '1 minute', time) as bigint) as page, count(*) as rows from samples \
+                 where {filter} and {} group by 1 order by 1",
+                within("time", from, to + Microseconds(1))
+            ))
+            .await?;
+        let left = pages(&counted, from, to + Microseconds(1)).into_iter();
+        Ok(Self { numbers, filter, left })
+    }
+
+    /// Reads the next page; none after the last one.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn next(&mut self, source: &impl Answers) -> Result<Option<Readings>, PastError> {
+        let Some((from, until)) = self.left.next() else { return Ok(None) };
         let identity = IDENTITY.map(|name| format!("\"{name}\"")).join(", ");
         let sql = format!(
-            "select {identity}, cast(time as bigint) as time, value, flag from samples where {filter} and {}",
+            "select {identity}, cast(time as bigint) as time, value, flag from samples where {} and {}",
+            self.filter,
             within("time", from, until)
         );
-        let answer = source.0.answer(sql).await?;
-        take(numbers.readings(&answer.batches)?)?;
+        let answer = source.answer(sql).await?;
+        self.numbers.readings(&answer.batches).map(Some)
     }
-    Ok(())
+}
+
+/// Tries documents on a run whose samples are read page by page, so that no more than one of them is in memory.
+///
+/// Blocks: not to be called by a thread of `runtime`.
+///
+/// # Errors
+/// Of the run's records, or of the documents.
+pub fn backtest_run(
+    runtime: &Handle,
+    source: &impl Answers,
+    run: &str,
+    warm_up: Microseconds,
+    trial: &Trial,
+    settings: &Settings,
+) -> Result<(Vec<Name>, Tried), NotTried> {
+    let past = runtime.block_on(read(source, run, warm_up)).map_err(NotTried::OfRun)?;
+    let pages = runtime.block_on(Pages::of(source, &past)).map_err(NotTried::OfRun)?;
+    let is_unread = Cell::new(false);
+    let each = || {
+        let (mut pages, is_unread) = (pages.clone(), &is_unread);
+        std::iter::from_fn(move || {
+            let page = runtime.block_on(pages.next(source)).transpose();
+            is_unread.set(is_unread.get() || page.as_ref().is_some_and(Result::is_err));
+            page
+        })
+    };
+    match super::backtest(&past, trial, settings, each) {
+        Ok(tried) => Ok((past.head.racks, tried)),
+        Err(error) if is_unread.get() => Err(NotTried::OfRun(error)),
+        Err(error) => Err(NotTried::OfDocuments(error)),
+    }
+}
+
+/// Why a run was not tried.
+#[derive(Debug)]
+pub enum NotTried {
+    /// Its records or samples cannot be read.
+    OfRun(PastError),
+    /// The documents cannot be used.
+    OfDocuments(PastError),
 }
 
 /// The runs that ended last, the latest first.

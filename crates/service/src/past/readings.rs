@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, AsArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{Flag, PartitionId, SeriesDeclaration, SeriesId};
 use telemetry::{EventTime, Name};
@@ -50,8 +52,12 @@ impl Readings {
 
     /// The same in the canonical order.
     pub fn sorted(self) -> Self {
+        let key = |at: usize| (self.time[at], self.partition[at], self.series[at]);
+        if (1..self.len()).all(|at| key(at - 1) <= key(at)) {
+            return self;
+        }
         let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(|at| (self.time[*at], self.partition[*at], self.series[*at]));
+        order.sort_by_key(|at| key(*at));
         Self {
             partition: order.iter().map(|at| self.partition[*at]).collect(),
             series: order.iter().map(|at| self.series[*at]).collect(),
@@ -63,7 +69,7 @@ impl Readings {
 }
 
 /// Which series has which number.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Numbers {
     by_identity: HashMap<SeriesIdentity, (PartitionId, SeriesId)>,
     declared: HashMap<(PartitionId, SeriesId), SeriesDeclaration>,
@@ -90,14 +96,9 @@ impl Numbers {
         let mut readings = Readings::default();
         for batch in batches {
             let columns = Columns::of(batch)?;
-            let mut before: Option<(usize, Option<(PartitionId, SeriesId)>)> = None;
+            let mut series = columns.identity.of_rows(&self.by_identity);
             for row in 0..batch.num_rows() {
-                let of = match before {
-                    Some((last, of)) if columns.is_same_series(last, row) => of,
-                    Some(_) | None => self.by_identity.get(&columns.identity(row)).copied(),
-                };
-                before = Some((row, of));
-                let (Some(of), Some(flag)) = (of, columns.flag(row)) else { continue };
+                let (Some(of), Some(flag)) = (series(row), columns.flags.of(row)) else { continue };
                 let value = if columns.value.is_null(row) { f64::NAN } else { columns.value.value(row) };
                 let time = EventTime::from_unix_micros(columns.time.value(row));
                 readings.push(of, time, value, flag);
@@ -111,40 +112,116 @@ impl Numbers {
 pub const IDENTITY: [&str; 7] = ["site", "loop", "rack", "node", "device", "signal", "sensor"];
 
 struct Columns {
-    identity: Vec<StringArray>,
-    flag: StringArray,
+    identity: Identity,
+    flags: Flags,
     time: Int64Array,
     value: Float64Array,
 }
 
+/// Series of rows, as texts or as numbers of texts.
+enum Identity {
+    Texts(Vec<StringArray>),
+    Keys(Vec<DictionaryArray<Int32Type>>),
+}
+
+/// A series' number in an evaluation again; none for one that was never declared.
+type Number = Option<(PartitionId, SeriesId)>;
+
+enum Flags {
+    Texts(StringArray),
+    /// Keys, and what each of them says.
+    Keys(Int32Array, Vec<Option<Flag>>),
+}
+
+/// How texts are best read from a file: those of a dictionary as numbers in it.
+pub fn text_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
 impl Columns {
     fn of(batch: &RecordBatch) -> Result<Self, PastError> {
-        let column = |name: &str, kind: &DataType| {
-            let column = batch
+        let column = |name: &str| {
+            batch
                 .column_by_name(name)
-                .ok_or_else(|| PastError::Refused(format!("the samples have no column {name:?}")))?;
-            cast(column, kind)
+                .ok_or_else(|| PastError::Refused(format!("the samples have no column {name:?}")))
+        };
+        let cast_to = |name: &str, kind: &DataType| {
+            cast(column(name)?, kind)
                 .map_err(|error| PastError::Refused(format!("column {name:?} of the samples: {error}")))
         };
-        let text = |name: &str| Ok(column(name, &DataType::Utf8)?.as_string::<i32>().clone());
+        let text = |name: &str| Ok(cast_to(name, &DataType::Utf8)?.as_string::<i32>().clone());
+        let keys = |name: &str| Some(column(name).ok()?.as_dictionary_opt::<Int32Type>()?.clone());
+        let identity = match IDENTITY.into_iter().map(keys).collect::<Option<_>>() {
+            Some(keys) => Identity::Keys(keys),
+            None => Identity::Texts(IDENTITY.into_iter().map(text).collect::<Result<_, PastError>>()?),
+        };
+        let flags = match keys("flag") {
+            Some(keys) => {
+                let texts = cast(keys.values(), &DataType::Utf8);
+                let texts = texts.map_err(|error| PastError::Refused(format!("column \"flag\": {error}")))?;
+                let flags = texts.as_string::<i32>().iter().map(|name| flag_of(name?)).collect();
+                Flags::Keys(keys.keys().clone(), flags)
+            }
+            None => Flags::Texts(text("flag")?),
+        };
         Ok(Self {
-            identity: IDENTITY.into_iter().map(text).collect::<Result<_, PastError>>()?,
-            flag: text("flag")?,
-            time: column("time", &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
-            value: column("value", &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
+            identity,
+            flags,
+            time: cast_to("time", &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+            value: cast_to("value", &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
         })
     }
+}
 
-    fn is_same_series(&self, one: usize, other: usize) -> bool {
-        self.identity.iter().all(|column| {
-            column.is_null(one) == column.is_null(other) && column.value(one) == column.value(other)
-        })
+impl Identity {
+    /// Looks the series of rows up, of each that is not the one before it; by keys but once.
+    fn of_rows<'a>(
+        &'a self,
+        known: &'a HashMap<SeriesIdentity, (PartitionId, SeriesId)>,
+    ) -> Box<dyn FnMut(usize) -> Number + 'a> {
+        match self {
+            Self::Texts(columns) => {
+                let mut before: Option<(usize, Number)> = None;
+                Box::new(move |row| {
+                    let is_same = |last: usize| {
+                        columns.iter().all(|column| {
+                            column.is_null(last) == column.is_null(row)
+                                && column.value(last) == column.value(row)
+                        })
+                    };
+                    let of = match before {
+                        Some((last, of)) if is_same(last) => of,
+                        Some(_) | None => known.get(&self.identity(row)).copied(),
+                    };
+                    before = Some((row, of));
+                    of
+                })
+            }
+            Self::Keys(columns) => {
+                let mut seen: HashMap<[i32; IDENTITY.len()], Number, foldhash::fast::FixedState> =
+                    HashMap::default();
+                Box::new(move |row| {
+                    let mut keys = [-1; IDENTITY.len()];
+                    for (key, column) in keys.iter_mut().zip(columns) {
+                        if !column.is_null(row) {
+                            *key = column.keys().value(row);
+                        }
+                    }
+                    *seen.entry(keys).or_insert_with(|| known.get(&self.identity(row)).copied())
+                })
+            }
+        }
     }
 
     fn identity(&self, row: usize) -> SeriesIdentity {
         let text = |at: usize| -> Option<Name> {
-            let column = &self.identity[at];
-            (!column.is_null(row)).then(|| column.value(row).into())
+            match self {
+                Self::Texts(columns) => (!columns[at].is_null(row)).then(|| columns[at].value(row).into()),
+                Self::Keys(columns) => {
+                    let key = columns[at].key(row)?;
+                    Some(columns[at].values().as_string::<i32>().value(key).into())
+                }
+            }
         };
         let place = Place {
             site: text(0).unwrap_or_default(),
@@ -155,8 +232,102 @@ impl Columns {
         };
         SeriesIdentity::new(place, text(5).unwrap_or_default(), text(6))
     }
+}
 
-    fn flag(&self, row: usize) -> Option<Flag> {
-        Flag::ALL.into_iter().find(|flag| flag.name() == self.flag.value(row))
+impl Flags {
+    fn of(&self, row: usize) -> Option<Flag> {
+        match self {
+            Self::Texts(texts) => flag_of(texts.value(row)),
+            Self::Keys(keys, flags) => *flags.get(usize::try_from(keys.value(row)).ok()?)?,
+        }
+    }
+}
+
+fn flag_of(name: &str) -> Option<Flag> {
+    Flag::ALL.into_iter().find(|flag| flag.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+    use arrow::datatypes::{Field, Schema};
+    use telemetry::place::PartitionKey;
+    use telemetry::record::{Feed, Temporality};
+
+    use super::*;
+
+    fn numbers(racks: &[&str]) -> Numbers {
+        let mut numbers = Numbers::default();
+        for (id, rack) in (0..).zip(racks) {
+            let place = Place { site: "s1".into(), rack: Some((*rack).into()), ..Place::default() };
+            let declaration = SeriesDeclaration {
+                partition: PartitionKey::of(&place),
+                id: SeriesId(id),
+                identity: SeriesIdentity::new(place, "rack_power".into(), None),
+                cooling_loop: None,
+                declared: true,
+                unit: "kW".into(),
+                source: "otlp".into(),
+                source_name: "rack_power".into(),
+                source_unit: "kW".into(),
+                temporality: Temporality::Gauge,
+                feed: Feed::Unsaid,
+                labels: Arc::default(),
+            };
+            numbers.declare(PartitionId::FIRST, &declaration);
+        }
+        numbers
+    }
+
+    /// Rows (rack, second, value, flag).
+    fn batch(rows: &[(&'static str, i64, Option<f64>, &'static str)], are_keys: bool) -> RecordBatch {
+        let text = |texts: Vec<Option<&str>>| -> ArrayRef {
+            let column = Arc::new(StringArray::from(texts)) as ArrayRef;
+            if are_keys { cast(&column, &text_type()).unwrap() } else { column }
+        };
+        let identity = IDENTITY.map(|name| {
+            let text_of = |row: &(&'static str, i64, Option<f64>, &'static str)| match name {
+                "site" => Some("s1"),
+                "rack" => Some(row.0),
+                "signal" => Some("rack_power"),
+                _ => None,
+            };
+            (name, text(rows.iter().map(text_of).collect()))
+        });
+        let times = rows.iter().map(|row| row.1 * 1_000_000);
+        let others: [(&str, ArrayRef); 3] = [
+            ("time", Arc::new(TimestampMicrosecondArray::from_iter_values(times))),
+            ("value", Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>())),
+            ("flag", text(rows.iter().map(|row| Some(row.3)).collect())),
+        ];
+        let columns: Vec<(&str, ArrayRef)> = identity.into_iter().chain(others).collect();
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|(name, column)| Field::new(*name, column.data_type().clone(), true))
+            .collect();
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    #[test]
+    fn texts_and_keys_of_texts_are_the_same_readings_in_order_without_those_never_declared() {
+        let rows = [
+            ("r2", 2, Some(5.0), "ok"),
+            ("r1", 2, Some(4.0), "late"),
+            ("r9", 1, Some(9.0), "ok"),
+            ("r1", 1, None, "sentinel"),
+            ("r1", 3, Some(4.5), "unheard_of"),
+        ];
+        let numbers = numbers(&["r1", "r2"]);
+        let by_texts = numbers.readings(&[batch(&rows, false)]).unwrap();
+        let by_keys = numbers.readings(&[batch(&rows, true)]).unwrap();
+        for readings in [&by_texts, &by_keys] {
+            assert_eq!(readings.series, [SeriesId(0), SeriesId(0), SeriesId(1)]);
+            assert_eq!(readings.flag, [Flag::Sentinel, Flag::Late, Flag::Ok]);
+            assert!(readings.value[0].is_nan() && readings.value[1..] == [4.0, 5.0]);
+        }
+        assert_eq!(by_texts.time, by_keys.time);
     }
 }

@@ -54,9 +54,9 @@ pub enum RecoveryError {
         /// Where the log begins.
         first: Sequence,
     },
-    /// The log gave fewer records than it says it has.
+    /// The log gave fewer records than it says it has, or others.
     #[error(
-        "{folder}: its log ends at record {last} and gave none after {read}: start again, and restore the folder from a \
+        "{folder}: its log ends at record {last} and gave not the one after {read}: start again, and restore the folder from a \
          copy if that says the same"
     )]
     Short {
@@ -221,8 +221,15 @@ fn replay(
             let (ahead, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
             scope.spawn(move || read_ahead(log, from, last, &ahead));
             for batch in batches {
-                let records: Vec<Record> = batch?.into_iter().map(|(_, record)| record).collect();
-                engine.apply(engine.position() + 1, &records);
+                let next = engine.position() + 1;
+                let batch = batch?;
+                let follow = (next..).zip(&batch).take_while(|(expected, (found, _))| expected == found);
+                let is_whole = follow.count() == batch.len();
+                let records: Vec<Record> = batch.into_iter().map(|(_, record)| record).collect();
+                if !is_whole {
+                    break;
+                }
+                engine.apply(next, &records);
                 replayed += records.len() as u64;
             }
             Ok::<_, LogError>(())

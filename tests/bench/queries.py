@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""The named queries beside duckdb, over the same Parquet files.
+
+    cargo build --release --bins --workspace
+    tests/bench/queries.py                                  # 200 million samples of 30,000 series
+    tests/bench/queries.py --samples 18000000 --keep /tmp/q # and keeps the data folder; again with --data /tmp/q/data
+
+Wanted in .venv: duckdb, deltalake (tests/run --install). thermogate answers over HTTP, duckdb in this process, both with
+two threads and the same memory; each query is asked --times times in turns and the median is told. duckdb gets the text
+of the query with its parameters written in, over the files that the newest version of each table names; what it cannot say
+is told as such. Rows are counted on both sides.
+"""
+import argparse
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import ingest
+
+sys.path[:0] = [str(folder) for folder in (ingest.ROOT / ".venv/lib").glob("python3*/site-packages")]
+import duckdb  # noqa: E402  (from the virtual environment of the tests)
+import pyarrow.ipc  # noqa: E402
+from deltalake import DeltaTable  # noqa: E402
+
+MEMORY_BYTES = 8_000_000_000
+RUNS = ("bench-1", "bench-2")
+# What ours have and duckdb has not; `now` is a watermark in both.
+MACROS = """
+CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
+"""
+
+
+def fill(arguments, folder):
+    """Two runs on the first racks, one after the other, each half of the samples."""
+    receiver = ingest.Thermogate(arguments, folder)
+    receiver.grpc = ingest.free_port()
+    receiver.start()
+    steps = arguments.samples // (arguments.racks * 300) // 2
+    start = int(time.time() * 1000) - 2 * steps * 1000
+    for half, run in enumerate(RUNS):
+        load = [arguments.load, "run", "--to", f"127.0.0.1:{receiver.port}", "--racks", str(arguments.racks),
+                "--steps", str(steps), "--start-ms", str(start + half * steps * 1000)]
+        command = [arguments.thermogate, "run"]
+        racks = [word for number in range(4) for word in ("--rack", f"rack-{number:05}")]
+        if half:
+            subprocess.run([*command, "end", RUNS[0], "--grpc", grpc(receiver)], check=True)
+        else:
+            # A first step, so that racks are known.
+            subprocess.run([*load[:-3], "1", "--start-ms", str(start - 1000)], check=True, capture_output=True)
+        subprocess.run([*command, "start", run, *racks, "--planned", "4h", "--grpc", grpc(receiver)], check=True)
+        sent = subprocess.run(load, capture_output=True, text=True, check=True)
+        print(sent.stdout, file=sys.stderr)
+    subprocess.run([arguments.thermogate, "run", "end", RUNS[1], "--grpc", grpc(receiver)], check=True)
+    time.sleep(40)  # two rounds of maintenance
+    receiver.end()
+
+
+def grpc(receiver):
+    return f"http://127.0.0.1:{receiver.grpc}"
+
+
+def parameters(text):
+    """Name, kind, default of each parameter in a query's opening comment."""
+    part = text.split("-- Parameters\n", 1)[1].split("-- Columns", 1)[0] if "-- Parameters" in text else ""
+    return [re.split(r"\s{2,}", line[2:].strip())[:3] for line in part.splitlines()]
+
+
+def written_in(text, now, given):
+    """The query as duckdb is asked it."""
+    values = {}
+    for name, kind, default in parameters(text):
+        value = given.get(name, default)
+        if name in given:
+            value = f"'{value}'"
+        elif kind == "length":
+            value = f"INTERVAL '{value.replace('s', ' seconds').replace('m', ' minutes')}'"
+        values[name] = value
+    text = re.sub(r"\$(\w+)", lambda found: f"({values[found[1]]})", text)
+    return text.replace("now()", f"TIMESTAMPTZ '{now}'")
+
+
+def ask(port, question):
+    body = json.dumps(question).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/sql", body, {"Content-Type": "application/json"})
+    since = time.monotonic()
+    with urllib.request.urlopen(request, timeout=900) as response:
+        answer = response.read()
+    seconds = time.monotonic() - since
+    return seconds, pyarrow.ipc.open_stream(answer).read_all()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--racks", type=int, default=100, help="of 300 series")
+    parser.add_argument("--samples", type=int, default=200_000_000)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--queries", default="", help="names with commas between them; all when not given")
+    parser.add_argument("--data", help="a data folder that is there already")
+    parser.add_argument("--keep", help="where the data folder is made and stays")
+    parser.add_argument("--set", action="append", default=[], help="a setting of thermogate")
+    parser.add_argument("--thermogate", default=str(ingest.TARGET / "release/thermogate"))
+    parser.add_argument("--load", default=str(ingest.TARGET / "release/load"))
+    arguments = parser.parse_args()
+    arguments.set = [f"query.memory_bytes_max={MEMORY_BYTES}", "query.seconds_max=900", *arguments.set]
+    with tempfile.TemporaryDirectory(prefix="bench-queries-") as name:
+        folder = pathlib.Path(arguments.data).parent if arguments.data else pathlib.Path(arguments.keep or name)
+        folder.mkdir(exist_ok=True, parents=True)
+        if not arguments.data:
+            fill(arguments, folder)
+        store = folder / "data" / "store"
+        receiver = ingest.Thermogate(arguments, folder)
+        receiver.start()
+        other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
+        other.execute("SET TimeZone = 'UTC'")
+        other.execute(MACROS)
+        for table in store.iterdir():
+            files = DeltaTable(str(table)).file_uris()
+            columns = ", ".join(f'NULL AS "{field.name}"' for field in DeltaTable(str(table)).schema().fields)
+            rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
+            other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
+        now = ask(receiver.port, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
+        count = other.execute("SELECT count(*) FROM samples").fetchone()[0]
+        print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
+        print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
+        wanted = arguments.queries.split(",") if arguments.queries else None
+        for path in sorted((ingest.ROOT / "queries").glob("*.sql")):
+            if wanted and path.stem not in wanted:
+                continue
+            text = path.read_text()
+            names = [name for name, _, default in parameters(text) if default == "required"]
+            given = dict(zip(names, RUNS))
+            ours, theirs = [], []
+            for _ in range(arguments.times):
+                try:
+                    seconds, answer = ask(receiver.port, {"query": path.stem, "parameters": given})
+                    ours.append(seconds)
+                    rows = str(len(answer))
+                except OSError as error:
+                    rows = f"thermogate: {getattr(error, 'read', lambda: str(error))()}"
+                try:
+                    since = time.monotonic()
+                    found = other.execute(written_in(text, now, given)).fetch_arrow_table()
+                    theirs.append(time.monotonic() - since)
+                    if ours and len(found) != len(answer):
+                        rows = f"{len(answer)}, duckdb {len(found)}"
+                except duckdb.Error as error:
+                    rows += f"; duckdb: {str(error).splitlines()[0]}"
+                    break
+            told = lambda seconds: f"{statistics.median(seconds):.3f}" if seconds else "-"
+            ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if ours and theirs else "-"
+            print(f"| {path.stem} | {told(ours)} | {told(theirs)} | {ratio} | {rows} |", flush=True)
+        receiver.end()
+
+
+if __name__ == "__main__":
+    main()
