@@ -19,7 +19,7 @@ pub(crate) struct KnownTime {
     /// The newest bucket's number since the epoch.
     newest: i64,
     /// From when to when the run lasts, and its known time.
-    run: Option<RunWindow>,
+    run: Option<Box<RunWindow>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -104,10 +104,10 @@ impl KnownTime {
 
     /// A run begins at `from`, unless it has begun already.
     pub(crate) fn begin_run(&mut self, from: EventTime) {
-        if self.run.is_some_and(|run| run.from == from) {
+        if self.run.as_ref().is_some_and(|run| run.from == from) {
             return;
         }
-        self.run = Some(RunWindow { from, to: None, known: Microseconds::ZERO });
+        self.run = Some(Box::new(RunWindow { from, to: None, known: Microseconds::ZERO }));
     }
 
     /// The run ends at `to`.
@@ -119,7 +119,7 @@ impl KnownTime {
 
     /// Of the run, up to `to`. A run asks from its start, whenever the first reading came.
     pub(crate) fn of_run(&self, to: EventTime) -> Share {
-        self.run.map_or_else(Share::default, |run| {
+        self.run.as_ref().map_or_else(Share::default, |run| {
             let end = run.to.map_or(to, |end| end.min(to));
             Share { known: run.known, asked: Microseconds((end - run.from).0.max(0)) }
         })

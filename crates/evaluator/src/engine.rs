@@ -384,6 +384,7 @@ impl Evaluator {
         let mut work: Vec<_> =
             partitions.values_mut().map(|partition| (partition, Effects::default())).collect();
         together::each(crew, &mut work, |(partition, effects)| each(partition, environment, effects));
+        effects.list.reserve_exact(work.iter().map(|(_, of_partition)| of_partition.list.len()).sum());
         for (_, of_partition) in work {
             effects.append(of_partition);
         }

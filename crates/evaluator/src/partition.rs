@@ -63,7 +63,7 @@ use crate::slice::Scratch;
 const PUBLISH_EVERY: Microseconds = Microseconds::from_seconds(30);
 
 /// Reports that nobody looks at singly are kept no longer than the allowed lateness and this.
-const TIDY_EVERY: Microseconds = Microseconds::from_seconds(20);
+const TIDY_EVERY: Microseconds = Microseconds::from_seconds(10);
 
 /// What a partition needs to know of the rest.
 #[derive(Clone, Copy)]

@@ -4,19 +4,17 @@
 //! samples → **series** → slices, blocks, gaps, stuck and noisy sensors
 
 mod believed; // how far a sensor is believed, and how it is calibrated
-mod point; // one report
+mod points; // its reports
 pub(crate) mod scatter; // how much its readings scatter
 #[cfg(test)]
 mod tests;
-
-use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use telemetry::facts::UnknownReason;
 use telemetry::record::{Fate, Flag, SeriesDeclaration, Temporality};
 use telemetry::{EventTime, Microseconds};
 
-use self::point::{Point, Report};
+use self::points::{Point, Points, Report};
 use crate::block::{BlockInProgress, ClosedBlock};
 use crate::coverage::KnownTime;
 use crate::hold::Hold;
@@ -28,8 +26,6 @@ use self::scatter::Scatter;
 
 /// The first state code of a leak detector that tells nothing: 3 unavailable, 4 absent.
 const STATE_CODE_UNAVAILABLE: f64 = 3.0;
-/// Room is made for so many reports at once.
-const GROWTH: usize = 4;
 /// Fewer reports are not worth tidying.
 const TIDY_FROM: usize = 32;
 
@@ -61,9 +57,7 @@ pub(crate) struct Latest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Series {
     /// In order of time; the first may be older than what is looked at, because it is still held.
-    points: VecDeque<Point>,
-    /// So many of them are settled.
-    settled: usize,
+    points: Points,
     /// How long its readings count.
     pub hold: Hold,
     /// Time of the first reading.
@@ -109,8 +103,7 @@ impl Series {
     /// Before its first reading.
     pub(crate) fn new(declaration: &SeriesDeclaration) -> Self {
         Self {
-            points: VecDeque::new(),
-            settled: 0,
+            points: Points::default(),
             hold: Hold::of(declaration.feed),
             first: None,
             latest: None,
@@ -144,57 +137,47 @@ impl Series {
             Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
             other => other,
         };
-        let point = Point::new(time, value, report);
+        let point = Point { time, value, report };
         if flag == Flag::Future || flag == Flag::Late {
             return Fate::Stored(flag);
         }
-        let newest = self.points.back().map(|point| point.time);
+        let newest = self.points.last_time();
         if newest < Some(time) && watermark <= Some(time) {
-            self.make_room();
-            self.points.push_back(point);
+            self.points.push(point);
             self.repeats = 0;
             return Fate::Stored(flag);
         }
         // The rest is rare: a repeat, a late reading, or one out of order.
-        let at = self.points.partition_point(|known| known.time < time);
+        let at = self.points.before(time);
         if let Some(known) = self.points.get(at).filter(|known| known.time == time) {
             self.repeats += u32::from(newest == Some(time));
             // A settled delta is a total by now, so that only its time can be compared.
-            let comparable = self.total.is_none() || self.settled <= at;
+            let comparable = self.total.is_none() || self.points.settled() <= at;
             let equal = known.value.to_bits() == value.to_bits() || !comparable;
             return if equal { Fate::Duplicate } else { Fate::Conflict };
         }
         if Some(time) < watermark {
             return Fate::Stored(Flag::Late);
         }
-        debug_assert!(self.settled <= at, "what is settled lies behind the watermark");
         self.points.insert(at, point);
         Fate::Stored(flag)
     }
 
-    /// Reports come and go: room for twice as many would stay empty.
-    fn make_room(&mut self) {
-        if self.points.len() == self.points.capacity() {
-            self.points.reserve_exact(GROWTH);
-        }
-    }
-
     /// Time of the earliest report that is kept.
     pub(crate) fn earliest(&self) -> Option<EventTime> {
-        self.points.front().map(|point| point.time)
+        self.points.first_time()
     }
 
     /// Time of the latest report, settled or not.
     pub(crate) fn newest(&self) -> Option<EventTime> {
-        self.points.back().map(|point| point.time)
+        self.points.last_time()
     }
 
     /// Time of the latest reading up to `time`, settled or not: a series that no objective looks at is settled but once
     /// a minute.
     pub(crate) fn latest_reading(&self, time: EventTime) -> Option<EventTime> {
-        let newer = self.points.range(self.settled.min(self.points.len())..);
-        let newer = newer.take_while(|point| point.time <= time);
-        let newer = newer.filter(|point| point.report() == Report::Reading).map(|point| point.time);
+        let newer = self.points.range(self.points.settled()).take_while(|point| point.time <= time);
+        let newer = newer.filter(|point| point.report == Report::Reading).map(|point| point.time);
         newer.last().or(self.latest.map(|latest| latest.time))
     }
 
@@ -206,16 +189,16 @@ impl Series {
 
     /// Readings before `to` are final: fixes how long they are held and notes what they tell.
     pub(crate) fn settle(&mut self, to: EventTime, mut tell: impl FnMut(SeriesEvent)) {
-        while let Some(point) = self.points.get(self.settled).copied() {
+        while let Some(point) = self.points.next() {
             if to <= point.time {
                 return;
             }
-            let settled = match point.report() {
+            let settled = match point.report {
                 Report::Reading => match self.added_up(point.value) {
                     Some(raw) => self.settle_reading(point, raw, &mut tell),
-                    None => Point::new(point.time, point.value, Report::Invalid).held(self.hold.length()),
+                    None => Point { report: Report::Invalid, ..point },
                 },
-                Report::Invalid | Report::Distrusted => point.held(self.hold.length()),
+                Report::Invalid | Report::Distrusted => point,
                 Report::Ended => {
                     if let Some(latest) = &mut self.latest {
                         latest.until = latest.until.min(point.time);
@@ -223,8 +206,7 @@ impl Series {
                     point
                 }
             };
-            self.points[self.settled] = settled;
-            self.settled += 1;
+            self.points.settle(settled, self.hold.length());
         }
     }
 
@@ -240,7 +222,7 @@ impl Series {
 
     /// Whether the next reading to be settled would tell something.
     fn would_tell(&self, point: Point) -> bool {
-        if point.report() != Report::Reading {
+        if point.report != Report::Reading {
             return false;
         }
         let after_gap = self.latest.is_some_and(|latest| latest.until < point.time);
@@ -258,15 +240,18 @@ impl Series {
         if self.points.len() < TIDY_FROM {
             return;
         }
-        while let Some(point) = self.points.get(self.settled).copied() {
+        while let Some(point) = self.points.next() {
             if to <= point.time || self.would_tell(point) {
                 break;
             }
             self.settle(point.time + Microseconds(1), |_| {});
         }
-        let Some(before_last) = self.settled.checked_sub(2) else { return };
-        self.integrate(self.points[before_last + 1].time);
-        self.forget_before(self.points[before_last].time);
+        let Some(before_last) = self.points.settled().checked_sub(2) else { return };
+        let mut kept = self.points.range(before_last).map(|point| point.time);
+        let (Some(before_last), Some(last)) = (kept.next(), kept.next()) else { return };
+        drop(kept);
+        self.integrate(last);
+        self.forget_before(before_last);
     }
 
     fn settle_reading(&mut self, mut point: Point, raw: f64, tell: &mut impl FnMut(SeriesEvent)) -> Point {
@@ -311,22 +296,9 @@ impl Series {
             };
             tell(event);
         }
-        point = point.held(self.hold.length());
-        self.latest = Some(Latest { time: point.time, until: point.until(), value: point.value });
+        let until = point.time + self.hold.length();
+        self.latest = Some(Latest { time: point.time, until, value: point.value });
         point
-    }
-
-    /// How many reports are of `time` or before. What is asked for lies close to what was settled last, and a step or
-    /// two from there is faster than to halve.
-    fn after(&self, time: EventTime) -> usize {
-        let mut after = self.settled;
-        while after.checked_sub(1).is_some_and(|last| time < self.points[last].time) {
-            after -= 1;
-        }
-        while self.points.get(after).is_some_and(|next| next.time <= time) {
-            after += 1;
-        }
-        after
     }
 
     /// Its state at `time`, which must be settled: the value, or why there is none; and until when that is so at
@@ -336,16 +308,16 @@ impl Series {
         time: EventTime,
         staleness_maximum: Option<Microseconds>,
     ) -> (Result<f64, UnknownReason>, EventTime) {
-        let after = self.after(time);
+        let after = self.points.up_to(time);
         let next = self.points.get(after).map_or(EventTime::from_unix_micros(i64::MAX), |next| next.time);
-        let Some(point) = after.checked_sub(1).map(|index| self.points[index]) else {
-            return (Err(UnknownReason::NeverSeen), next);
-        };
+        let last = after.checked_sub(1).and_then(|index| Some((index, self.points.get(index)?)));
+        let Some((index, point)) = last else { return (Err(UnknownReason::NeverSeen), next) };
+        let held_until = self.points.until(index, point);
         let until = match staleness_maximum {
-            Some(maximum) => point.until().min(point.time + maximum),
-            None => point.until(),
+            Some(maximum) => held_until.min(point.time + maximum),
+            None => held_until,
         };
-        match point.report() {
+        match point.report {
             Report::Ended => (Err(UnknownReason::Stale), next),
             _ if until <= time => (Err(UnknownReason::Stale), next),
             Report::Reading => match self.standing.as_ref().map(|standing| standing.disbelief(time)) {
@@ -361,11 +333,10 @@ impl Series {
 
     /// The readings from `from` on, before `to`; both must be settled.
     pub(crate) fn readings(&self, from: EventTime, to: EventTime) -> impl Iterator<Item = (EventTime, f64)> {
-        let first = self.points.partition_point(|point| point.time < from);
         self.points
-            .range(first..)
+            .range(self.points.before(from))
             .take_while(move |point| point.time < to)
-            .filter(|point| point.report() == Report::Reading)
+            .filter(|point| point.report == Report::Reading)
             .map(|point| (point.time, point.value))
     }
 
@@ -379,23 +350,25 @@ impl Series {
         if to <= from {
             return;
         }
-        let first = self.after(from).saturating_sub(1);
-        let Self { points, settled, block, scatter, known, fault, .. } = self;
-        let mut before = first.checked_sub(1).map(|index| points[index]);
-        let mut coming = points.range(first..).copied().peekable();
+        let first = self.points.up_to(from).saturating_sub(1);
+        let Self { points, block, scatter, known, fault, .. } = self;
+        let held = |index: usize, point: Point| (point, points.until(index, point));
+        let mut before = first.checked_sub(1).and_then(|index| Some(held(index, points.get(index)?)));
+        let mut coming = points.range(first).peekable();
         // Spans that follow each other are one: there is a gap in few minutes.
         let mut span = (from, from);
-        for _ in first..*settled {
+        for index in first..points.settled() {
             let Some(point) = coming.next().filter(|point| point.time < to) else { break };
             let next = coming.peek().map_or(to, |next| next.time.min(to));
-            let (start, end) = (point.time.max(from), next.min(point.until()));
-            if point.report() == Report::Reading {
+            let until = points.until(index, point);
+            let (start, end) = (point.time.max(from), next.min(until));
+            if point.report == Report::Reading {
                 let is_new = from <= point.time;
                 block.add(point.value, end - start, is_new);
                 if let Some(scatter) = scatter.as_mut().filter(|_| is_new)
-                    && let Some(before) = before
-                    && before.report() == Report::Reading
-                    && point.time <= before.until()
+                    && let Some((before, until)) = before
+                    && before.report == Report::Reading
+                    && point.time <= until
                 {
                     scatter.add(point.value - before.value);
                 }
@@ -407,7 +380,7 @@ impl Series {
                 }
                 span.1 = end.max(start);
             }
-            before = Some(point);
+            before = Some((point, until));
         }
         if fault.is_none() {
             known.add(span.0, span.1);
@@ -437,9 +410,6 @@ impl Series {
 
     /// Forgets reports that nobody looks at any more: those that ended before `from`.
     pub(crate) fn forget_before(&mut self, from: EventTime) {
-        while self.settled >= 2 && self.points[1].time <= from {
-            self.points.pop_front();
-            self.settled -= 1;
-        }
+        self.points.forget_before(from);
     }
 }

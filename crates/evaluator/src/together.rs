@@ -31,7 +31,8 @@ impl Evaluator {
         records: &[Record],
         effects: &mut Vec<Effects>,
     ) {
-        effects.iter_mut().for_each(Effects::clear);
+        // Anew: a minute's end tells of every series, and its list would stay as long as it once was.
+        effects.clear();
         effects.resize_with(records.len(), Effects::default);
         let mut at = 0;
         while at < records.len() {

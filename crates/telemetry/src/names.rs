@@ -66,14 +66,21 @@ impl SharedNames {
             *labels = known.clone();
             return;
         }
-        let mut shared = Labels::new();
-        for (name, value) in &**labels {
-            let (mut name, mut value) = (name.clone(), value.clone());
-            self.share_name(&mut name);
-            self.share_name(&mut value);
-            shared.insert(name, value);
+        let texts = || labels.iter().flat_map(|(name, value)| [name, value]);
+        let is_shared = |text: &Name| self.names.get(text).is_none_or(|known| Name::ptr_eq(known, text));
+        if texts().all(is_shared) {
+            // Whoever brings them has shared them already: they stay one set of labels there and here.
+            self.names.extend(texts().cloned());
+        } else {
+            let mut shared = Labels::new();
+            for (name, value) in &**labels {
+                let (mut name, mut value) = (name.clone(), value.clone());
+                self.share_name(&mut name);
+                self.share_name(&mut value);
+                shared.insert(name, value);
+            }
+            *labels = Arc::new(shared);
         }
-        *labels = Arc::new(shared);
         self.labels.insert(labels.clone());
     }
 

@@ -5,7 +5,7 @@
 use telemetry::EventTime;
 
 use super::Series;
-use super::point::Report;
+use super::points::Report;
 use crate::trust::{self, Blame, CalibrationRule, Evidence, Standing};
 
 /// So many calibrations wait for their time at most; of more the earliest is forgotten.
@@ -100,8 +100,7 @@ impl Series {
 
     /// Whether its latest settled report is one that the source does not trust.
     fn is_flagged(&self) -> bool {
-        let latest = self.settled.checked_sub(1).map(|index| self.points[index].report());
-        latest == Some(Report::Distrusted)
+        self.points.last_settled().is_some_and(|latest| latest.report == Report::Distrusted)
     }
 
     /// At the end of a block: what detectors and dates say of it now.

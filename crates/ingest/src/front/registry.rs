@@ -8,6 +8,8 @@ use telemetry::names::SharedNames;
 use telemetry::place::{PartitionKey, SeriesIdentity};
 use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId, Temporality};
 
+use super::routes::make_room;
+
 /// All series that are declared, or about to be.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -133,6 +135,7 @@ impl Registry {
         census.series += 1;
         census.unmapped += usize::from(unmapped);
         self.members.entry(series.partition).or_default().numbers.insert(identity, number);
+        make_room(&mut self.series, 1);
         self.series.push(series);
         number
     }

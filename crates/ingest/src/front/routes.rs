@@ -115,8 +115,11 @@ impl Routes {
     pub fn insert(&mut self, source: &'static str, key: &[u8], route: Route) -> u32 {
         let number = self.entries.len() as u32;
         let start = self.keys.len() as u32;
+        make_room(&mut self.keys, key.len());
         self.keys.extend_from_slice(key);
+        make_room(&mut self.entries, 1);
         self.entries.push(Entry { start, end: self.keys.len() as u32, source });
+        make_room(&mut self.routes, 1);
         self.routes.push(route);
         let Self { hasher, numbers, entries, keys, .. } = self;
         let hash_of = |number: &u32| {
@@ -147,5 +150,13 @@ impl Routes {
     #[inline]
     pub fn route_mut(&mut self, number: u32) -> &mut Route {
         &mut self.routes[number as usize]
+    }
+}
+
+/// Room for an eighth more than there is, where a list has none: series come in their thousands and then no more, so that
+/// twice the room would stay empty.
+pub(super) fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 8));
     }
 }

@@ -257,6 +257,7 @@ impl Player<'_> {
                 _ => {}
             }
         }
+        effects.clear();
         self.effects = effects;
     }
 

@@ -82,6 +82,7 @@ impl Engine {
             self.act(sequence, record, effects);
             self.position = sequence;
         }
+        effects.clear();
         self.effects = effects;
     }
 
