@@ -28,6 +28,9 @@ use crate::run::{self, Changed, Runs};
 use crate::snapshot::{self, SnapshotError};
 use crate::together;
 
+/// Partitions that a hand is given at once: enough that none waits for another's large one.
+const TASKS_OF_A_HAND: usize = 16;
+
 /// Judges the telemetry of one log stream. Deterministic: equal records in equal order give equal effects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Evaluator {
@@ -381,12 +384,16 @@ impl Evaluator {
             }
             return;
         }
-        let mut work: Vec<_> =
-            partitions.values_mut().map(|partition| (partition, Effects::default())).collect();
-        together::each(crew, &mut work, |(partition, effects)| each(partition, environment, effects));
-        effects.list.reserve_exact(work.iter().map(|(_, of_partition)| of_partition.list.len()).sum());
-        for (_, of_partition) in work {
-            effects.append(of_partition);
+        // Some at once, so that what all of them tell at a minute's end is not there twice.
+        let at_once = crew.hands().saturating_mul(TASKS_OF_A_HAND);
+        let mut partitions = partitions.values_mut().peekable();
+        while partitions.peek().is_some() {
+            let some = partitions.by_ref().take(at_once);
+            let mut work: Vec<_> = some.map(|partition| (partition, Effects::default())).collect();
+            together::each(crew, &mut work, |(partition, effects)| each(partition, environment, effects));
+            for (_, of_partition) in work {
+                effects.append(of_partition);
+            }
         }
     }
 

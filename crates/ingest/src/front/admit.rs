@@ -87,7 +87,7 @@ impl Front {
             series,
             unmapped,
             workload: Vec::new(),
-            rules,
+            rules: self.registry.share_rules(rules),
             source_name,
         };
         Ok((stored, Runs { place: identity.place, workload }))

@@ -1,9 +1,13 @@
 //! Which series exist, and their numbers: dense in each partition, in the order they are first seen.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
 use telemetry::Name;
-use telemetry::mapping::ResolvedSeries;
+use telemetry::mapping::{ReadingRules, ResolvedSeries};
 use telemetry::names::SharedNames;
 use telemetry::place::{PartitionKey, SeriesIdentity};
 use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId, Temporality};
@@ -15,6 +19,8 @@ use super::routes::make_room;
 pub(super) struct Registry {
     /// Texts that many series say are kept once.
     pub names: SharedNames,
+    /// Rules of readings that many series have, each once.
+    rules: Vec<Arc<ReadingRules>>,
     series: Vec<Registered>,
     partitions: HashMap<PartitionKey, PartitionId>,
     /// The greatest number of a partition; 0 before the first.
@@ -28,14 +34,35 @@ pub(super) struct Registry {
 /// own; if it comes back they are as they were.
 #[derive(Debug, Default)]
 struct Members {
-    /// Positions in [`Registry::series`].
-    numbers: HashMap<SeriesIdentity, u32>,
+    /// Found by their identity; positions in `identities`.
+    found: HashTable<u32>,
+    hasher: RandomState,
+    /// Each with its position in [`Registry::series`].
+    identities: Vec<(SeriesIdentity, u32)>,
     /// The next series' id.
     next: u32,
     /// Series whose declaration is not known to be in the log, with their positions.
     pending: BTreeSet<(SeriesId, u32)>,
     /// Number of the request that was asked last, and up to where it declares what is pending.
     declared: (u64, Option<SeriesId>),
+}
+
+impl Members {
+    fn find(&self, identity: &SeriesIdentity) -> Option<u32> {
+        let is = |at: &u32| self.identities[*at as usize].0 == *identity;
+        let at = self.found.find(self.hasher.hash_one(identity), is)?;
+        Some(self.identities[*at as usize].1)
+    }
+
+    /// Adds one that is not there.
+    fn insert(&mut self, identity: SeriesIdentity, number: u32) {
+        let Self { found, hasher, identities, .. } = self;
+        let at = identities.len() as u32;
+        make_room(identities, 1);
+        identities.push((identity, number));
+        let hash_of = |at: &u32| hasher.hash_one(&identities[*at as usize].0);
+        found.insert_unique(hash_of(&at), at, hash_of);
+    }
 }
 
 /// How many series a source has.
@@ -123,7 +150,7 @@ impl Registry {
         self.last_partition = self.last_partition.max(partition.0);
         let members = self.members.entry(partition).or_default();
         members.next = members.next.max(declaration.id.0 + 1);
-        if !members.numbers.contains_key(&declaration.identity) {
+        if members.find(&declaration.identity).is_none() {
             let series = Registered::new(partition, declaration.id, declaration.source, terms);
             self.insert(declaration.identity, series, unmapped);
         }
@@ -134,10 +161,25 @@ impl Registry {
         let census = self.by_source.entry(series.source.clone()).or_default();
         census.series += 1;
         census.unmapped += usize::from(unmapped);
-        self.members.entry(series.partition).or_default().numbers.insert(identity, number);
+        self.members.entry(series.partition).or_default().insert(identity, number);
         make_room(&mut self.series, 1);
         self.series.push(series);
         number
+    }
+
+    /// The rules that other series have already, where they are among those that were new of late.
+    pub fn share_rules(&mut self, rules: ReadingRules) -> Arc<ReadingRules> {
+        /// More different ones are hardly there: they come from signals, units and places' ranges.
+        const LOOKED_AT: usize = 256;
+        if let Some(known) = self.rules.iter().rev().take(LOOKED_AT).find(|known| ***known == rules) {
+            return known.clone();
+        }
+        let rules = Arc::new(rules);
+        if self.rules.len() == LOOKED_AT {
+            self.rules.remove(0);
+        }
+        self.rules.push(rules.clone());
+        rules
     }
 
     pub fn census(&self, source: &str) -> Census {
@@ -156,7 +198,7 @@ impl Registry {
     /// The series of this identity in its partition.
     pub fn find(&self, resolved: &ResolvedSeries) -> Option<u32> {
         let partition = self.partitions.get(&resolved.partition)?;
-        self.members.get(partition)?.numbers.get(&resolved.identity).copied()
+        self.members.get(partition)?.find(&resolved.identity)
     }
 
     pub fn get(&self, number: u32) -> &Registered {

@@ -1,6 +1,7 @@
 //! From a series' key to where its samples go, without looking at its labels again.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -40,8 +41,8 @@ pub(super) struct Stored {
     pub unmapped: bool,
     /// What runs there as these labels say: the value's slot, and the value.
     pub workload: Vec<(u32, Name)>,
-    /// What is made of its readings.
-    pub rules: ReadingRules,
+    /// What is made of its readings: the same of many series.
+    pub rules: Arc<ReadingRules>,
     /// The metric's name at its source.
     pub source_name: Name,
 }
