@@ -4,7 +4,7 @@ use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
     Body, Configuration, Feed, PartitionId, Record, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
 };
-use telemetry::{EventTime, Labels, Microseconds};
+use telemetry::{EventTime, Microseconds};
 
 /// Racks on a loop.
 pub const RACKS_ON_LOOP: u32 = 8;
@@ -138,7 +138,7 @@ fn declare(loop_number: u32, records: &mut Vec<Record>) -> Vec<Kind> {
             source_unit: "1".into(),
             temporality: Temporality::Gauge,
             feed: Feed::Periodic { interval: Microseconds::from_seconds(INTERVAL) },
-            labels: Labels::new(),
+            labels: std::sync::Arc::default(),
         };
         records.push(Record { partition: PartitionId(loop_number + 1), body: Body::Series(declaration) });
         kinds.push(kind);

@@ -51,6 +51,8 @@ impl Partition {
             return;
         }
         let (since, readings) = flow.low.unwrap_or((time, 0));
+        // Readings may arrive in another order than they were taken.
+        let (since, detected) = (since.min(time), since.max(time));
         flow.low = Some((since, readings.saturating_add(1)));
         // One flow meter of the loop is enough; without one all racks must have lost their flow.
         let is_of_loop = self.declarations[series as usize].identity.place.rack.is_none();
@@ -71,7 +73,7 @@ impl Partition {
             baseline: Some(steady),
             threshold: Some(0.5 * steady),
             unit: "L/min".into(),
-            ..Anomaly::direct(detector, key, since, time, evidence)
+            ..Anomaly::direct(detector, key, since, detected, evidence)
         };
         self.open(detector, anomaly, effects);
     }

@@ -374,3 +374,21 @@ fn a_first_reading_of_1970_does_not_hold_up_judging() {
     );
     assert!(status.time.good >= Microseconds::from_minutes(8), "{:?}", status.time);
 }
+
+#[test]
+fn a_pump_trip_begins_with_the_earlier_of_two_low_readings_whichever_arrives_first() {
+    let mut story = Story::with(&[]);
+    for second in (0..=300).step_by(10) {
+        story.samples(&[sample("coolant_flow", second, 150.0)]);
+        story.tick(at(second));
+    }
+    story.samples(&[sample("coolant_flow", 320, 3.0)]);
+    story.samples(&[sample("coolant_flow", 310, 3.0)]);
+    let effects = effects_of(&story.records);
+    let trip = effects.iter().find_map(|effect| match effect {
+        Effect::Finding(finding) if &*finding.detector == "pump_trip" => Some(finding),
+        _ => None,
+    });
+    let trip = trip.expect("two readings make a trip");
+    assert_eq!((trip.onset, trip.detected), (at(310), at(320)));
+}

@@ -12,7 +12,7 @@ use telemetry::record::{
     Fate, Feed, Flag, PartitionId, SampleBatch, SeriesDeclaration, SeriesId, Temporality,
 };
 use telemetry::table::{Block, Cell, Row, Table};
-use telemetry::{EventTime, Labels, Microseconds, Name};
+use telemetry::{EventTime, Microseconds, Name};
 
 /// A history in memory whose `now()` is the newest reading, or what it is told.
 pub struct Recorded {
@@ -130,7 +130,7 @@ impl Recorded {
                 source_unit: "".into(),
                 temporality: Temporality::Gauge,
                 feed: Feed::Unsaid,
-                labels: Labels::new(),
+                labels: std::sync::Arc::default(),
             };
             self.history.declare(PartitionId::FIRST, &Arc::new(declaration));
             next
