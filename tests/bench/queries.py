@@ -37,7 +37,7 @@ CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant
 
 
 def fill(arguments, folder):
-    """Two runs on the first racks, one after the other, each half of the samples."""
+    """Two runs on all racks, one after the other, each half of the samples."""
     receiver = ingest.Thermogate(arguments, folder)
     receiver.grpc = ingest.free_port()
     receiver.start()
@@ -47,7 +47,7 @@ def fill(arguments, folder):
         load = [arguments.load, "run", "--to", f"127.0.0.1:{receiver.port}", "--racks", str(arguments.racks),
                 "--steps", str(steps), "--start-ms", str(start + half * steps * 1000)]
         command = [arguments.thermogate, "run"]
-        racks = [word for number in range(4) for word in ("--rack", f"rack-{number:05}")]
+        racks = [word for number in range(arguments.racks) for word in ("--rack", f"rack-{number:05}")]
         if half:
             subprocess.run([*command, "end", RUNS[0], "--grpc", grpc(receiver)], check=True)
         else:

@@ -231,7 +231,19 @@ impl Layout {
         layout.place_calibrations(declarations, in_force);
         layout.headroom = headroom::LoopSeries::new(index);
         layout.note_looked_back(count);
+        layout.shrink();
         layout
+    }
+
+    /// A layout stays for long, and no list in it grows any more.
+    fn shrink(&mut self) {
+        self.feeds_of.iter_mut().for_each(Vec::shrink_to_fit);
+        self.feeds.iter_mut().for_each(|feed| feed.series.shrink_to_fit());
+        self.slices.iter_mut().for_each(|slices| slices.series.shrink_to_fit());
+        for rack in self.racks.values_mut() {
+            rack.all.shrink_to_fit();
+            rack.with_loop.shrink_to_fit();
+        }
     }
 
     /// Slices, control loops, the power that gates ask for, and groups without physics read readings.

@@ -307,6 +307,7 @@ impl Partition {
             group.follow(planned);
             self.groups.push(group);
         }
+        self.groups.shrink_to_fit();
         let layout = Layout::new(&self.declarations, &self.gone, &index, &self.groups, in_force);
         let before = std::mem::replace(&mut self.layout, layout);
         for (declaration, series) in self.declarations.iter().zip(&mut self.series) {

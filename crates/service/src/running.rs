@@ -97,7 +97,7 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     committer: JoinHandle<()>,
-    _threads_of_kinds: [Threads; 4],
+    _threads_of_kinds: [Threads; 5],
     pipeline: Arc<Pipeline>,
     _lock: FolderLock,
 }
@@ -106,6 +106,8 @@ pub struct Running {
 const GATE_THREADS: usize = 1;
 /// Threads that forecast and compare: one question at a time.
 const ADVISORY_THREADS: usize = 1;
+/// Threads that write rows to the store, and tend it.
+const STORE_THREADS: usize = 2;
 
 impl Running {
     /// Starts everything, or nothing.
@@ -208,7 +210,9 @@ impl Running {
         let ingest_threads = start_threads("ingest", cores)?;
         let query_threads = start_threads("query", cores)?;
         let advisory_threads = start_threads("advisory", ADVISORY_THREADS)?;
-        let committer = tokio::spawn(committer.run());
+        // Apart from connections: files are encoded for some hundredths of a second at a time.
+        let store_threads = start_threads("store", STORE_THREADS)?;
+        let committer = store_threads.handle().spawn(committer.run());
         let threads =
             vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
         let pipeline = Arc::new(Pipeline::new(Start {
@@ -316,7 +320,12 @@ impl Running {
         let never_seen = crate::status::never_seen(facts.iter().map(|facts| &**facts));
         let never_seen = never_seen.into_iter().map(|objective| objective.to_string());
         let mut background = vec![
-            tokio::spawn(tend(history, shared.clone(), settings.history.clone(), stopping.clone())),
+            store_threads.handle().spawn(tend(
+                history,
+                shared.clone(),
+                settings.history.clone(),
+                stopping.clone(),
+            )),
             tokio::spawn(watch_time(shared.clone(), stopping.clone())),
             tokio::spawn(say_not_serving(health, stopping.clone())),
         ];
@@ -339,7 +348,7 @@ impl Running {
             background,
             threads,
             committer,
-            _threads_of_kinds: [gate_threads, ingest_threads, query_threads, advisory_threads],
+            _threads_of_kinds: [gate_threads, ingest_threads, query_threads, advisory_threads, store_threads],
             pipeline,
             _lock: lock,
         })

@@ -135,7 +135,7 @@ pub const VIEWS: &[View] = &[
         sql: "SELECT objective, \"group\", \"loop\", rack, scope, run, time, \"window\", good_seconds, bad_seconds,
                 unknown_seconds, asked_seconds, sli_known, sli_lower, sli_upper, coverage, burn_rates, budget_left,
                 episodes, longest_episode_seconds, state, since, final, configuration
-              FROM (SELECT *, row_number() OVER (PARTITION BY objective, \"group\", scope, run
+              FROM (SELECT *, row_number() OVER (PARTITION BY rack, objective, \"group\", scope, run
                       ORDER BY time DESC, seq DESC) AS newest
                     FROM slo_status WHERE scope <> 'rolling' OR time > now() - INTERVAL '10 minutes')
               WHERE newest = 1",

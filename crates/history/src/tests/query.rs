@@ -311,3 +311,12 @@ async fn memory_of_other_series_is_not_turned_into_columns() {
     let (rows, _) = read(&history, "SELECT value FROM samples WHERE rack = 'r1'", "StreamingTableExec").await;
     assert_eq!(rows, 1);
 }
+
+#[tokio::test]
+async fn what_is_asked_of_one_rack_reads_no_statuses_of_others() {
+    let history = open("memory://").await;
+    let plan =
+        text(&history, "EXPLAIN FORMAT INDENT SELECT * FROM slo_now WHERE rack = 'r1'", Format::Csv).await;
+    let (window, asked) = (plan.find("WindowAggr"), plan.rfind("slo_status.rack = Utf8"));
+    assert!(window.is_some() && window < asked, "the rack is asked for below the window: {plan}");
+}
