@@ -422,8 +422,8 @@ mod tests {
                 ":2: `ingest.queue_bytes_max` is 0: give 1 or more, such as `67108864`",
             ),
             (
-                "[history]\nretention_log_days = -1\n",
-                ":2: `history.retention_log_days` is -1: give 0 or more, such as `90`",
+                "[history]\nretention_samples_days = -1\n",
+                ":2: `history.retention_samples_days` is -1: give 0 or more, such as `90`",
             ),
             (
                 "[clock]\nkind = \"moon\"\n",
