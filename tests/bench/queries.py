@@ -51,8 +51,8 @@ def fill(arguments, folder):
         if half:
             subprocess.run([*command, "end", RUNS[0], "--grpc", grpc(receiver)], check=True)
         else:
-            # A first step, so that racks are known.
-            subprocess.run([*load[:-3], "1", "--start-ms", str(start - 1000)], check=True, capture_output=True)
+            # Some steps before, so that racks are known: one is shown with the tick after its first reading.
+            subprocess.run([*load[:-3], "3", "--start-ms", str(start - 3000)], check=True, capture_output=True)
         subprocess.run([*command, "start", run, *racks, "--planned", "4h", "--grpc", grpc(receiver)], check=True)
         sent = subprocess.run(load, capture_output=True, text=True, check=True)
         print(sent.stdout, file=sys.stderr)
@@ -145,7 +145,7 @@ def main():
                     rows = f"thermogate: {getattr(error, 'read', lambda: str(error))()}"
                 try:
                     since = time.monotonic()
-                    found = other.execute(written_in(text, now, given)).fetch_arrow_table()
+                    found = other.execute(written_in(text, now, given)).fetchall()
                     theirs.append(time.monotonic() - since)
                     if ours and len(found) != len(answer):
                         rows = f"{len(answer)}, duckdb {len(found)}"

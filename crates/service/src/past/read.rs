@@ -26,8 +26,8 @@ use crate::settings::Settings;
 const PAGE_ROWS: u64 = 200_000;
 /// Ticks that the log's table does not hold yet are made a second apart, as a service writes them.
 const TICK: Microseconds = Microseconds::from_seconds(1);
-/// The width of the spans that samples are counted in.
-const PAGE: Microseconds = Microseconds::from_minutes(1);
+/// The length of a block.
+const BLOCK: Microseconds = Microseconds::from_minutes(1);
 
 /// Reads all that is remembered of an ended run, but for its samples.
 ///
@@ -60,7 +60,7 @@ pub async fn read(source: &impl Answers, run: &str, warm_up: Microseconds) -> Re
     });
     let is_whole_history = begins_here
         && earliest.samples.is_some_and(|first| from <= first)
-        && earliest.blocks.is_none_or(|first| from <= first + PAGE);
+        && earliest.blocks.is_none_or(|first| from <= first + BLOCK);
     let racks = racks_of(&series, &told.racks);
     // What was declared before the span is known from its beginning on.
     let in_span = |remembered: &Remembered| match remembered.seq <= before {
@@ -112,7 +112,7 @@ impl Pages {
         let filter = filter(&past.head.partitions);
         let counted: Vec<Counted> = Source(source)
             .rows(&format!(
-                "select cast(date_bin(interval '1 minute', time) as bigint) as page, count(*) as rows from samples \
+                "select cast(date_bin(interval '1 second', time) as bigint) as page, count(*) as rows from samples \
                  where {filter} and {} group by 1 order by 1",
                 within("time", from, to + Microseconds(1))
             ))
@@ -213,7 +213,7 @@ impl Past {
     }
 }
 
-/// Spans of time with no more samples than a page, unless a minute has more.
+/// Spans of time with no more samples than a page, unless a second has more.
 fn pages(counted: &[Counted], from: EventTime, to: EventTime) -> Vec<(EventTime, EventTime)> {
     let mut pages = Vec::new();
     let (mut begin, mut rows) = (from, 0);
