@@ -110,13 +110,8 @@ impl Pages {
         let numbers = past.numbers()?;
         let (from, to) = (past.head.from, past.head.to);
         let filter = filter(&past.head.partitions);
-        let counted: Vec<Counted> = Source(source)
-            .rows(&format!(
-                "select cast(date_bin(interval '1 second', time) as bigint) as page, count(*) as rows from samples \
-                 where {filter} and {} group by 1 order by 1",
-                within("time", from, to + Microseconds(1))
-            ))
-            .await?;
+        let counted: Vec<Counted> =
+            Source(source).rows(&counted_sql(&filter, from, to + Microseconds(1))).await?;
         let left = pages(&counted, from, to + Microseconds(1)).into_iter();
         Ok(Self { numbers, filter, left })
     }
@@ -136,6 +131,15 @@ impl Pages {
         let answer = source.answer(sql).await?;
         self.numbers.readings(&answer.batches).map(Some)
     }
+}
+
+/// Samples by second. Not by `date_bin`, which answers in nanoseconds whatever it is asked of.
+fn counted_sql(filter: &str, from: EventTime, to: EventTime) -> String {
+    format!(
+        "select cast(time as bigint) - cast(time as bigint) % 1000000 as page, count(*) as rows from samples \
+         where {filter} and {} group by 1 order by 1",
+        within("time", from, to)
+    )
 }
 
 /// Tries documents on a run whose samples are read page by page, so that no more than one of them is in memory.
@@ -282,10 +286,48 @@ fn racks_of(series: &[(Remembered, SeriesDeclaration)], of_run: &[Name]) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use telemetry::place::{PartitionKey, Place, SeriesIdentity};
+    use telemetry::record::{Fate, Feed, Flag, PartitionId, SampleBatch, SeriesId, Temporality};
+
     use super::*;
 
     fn at(seconds: i64) -> EventTime {
         EventTime::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[tokio::test]
+    async fn samples_are_counted_by_the_second_that_they_are_of() {
+        let settings = history::HistorySettings::default();
+        let history = history::History::open("memory://", settings).await.expect("memory has room");
+        let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
+        let declaration = SeriesDeclaration {
+            partition: PartitionKey::of(&place),
+            id: SeriesId(0),
+            identity: SeriesIdentity::new(place, "rack_power".into(), None),
+            cooling_loop: None,
+            declared: true,
+            unit: "kW".into(),
+            source: "otlp".into(),
+            source_name: "rack_power".into(),
+            source_unit: "kW".into(),
+            temporality: Temporality::Gauge,
+            feed: Feed::Unsaid,
+            labels: Default::default(),
+        };
+        history.declare(PartitionId::FIRST, &std::sync::Arc::new(declaration));
+        let times = [1_767_600_000_000_000, 1_767_600_000_999_999, 1_767_600_001_000_000];
+        let batch = SampleBatch {
+            series: vec![SeriesId(0); 3],
+            time: times.map(EventTime::from_unix_micros).to_vec(),
+            value: vec![1.0; 3],
+            flag: Vec::new(),
+        };
+        history.append_samples(1, PartitionId::FIRST, &batch, &[Fate::Stored(Flag::Ok); 3]);
+        let sql = counted_sql("rack = 'r1'", at(0), EventTime::from_unix_micros(times[2] + 1));
+        let answer = history.query_engine().sql(&sql, &[]).await.expect("SQL").collect().await.expect("rows");
+        let counted: Vec<Counted> = crate::stored::rows(&answer).expect("two columns");
+        let counted: Vec<(i64, u64)> = counted.iter().map(|counted| (counted.page, counted.rows)).collect();
+        assert_eq!(counted, [(times[0], 2), (times[2], 1)]);
     }
 
     #[test]
