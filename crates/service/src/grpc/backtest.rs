@@ -190,8 +190,10 @@ impl BacktestService for BacktestApi {
         let (told, answers) = mpsc::channel(1);
         let (runtime, source, settings) = (self.threads.clone(), self.history.clone(), self.settings.clone());
         self.threads.spawn_blocking(move || {
-            let _turn = turn;
-            if let Err(status) = try_all(&runtime, &source, &settings, asked, &told) {
+            let tried = try_all(&runtime, &source, &settings, asked, &told);
+            // Whoever is told that this one has ended may begin the next.
+            drop(turn);
+            if let Err(status) = tried {
                 // Whoever has gone needs no reason.
                 let _ = told.blocking_send(Err(status));
             }
