@@ -39,12 +39,17 @@ class Alertmanager:
         self.process = subprocess.Popen(
             ["prometheus-alertmanager", f"--config.file={configuration}", f"--storage.path={folder / 'alertmanager'}",
              f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="], stdout=log, stderr=log)
-        for _ in range(100):
-            try:
-                return ingest.get(f"http://127.0.0.1:{self.port}/-/ready") and None
-            except OSError:
-                time.sleep(0.1)
-        sys.exit(f"Alertmanager did not become ready: {folder / 'alertmanager.log'}")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self.is_ready():
+            if until < time.monotonic():
+                sys.exit(f"Alertmanager did not become ready: {folder / 'alertmanager.log'}")
+            time.sleep(0.1)
+
+    def is_ready(self):
+        try:
+            return bool(ingest.get(f"http://127.0.0.1:{self.port}/-/ready"))
+        except OSError:
+            return False
 
     def knows(self, rack):
         url = f"http://127.0.0.1:{self.port}/api/v2/alerts?filter=rack%3D%22{rack}%22"

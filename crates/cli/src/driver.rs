@@ -7,7 +7,7 @@ use evaluator::{Effect, Effects, Evaluator};
 use ingest::Front;
 use ingest::files::Group;
 use service::configuration::Documents;
-use service::pipeline::hands::Hands;
+use service::hands::Hands;
 use telemetry::facts::RackFacts;
 use telemetry::record::{
     Body, Configuration, Fate, Flag, PartitionId, Record, RunChange, RunEvent, RunState, Sequence,
@@ -66,7 +66,6 @@ pub fn replay(
         evaluator: Evaluator::new(),
         hands: Hands::of_all_cores()
             .map_err(|error| Failure::unreachable(format!("threads to judge with: {error}")))?,
-        effects: Vec::new(),
         sequence: 0,
         tick: None,
         spans,
@@ -125,7 +124,6 @@ fn spans(
 struct Driver<'a> {
     evaluator: Evaluator,
     hands: Hands,
-    effects: Vec<Effects>,
     sequence: Sequence,
     tick: Option<EventTime>,
     /// The whole span: what the runs are planned for.
@@ -141,8 +139,7 @@ struct Driver<'a> {
 
 impl Driver<'_> {
     fn apply(&mut self, records: &[Record]) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.evaluator.apply_together(&self.hands, self.sequence + 1, records, &mut effects);
+        let effects = self.evaluator.apply_together(&self.hands, self.sequence + 1, records);
         self.sequence += records.len() as Sequence;
         let is_late = |fate: &&Fate| matches!(fate, Fate::Stored(Flag::Late));
         for of_record in &effects {
@@ -151,7 +148,6 @@ impl Driver<'_> {
                 (self.told)(Told::Effect(effect));
             }
         }
-        self.effects = effects;
     }
 
     fn stream(&mut self, body: Body) {

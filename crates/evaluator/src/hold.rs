@@ -168,6 +168,10 @@ mod tests {
             assert_eq!(hold.interval(), (10 <= all.len()).then_some(nearest_rank), "{step}");
             let bytes = postcard::to_allocvec(&hold).unwrap();
             assert_eq!(postcard::from_bytes::<Hold>(&bytes).unwrap(), hold, "in a checkpoint");
+            // Checkpoints had all deltas before.
+            let before = (hold.length, hold.interval, hold.deltas.as_ref().map(|_| all.clone()));
+            let before = postcard::to_allocvec(&before).unwrap();
+            assert_eq!(postcard::from_bytes::<Hold>(&before).unwrap(), hold, "in one of all deltas");
         }
     }
 

@@ -132,6 +132,7 @@ impl Series {
         flag: Flag,
         watermark: Option<EventTime>,
     ) -> Fate {
+        let time = points::kept_time(time);
         let flag = flag_of(value, flag);
         let report = match Report::of(flag) {
             Report::Reading if self.is_state_code && STATE_CODE_UNAVAILABLE <= value => Report::Distrusted,
@@ -220,38 +221,26 @@ impl Series {
         Some(value)
     }
 
-    /// Whether the next reading to be settled would tell something.
-    fn would_tell(&self, point: Point) -> bool {
-        if point.report != Report::Reading {
-            return false;
-        }
-        let after_gap = self.latest.is_some_and(|latest| latest.until < point.time);
-        let value = self.total.map_or(point.value, |total| total + point.value);
-        // A copy: to look is to remember.
-        let mut stuck = self.stuck.as_deref().cloned();
-        let moves = stuck.as_mut().and_then(|stuck| stuck.observe(point.time, value, after_gap));
-        self.silent || after_gap || moves.is_some()
-    }
-
-    /// Settles and integrates what fast feeds have said up to `to`, and forgets it: the last two reports stay. It stops
-    /// before a reading that tells something, so that nothing is told earlier than by [`Series::settle`]; a span that
-    /// is integrated never ends between two readings, so that all sums are the same.
+    /// Settles and integrates what a fast feed has said up to `to`, and forgets it: the last report stays. It stops before a
+    /// reading that ends a gap, so that nothing is told earlier than by [`Series::settle`]; and a span that is integrated
+    /// never ends between two readings, so that all sums are the same, to the last bit.
+    ///
+    /// Sensors that may get stuck are left alone: what is known of them within a block depends on whether they do.
     pub(crate) fn tidy(&mut self, to: EventTime) {
-        if self.points.len() < TIDY_FROM {
+        if self.points.len() < TIDY_FROM || self.stuck.is_some() || self.silent {
             return;
         }
-        while let Some(point) = self.points.next() {
-            if to <= point.time || self.would_tell(point) {
+        while let Some(point) = self.points.next().filter(|point| point.time < to) {
+            let ends_gap = self.latest.is_some_and(|latest| latest.until < point.time);
+            if ends_gap && point.report == Report::Reading {
                 break;
             }
             self.settle(point.time + Microseconds(1), |_| {});
         }
-        let Some(before_last) = self.points.settled().checked_sub(2) else { return };
-        let mut kept = self.points.range(before_last).map(|point| point.time);
-        let (Some(before_last), Some(last)) = (kept.next(), kept.next()) else { return };
-        drop(kept);
-        self.integrate(last);
-        self.forget_before(before_last);
+        if let Some(last) = self.points.last_settled() {
+            self.integrate(last.time);
+            self.forget_before(last.time);
+        }
     }
 
     fn settle_reading(&mut self, mut point: Point, raw: f64, tell: &mut impl FnMut(SeriesEvent)) -> Point {

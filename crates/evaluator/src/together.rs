@@ -19,20 +19,13 @@ struct Work<'a> {
 }
 
 impl Evaluator {
-    /// Takes records that follow each other, the first of them `first`. What is to be done about each stands at its
-    /// place in `effects`, as [`Evaluator::apply`] would have given it; what stood there before is gone.
+    /// Takes records that follow each other, the first of them `first`. Returns what is to be done about each, as
+    /// [`Evaluator::apply`] would have given it.
     ///
     /// Readings of several partitions, and several partitions whose time goes on, are worked on at once; everything else
     /// is taken one by one.
-    pub fn apply_together(
-        &mut self,
-        crew: &dyn Crew,
-        first: Sequence,
-        records: &[Record],
-        effects: &mut Vec<Effects>,
-    ) {
-        // Anew: a minute's end tells of every series, and its list would stay as long as it once was.
-        effects.clear();
+    pub fn apply_together(&mut self, crew: &dyn Crew, first: Sequence, records: &[Record]) -> Vec<Effects> {
+        let mut effects = Vec::new();
         effects.resize_with(records.len(), Effects::default);
         let mut at = 0;
         while at < records.len() {
@@ -47,6 +40,7 @@ impl Evaluator {
                 at += readings;
             }
         }
+        effects
     }
 
     /// Readings that concern nothing but their partition.

@@ -21,6 +21,7 @@ mod stored; // rows of the history as the records they were made from
 
 pub mod access; // who may do what
 pub mod grpc; // gates and runs over gRPC
+pub mod hands; // the threads that work on partitions
 pub mod http; // JSON API, SQL, metrics, health
 pub mod metrics; // the service's own metrics
 pub mod net; // ports

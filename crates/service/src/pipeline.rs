@@ -5,7 +5,6 @@ pub mod committer; // frozen rows to the store, checkpoints, trimming
 pub mod control; // runs, maintenance, overrides, verdicts as records
 pub mod drilling; // drills as records
 pub mod engine; // the evaluator's thread
-pub mod hands; // the threads that work on partitions
 pub mod recovery; // from a data folder to a running engine
 pub mod writer; // the log's only writer
 

@@ -104,14 +104,21 @@ fn a_store_that_is_missing_or_replaced_by_a_file_holds_up_no_sender_and_gets_all
     fed.expect_all_once();
 }
 
+/// A service whose store is a mount of `disk` at `store`, with rows in it. None where the system allows no mounts.
+fn on_a_mount(folder: &Path) -> Option<(Mounted, Fed)> {
+    let (disk, store) = (folder.join("disk"), folder.join("store"));
+    fs::create_dir(&disk).expect("a folder");
+    let mount = Mounted::bind(&disk, &store)?;
+    let mut fed = Fed::start(folder, &store.display().to_string(), Vec::new());
+    fed.feed_until_flushed();
+    Some((mount, fed))
+}
+
 #[test]
 fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
+    let Some((mount, mut fed)) = on_a_mount(folder.path()) else { return };
     let (disk, store) = (folder.path().join("disk"), folder.path().join("store"));
-    fs::create_dir(&disk).expect("a folder");
-    let Some(mount) = Mounted::bind(&disk, &store) else { return };
-    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
-    fed.feed_until_flushed();
     drop(mount);
     fed.feed_without_store();
     assert_eq!(
@@ -127,11 +134,7 @@ fn a_store_that_is_unmounted_gets_nothing_in_its_place_and_all_rows_once_it_is_b
 #[test]
 fn a_store_that_becomes_read_only_holds_up_no_sender_and_gets_all_rows_once_it_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (disk, store) = (folder.path().join("disk"), folder.path().join("store"));
-    fs::create_dir(&disk).expect("a folder");
-    let Some(mount) = Mounted::bind(&disk, &store) else { return };
-    let mut fed = Fed::start(folder.path(), &store.display().to_string(), Vec::new());
-    fed.feed_until_flushed();
+    let Some((mount, mut fed)) = on_a_mount(folder.path()) else { return };
     mount.make_read_only(true);
     fed.feed_without_store();
     assert!(fed.service.log().contains("Read-only file system"), "{}", fed.service.log());

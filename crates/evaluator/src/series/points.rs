@@ -49,11 +49,17 @@ struct Packed(i64, f64);
 
 /// Times beyond are kept as this: the year 38,500.
 const TIME_MAX: i64 = 1 << 60;
+/// Lengths beyond are kept as this: 36,500 years.
+const LENGTH_MAX: i64 = 1 << 60;
+
+/// A time as reports have it. Whoever compares one with theirs takes this.
+pub(crate) fn kept_time(time: EventTime) -> EventTime {
+    EventTime::from_unix_micros(time.unix_micros().clamp(-TIME_MAX, TIME_MAX))
+}
 
 impl Packed {
     fn new(point: Point) -> Self {
-        let time = point.time.unix_micros().clamp(-TIME_MAX, TIME_MAX);
-        Self(time << 2 | point.report as i64, point.value)
+        Self(kept_time(point.time).unix_micros() << 2 | point.report as i64, point.value)
     }
 
     const fn time(self) -> EventTime {
@@ -184,6 +190,7 @@ impl Points {
 
     /// The next is settled as this, held for `length`.
     pub(crate) fn settle(&mut self, point: Point, length: Microseconds) {
+        let length = Microseconds(length.0.clamp(0, LENGTH_MAX));
         if length != self.length && point.report != Report::Ended {
             if self.settled > 0 {
                 self.earlier.get_or_insert_default().push((point.time, self.length));
@@ -222,7 +229,7 @@ struct Kept {
 impl Serialize for Points {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = self.range(0).enumerate().map(|(index, point)| {
-            let held = (self.until(index, point) - point.time).0.unsigned_abs().min(u64::MAX >> 3);
+            let held = (self.until(index, point) - point.time).0.unsigned_abs();
             let held_and_report = held << 2 | point.report as u64;
             Kept { time: point.time, value: point.value, held_and_report }
         });
@@ -284,6 +291,19 @@ mod tests {
         points.forget_before(at(30));
         assert_eq!((points.len(), until(&points)), (2, vec![45, 40]));
         assert!(points.earlier.is_none(), "what is forgotten needs no length");
+    }
+
+    #[test]
+    fn a_length_that_nobody_can_mean_is_none_or_very_long() {
+        for (length, kept) in [(-1, 0), (i64::MIN, 0), (i64::MAX, LENGTH_MAX)] {
+            let mut points = Points::default();
+            let point = Point { time: at(1), value: 1.0, report: Report::Reading };
+            points.push(point);
+            points.settle(point, Microseconds(length));
+            assert_eq!(points.until(0, point), at(1) + Microseconds(kept));
+            let read: Points = postcard::from_bytes(&postcard::to_allocvec(&points).unwrap()).unwrap();
+            assert_eq!(read.until(0, point), points.until(0, point), "in a checkpoint");
+        }
     }
 
     #[test]

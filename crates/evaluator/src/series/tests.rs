@@ -8,12 +8,12 @@ fn at(seconds: i64) -> EventTime {
     EventTime::from_unix_micros(seconds * 1_000_000)
 }
 
-fn series(temporality: Temporality) -> Series {
+fn series(signal: &str, temporality: Temporality) -> Series {
     let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
     Series::new(&SeriesDeclaration {
         partition: PartitionKey::of(&place),
         id: SeriesId(0),
-        identity: SeriesIdentity::new(place, "coolant_flow".into(), None),
+        identity: SeriesIdentity::new(place, signal.into(), None),
         cooling_loop: None,
         declared: true,
         unit: "L/min".into(),
@@ -27,8 +27,13 @@ fn series(temporality: Temporality) -> Series {
 }
 
 /// What a series knows and has told at the end of each minute.
-fn minutes(readings: &[(i64, u8, Flag)], temporality: Temporality, tidy_every: Option<i64>) -> Vec<String> {
-    let mut series = series(temporality);
+fn minutes(
+    readings: &[(i64, u8, Flag)],
+    signal: &str,
+    temporality: Temporality,
+    tidy_every: Option<i64>,
+) -> Vec<String> {
+    let mut series = series(signal, temporality);
     let mut told = Vec::new();
     let mut coming = readings.iter().peekable();
     for second in 0..700 {
@@ -54,7 +59,7 @@ fn minutes(readings: &[(i64, u8, Flag)], temporality: Temporality, tidy_every: O
 
 #[test]
 fn a_fast_feed_that_is_tidied_keeps_no_more_than_what_waits_and_one_period() {
-    let mut series = series(Temporality::Gauge);
+    let mut series = series("gpu_temperature", Temporality::Gauge);
     for second in 0..600 {
         series.insert(at(second + 30), 7.0 + (second % 7) as f64, Flag::Ok, Some(at(second)));
         if second % 20 == 0 {
@@ -65,6 +70,16 @@ fn a_fast_feed_that_is_tidied_keeps_no_more_than_what_waits_and_one_period() {
     assert!(series.points.capacity() <= 56, "{}", series.points.capacity());
 }
 
+#[test]
+fn the_same_absurd_time_again_and_again_is_one_report() {
+    let mut series = series("gpu_temperature", Temporality::Gauge);
+    let fates: Vec<Fate> = (0..3)
+        .map(|_| series.insert(EventTime::from_unix_micros(i64::MAX), 1.0, Flag::Ok, Some(at(0))))
+        .collect();
+    assert_eq!(fates, [Fate::Stored(Flag::Ok), Fate::Duplicate, Fate::Duplicate]);
+    assert_eq!(series.points.len(), 1);
+}
+
 proptest! {
     /// Blocks, events, scatter and known time are the same to the last bit, however often it is tidied.
     #[test]
@@ -73,6 +88,7 @@ proptest! {
         quiet in (0_i64..600, 0_i64..200),
         every in 1_i64..40,
         is_delta in any::<bool>(),
+        signal in prop::sample::select(vec!["gpu_temperature", "coolant_flow"]),
     ) {
         let temporality = if is_delta { Temporality::Delta } else { Temporality::Gauge };
         let readings: Vec<(i64, u8, Flag)> = readings
@@ -88,6 +104,7 @@ proptest! {
                 (time, level, flag)
             })
             .collect();
-        prop_assert_eq!(minutes(&readings, temporality, Some(every)), minutes(&readings, temporality, None));
+        let tidied = minutes(&readings, signal, temporality, Some(every));
+        prop_assert_eq!(tidied, minutes(&readings, signal, temporality, None));
     }
 }

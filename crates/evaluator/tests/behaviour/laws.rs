@@ -352,10 +352,9 @@ proptest! {
         let expected = effects_by_record(&mut alone, &records, 1);
         for crew in [&Threads as &dyn Crew, &LastFirst, &Alone] {
             let mut together = Evaluator::new();
-            let (mut effects, mut told, mut first) = (Vec::new(), Vec::new(), 1);
+            let (mut told, mut first) = (Vec::new(), 1);
             for group in records.chunks(group) {
-                together.apply_together(crew, first, group, &mut effects);
-                told.append(&mut effects);
+                told.extend(together.apply_together(crew, first, group));
                 first += group.len() as u64;
             }
             prop_assert_eq!(&told, &expected);

@@ -16,7 +16,7 @@ use telemetry::table::{Cell, Kind, Row, Table};
 use telemetry::{EventTime, Microseconds, canonical_json};
 
 use super::{Past, PastError, Readings, Ticks};
-use crate::pipeline::hands::Hands;
+use crate::hands::Hands;
 
 /// Facts that are wanted: of which rack or loop, as of which watermark; told before this place in the log, where the
 /// verdict stands that was made from them.
@@ -62,7 +62,6 @@ pub fn play(
         evaluator: Evaluator::new(),
         hands: Hands::of_all_cores()
             .map_err(|error| PastError::Unreachable(format!("threads to judge with: {error}")))?,
-        effects: Vec::new(),
         sequence: 0,
         position: 0,
         declared: past.head.partitions.iter().map(|_| Vec::new()).collect(),
@@ -165,7 +164,6 @@ struct Player<'a> {
     wanted: &'a Wanted,
     evaluator: Evaluator,
     hands: Hands,
-    effects: Vec<Effects>,
     sequence: Sequence,
     /// The place in the log of the last act.
     position: Sequence,
@@ -241,8 +239,7 @@ impl Player<'_> {
     }
 
     fn apply(&mut self, records: &[Record]) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.evaluator.apply_together(&self.hands, self.sequence + 1, records, &mut effects);
+        let effects = self.evaluator.apply_together(&self.hands, self.sequence + 1, records);
         self.sequence += records.len() as Sequence;
         for effect in effects.iter().flat_map(|effects| &effects.list) {
             match effect {
@@ -257,8 +254,6 @@ impl Player<'_> {
                 _ => {}
             }
         }
-        effects.clear();
-        self.effects = effects;
     }
 
     fn note(&mut self, facts: &Arc<RackFacts>) {

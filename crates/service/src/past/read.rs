@@ -286,10 +286,10 @@ fn racks_of(series: &[(Remembered, SeriesDeclaration)], of_run: &[Name]) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use telemetry::place::{PartitionKey, Place, SeriesIdentity};
-    use telemetry::record::{Fate, Feed, Flag, PartitionId, SampleBatch, SeriesId, Temporality};
+    use telemetry::record::{Fate, Flag, PartitionId, SampleBatch, SeriesId};
 
     use super::*;
+    use crate::past::readings::tests::declaration;
 
     fn at(seconds: i64) -> EventTime {
         EventTime::from_unix_micros(seconds * 1_000_000)
@@ -299,22 +299,7 @@ mod tests {
     async fn samples_are_counted_by_the_second_that_they_are_of() {
         let settings = history::HistorySettings::default();
         let history = history::History::open("memory://", settings).await.expect("memory has room");
-        let place = Place { site: "s1".into(), rack: Some("r1".into()), ..Place::default() };
-        let declaration = SeriesDeclaration {
-            partition: PartitionKey::of(&place),
-            id: SeriesId(0),
-            identity: SeriesIdentity::new(place, "rack_power".into(), None),
-            cooling_loop: None,
-            declared: true,
-            unit: "kW".into(),
-            source: "otlp".into(),
-            source_name: "rack_power".into(),
-            source_unit: "kW".into(),
-            temporality: Temporality::Gauge,
-            feed: Feed::Unsaid,
-            labels: Default::default(),
-        };
-        history.declare(PartitionId::FIRST, &std::sync::Arc::new(declaration));
+        history.declare(PartitionId::FIRST, &std::sync::Arc::new(declaration(0, "r1")));
         let times = [1_767_600_000_000_000, 1_767_600_000_999_999, 1_767_600_001_000_000];
         let batch = SampleBatch {
             series: vec![SeriesId(0); 3],

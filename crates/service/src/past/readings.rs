@@ -248,7 +248,7 @@ fn flag_of(name: &str) -> Option<Flag> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, TimestampMicrosecondArray};
@@ -258,25 +258,29 @@ mod tests {
 
     use super::*;
 
+    /// The power of a rack.
+    pub(in crate::past) fn declaration(id: u32, rack: &str) -> SeriesDeclaration {
+        let place = Place { site: "s1".into(), rack: Some(rack.into()), ..Place::default() };
+        SeriesDeclaration {
+            partition: PartitionKey::of(&place),
+            id: SeriesId(id),
+            identity: SeriesIdentity::new(place, "rack_power".into(), None),
+            cooling_loop: None,
+            declared: true,
+            unit: "kW".into(),
+            source: "otlp".into(),
+            source_name: "rack_power".into(),
+            source_unit: "kW".into(),
+            temporality: Temporality::Gauge,
+            feed: Feed::Unsaid,
+            labels: Arc::default(),
+        }
+    }
+
     fn numbers(racks: &[&str]) -> Numbers {
         let mut numbers = Numbers::default();
         for (id, rack) in (0..).zip(racks) {
-            let place = Place { site: "s1".into(), rack: Some((*rack).into()), ..Place::default() };
-            let declaration = SeriesDeclaration {
-                partition: PartitionKey::of(&place),
-                id: SeriesId(id),
-                identity: SeriesIdentity::new(place, "rack_power".into(), None),
-                cooling_loop: None,
-                declared: true,
-                unit: "kW".into(),
-                source: "otlp".into(),
-                source_name: "rack_power".into(),
-                source_unit: "kW".into(),
-                temporality: Temporality::Gauge,
-                feed: Feed::Unsaid,
-                labels: Arc::default(),
-            };
-            numbers.declare(PartitionId::FIRST, &declaration);
+            numbers.declare(PartitionId::FIRST, &declaration(id, rack));
         }
         numbers
     }

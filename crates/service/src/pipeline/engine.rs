@@ -11,9 +11,9 @@ use telemetry::record::{Body, Fate, Flag, Record, Sequence};
 use tokio::sync::mpsc;
 
 use super::committer::Work;
-use super::hands::Hands;
 use super::writer::Synced;
 use crate::board::{Board, Progress};
+use crate::hands::Hands;
 use crate::metrics::{Id, Metrics};
 use crate::settings::HistorySettings;
 use crate::tell::Tell;
@@ -37,8 +37,6 @@ pub struct Engine {
     /// What it acts on.
     pub outlets: Outlets,
     hands: Hands,
-    /// Of each record of the last group; kept for its memory.
-    effects: Vec<Effects>,
     position: Sequence,
 }
 
@@ -65,7 +63,7 @@ impl Engine {
         for alert in evaluator.drill_alerts() {
             outlets.tell.update(&alert);
         }
-        Ok(Self { evaluator, outlets, hands: Hands::of_all_cores()?, effects: Vec::new(), position })
+        Ok(Self { evaluator, outlets, hands: Hands::of_all_cores()?, position })
     }
 
     /// The last record that was applied.
@@ -76,14 +74,11 @@ impl Engine {
     /// Applies the records from `first` on, then performs their effects, record by record.
     pub fn apply(&mut self, first: Sequence, records: &[Record]) {
         debug_assert_eq!(first, self.position + 1, "the log has no holes");
-        let mut effects = std::mem::take(&mut self.effects);
-        self.evaluator.apply_together(&self.hands, first, records, &mut effects);
+        let effects = self.evaluator.apply_together(&self.hands, first, records);
         for ((sequence, record), effects) in (first..).zip(records).zip(&effects) {
             self.act(sequence, record, effects);
             self.position = sequence;
         }
-        effects.clear();
-        self.effects = effects;
     }
 
     fn act(&self, sequence: Sequence, record: &Record, effects: &Effects) {

@@ -1,4 +1,6 @@
 //! The threads that work on partitions: as many as there are cores.
+//!
+//! records → evaluator, by **hands** → effects: alike for the pipeline and for past runs
 
 use evaluator::Crew;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
