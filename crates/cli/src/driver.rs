@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use evaluator::{Effect, Effects, Evaluator};
+use evaluator::{Effect, Evaluator};
 use ingest::Front;
 use ingest::files::Group;
 use service::configuration::Documents;

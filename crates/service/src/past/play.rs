@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use evaluator::{Effect, Effects, Evaluator};
+use evaluator::{Effect, Evaluator};
 use serde_json::Value;
 use telemetry::facts::{RackFacts, Scope};
 use telemetry::place::Place;
