@@ -1,4 +1,5 @@
 //! Samples a second on one core: sixteen racks on two loops, the default objectives, all detectors, a tick every second.
+//! Then ticks alone, of partitions that have been silent for an hour.
 //!
 //! Instructions: `valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*one_minute*'` before the bench with
 //! `--test`.
@@ -62,5 +63,37 @@ fn apply(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, apply);
+/// What a tick costs for each partition that nothing comes from: a minute of ticks, with its blocks and statuses.
+fn idle(criterion: &mut Criterion) {
+    const LOOPS: u32 = 25;
+    const FED: i64 = 60;
+    let (racks, declared) = Racks::declared(LOOPS, evaluator::default_documents());
+    let mut judging = Judging { evaluator: Evaluator::new(), effects: Effects::default(), sequence: 0 };
+    judging.take(&declared);
+    for number in 0..FED {
+        judging.take(&racks.scrape(number));
+    }
+    let an_hour = 3_600 / racks::INTERVAL;
+    let mut number = FED;
+    while number < FED + an_hour {
+        judging.take(&Racks::ticks(number));
+        number += 1;
+    }
+    let mut group = criterion.benchmark_group("evaluator");
+    group.throughput(Throughput::Elements(u64::from(LOOPS) * 60));
+    group.bench_function("idle", |bencher| {
+        bencher.iter_batched(
+            || {
+                let minute: Vec<Record> = (number..number + 6).flat_map(Racks::ticks).collect();
+                number += 6;
+                minute
+            },
+            |minute| judging.one_minute(&minute),
+            criterion::BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, apply, idle);
 criterion_main!(benches);

@@ -28,6 +28,8 @@ const LAST: Table = Table::Log;
 const FLUSH_COMPRESSION: i32 = 1;
 /// Rows handed to the Parquet encoder at once.
 const FLUSH_BATCH_ROWS: usize = 65_536;
+/// The same of tables whose rows are mostly texts.
+const PLAIN_BATCH_ROWS: usize = 8_192;
 
 /// How the history is kept.
 #[derive(Debug, Clone)]
@@ -310,10 +312,13 @@ impl History {
                     days.entry(plain::day_of_row(table, &row.1)).or_default().push(row);
                 }
                 let shard = self.0.settings.shard;
-                let batches = days.into_iter().map(|(day, rows)| {
-                    let batch = plain::batch(table, shard, &rows, &schema)?;
-                    Ok((day, plain::sorted(table, &batch)?))
+                let sorted = days.into_iter().map(|(day, rows)| {
+                    Ok((day, plain::sorted(table, shard, rows, schema.clone(), PLAIN_BATCH_ROWS)?))
                 });
+                let sorted: Vec<_> =
+                    sorted.collect::<Result<_, _>>().map_err(HistoryError::columns(table))?;
+                let batches =
+                    sorted.into_iter().flat_map(|(day, batches)| batches.map(move |batch| Ok((day, batch?))));
                 stored.write(FLUSH_COMPRESSION, batches.map(columns_or_error(table))).await?
             }
         };

@@ -3,6 +3,7 @@
 //! A query takes its cut when it is planned and sees nothing later: `SELECT` may name a table twice and gets the
 //! same rows. `now()` is the data's watermark, not this machine's clock.
 
+mod asked; // what filters say of rows in memory
 mod damage; // which file could not be read
 mod engine; // planning and running with limits: read this first
 mod error; // what can go wrong, by who must act

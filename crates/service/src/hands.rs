@@ -6,6 +6,8 @@ use evaluator::Crew;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::threads::Turn;
+
 /// A crew of threads of its own, which rest while there is nothing to do.
 pub struct Hands(ThreadPool);
 
@@ -19,6 +21,7 @@ impl Hands {
         let pool = ThreadPoolBuilder::new()
             .num_threads(cores)
             .thread_name(|number| format!("thermogate-judge-{number}"))
+            .start_handler(|_| Turn::Second.take())
             .build();
         pool.map(Self).map_err(std::io::Error::other)
     }

@@ -36,7 +36,7 @@ use crate::settings::{AlertSettings, Clock, HistorySettings, Settings};
 use crate::shared::Shared;
 use crate::sql::{flight, postgres::Postgres};
 use crate::tell::Tell;
-use crate::threads::Threads;
+use crate::threads::{Threads, Turn};
 use crate::{grpc, http};
 
 /// Why a service does not start.
@@ -201,20 +201,22 @@ impl Running {
             work: work_out,
             metrics: metrics.clone(),
         };
-        let start_threads = |kind, count| {
-            Threads::start(kind, count)
+        let start_threads = |kind, count, turn| {
+            Threads::start(kind, count, turn)
                 .map_err(|error| StartError::System(format!("no threads for {kind}: {error}")))
         };
-        let gate_threads = start_threads("gate", GATE_THREADS)?;
+        let gate_threads = start_threads("gate", GATE_THREADS, Turn::First)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let ingest_threads = start_threads("ingest", cores)?;
-        let query_threads = start_threads("query", cores)?;
-        let advisory_threads = start_threads("advisory", ADVISORY_THREADS)?;
+        let ingest_threads = start_threads("ingest", cores, Turn::Second)?;
+        let query_threads = start_threads("query", cores, Turn::Second)?;
+        let advisory_threads = start_threads("advisory", ADVISORY_THREADS, Turn::Last)?;
         // Apart from connections: files are encoded for some hundredths of a second at a time.
-        let store_threads = start_threads("store", STORE_THREADS)?;
+        let store_threads = start_threads("store", STORE_THREADS, Turn::Last)?;
         let committer = store_threads.handle().spawn(committer.run());
-        let threads =
-            vec![thread("log", move || writer.run())?, thread("evaluator", move || evaluating.run())?];
+        let threads = vec![
+            thread("log", Turn::First, move || writer.run())?,
+            thread("evaluator", Turn::Second, move || evaluating.run())?,
+        ];
         let pipeline = Arc::new(Pipeline::new(Start {
             front,
             entries,
@@ -389,11 +391,15 @@ impl Running {
 
 fn thread(
     name: &str,
+    turn: Turn,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<std::thread::JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name(format!("thermogate-{name}"))
-        .spawn(work)
+        .spawn(move || {
+            turn.take();
+            work();
+        })
         .map_err(|error| StartError::System(format!("no thread for the {name}: {error}")))
 }
 

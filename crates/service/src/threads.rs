@@ -8,18 +8,51 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+/// Who goes first when more threads have work than there are cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// What somebody waits for and takes a moment: connections, gates, the log.
+    First,
+    /// What takes the cores: decoding, judging, queries. Neither starves another.
+    Second,
+    /// What has time: files, and forecasts.
+    Last,
+}
+
+impl Turn {
+    /// Nice values of Linux, see sched(7): at a step of one, the share of a core falls by a fifth.
+    const fn nice(self) -> i32 {
+        match self {
+            Self::First => 0,
+            Self::Second => 4,
+            Self::Last => 10,
+        }
+    }
+
+    /// Takes the calling thread's place in the queue. A service that was started with a nice value of its own stays behind
+    /// others by as much.
+    pub fn take(self) {
+        // Elsewhere a nice value is the whole process's.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::nice(self.nice()) {
+            tracing::debug!(%error, turn = ?self, "a thread has the same turn as all others");
+        }
+    }
+}
+
 /// A runtime of its own, which ends with the value.
 pub struct Threads(Option<Runtime>);
 
 impl Threads {
-    /// Starts so many threads, named `thermogate-<name>`.
+    /// Starts so many threads, named `thermogate-<name>`, which have that turn.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn start(name: &str, count: usize) -> std::io::Result<Self> {
+    pub fn start(name: &str, count: usize, turn: Turn) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(count)
             .thread_name(format!("thermogate-{name}"))
+            .on_thread_start(move || turn.take())
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))

@@ -107,11 +107,15 @@ impl Racks {
             };
             records.push(Record { partition: PartitionId(index + 1), body: Body::Samples(batch) });
         }
-        for second in 0..INTERVAL {
-            let tick = Body::Tick(at(number * INTERVAL + second));
-            records.push(Record { partition: PartitionId::STREAM, body: tick });
-        }
+        records.extend(Self::ticks(number));
         records
+    }
+
+    /// The ticks between a scrape and the next one.
+    pub fn ticks(number: i64) -> Vec<Record> {
+        let seconds = number * INTERVAL..(number + 1) * INTERVAL;
+        let tick = |second| Record { partition: PartitionId::STREAM, body: Body::Tick(at(second)) };
+        seconds.map(tick).collect()
     }
 }
 

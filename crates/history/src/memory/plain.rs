@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
     RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch};
+use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use telemetry::table::{Cell, Table};
@@ -63,20 +63,36 @@ pub fn batch(
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
 }
 
-/// The batch in the order of the table's sort key.
+/// The rows in the order of the table's sort key, `rows_max` at a time: of most the columns are texts, and those of many
+/// rows at once would take as much memory again as the rows.
 ///
 /// # Errors
-/// When a column of the key is missing.
-pub fn sorted(table: Table, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = sort_key(table)
+/// When a cell is not of its column's kind, or a column of the key is missing.
+pub fn sorted(
+    table: Table,
+    shard: u32,
+    rows: Vec<PlainRow>,
+    schema: SchemaRef,
+    rows_max: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send, ArrowError> {
+    let of_key = sort_key(table).iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+    let key = batch(table, shard, &rows, &Arc::new(schema.project(&of_key)?))?;
+    let columns: Vec<_> = key
+        .columns()
         .iter()
-        .map(|name| {
-            let values = batch.column_by_name(name).cloned();
-            let values = values.ok_or_else(|| ArrowError::SchemaError(format!("no column {name:?}")))?;
-            Ok(SortColumn { values, options: Some(ORDER) })
+        .map(|values| SortColumn { values: values.clone(), options: Some(ORDER) })
+        .collect();
+    let order = lexsort_to_indices(&columns, None)?;
+    let mut start = 0;
+    Ok(std::iter::from_fn(move || {
+        let end = order.len().min(start + rows_max);
+        let next = &order.values()[start..end];
+        start = end;
+        (!next.is_empty()).then(|| {
+            let next: Vec<_> = next.iter().map(|row| rows[*row as usize].clone()).collect();
+            batch(table, shard, &next, &schema)
         })
-        .collect::<Result<Vec<_>, ArrowError>>()?;
-    take_record_batch(batch, &lexsort_to_indices(&columns, None)?)
+    }))
 }
 
 /// How each column of a key is ordered.

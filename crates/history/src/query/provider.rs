@@ -3,15 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, Session, TableProvider};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::Result;
 use datafusion::datasource::{TableType, ViewTable};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -20,6 +19,7 @@ use datafusion::physical_plan::union::UnionExec;
 use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use telemetry::table::Table;
 
+use super::asked::Asked;
 use super::engine::QueryEngine;
 use super::repeats;
 use super::views::VIEWS;
@@ -157,13 +157,16 @@ impl CutTable {
         schema: SchemaRef,
         filters: &[Expr],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let ranking = self.history.series().ranking();
-        let kept = match self.table {
-            Table::Samples | Table::Blocks => series_kept(session, &ranking, filters)?,
-            _ => None,
+        let rows = match self.table {
+            Table::Samples | Table::Blocks => {
+                let ranking = self.history.series().ranking();
+                let kept = series_kept(session, &ranking, filters)?;
+                Rows::OfSeries { ranking, kept }
+            }
+            table => Rows::Plain(Asked::new(session, &arrow_schema(table), filters)?),
         };
         let shard = self.history.settings().shard;
-        let part = MemoryPart { table: self.table, schema: schema.clone(), cut, ranking, kept, shard };
+        let part = MemoryPart { table: self.table, schema: schema.clone(), cut, rows, shard };
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(part)], None, [], false, None)?))
     }
 }
@@ -172,45 +175,21 @@ impl CutTable {
 ///
 /// The filters that ask only for columns which are the same in all rows of a series are evaluated once a series.
 fn series_kept(session: &dyn Session, ranking: &Ranking, filters: &[Expr]) -> Result<Option<Vec<bool>>> {
-    let about_series =
-        |filter: &&Expr| filter.column_refs().iter().all(|column| text_of_series(&column.name).is_some());
-    let Some(filter) = conjunction(filters.iter().filter(about_series).cloned()) else { return Ok(None) };
-    if filter.column_refs().is_empty() {
+    let columns = arrow_schema(Table::Samples);
+    let of_series = columns.fields().iter().filter(|field| text_of_series(field.name()).is_some());
+    let Some(asked) = Asked::new(session, &Schema::new(of_series.cloned().collect::<Vec<_>>()), filters)?
+    else {
         return Ok(None);
-    }
-    let mut names: Vec<String> = filter.column_refs().iter().map(|column| column.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let columns = names
-        .iter()
-        .map(|name| {
-            let text = text_of_series(name).expect("only such columns were taken");
-            let texts = ranking.series.iter().map(|series| text(series).map(|text| text.as_ref()));
-            Arc::new(texts.collect::<StringArray>()) as ArrayRef
-        })
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(schema.clone(), columns)?;
-    let filter = unqualified(filter)?;
-    let planned = session.create_physical_expr(filter, &DFSchema::try_from(schema)?)?;
-    let passed = planned.evaluate(&batch)?.into_array(batch.num_rows())?;
-    let Some(passed) = passed.as_any().downcast_ref::<BooleanArray>() else { return Ok(None) };
-    Ok(Some(passed.iter().map(|passed| passed == Some(true)).collect()))
-}
-
-fn unqualified(filter: Expr) -> Result<Expr> {
-    use datafusion::common::Column;
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    let stripped = filter.transform(|expression| {
-        Ok(match expression {
-            Expr::Column(column) if column.relation.is_some() => {
-                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
-            }
-            other => Transformed::no(other),
-        })
-    })?;
-    Ok(stripped.data)
+    };
+    let columns = asked.schema.fields().iter().map(|field| {
+        let text = text_of_series(field.name()).expect("only such columns were taken");
+        let texts = ranking.series.iter().map(|series| text(series).map(|text| text.as_ref()));
+        Arc::new(texts.collect::<StringArray>()) as ArrayRef
+    });
+    let batch = RecordBatch::try_new(asked.schema.clone(), columns.collect())?;
+    // What cannot be evaluated fails above, if a row comes as far.
+    let passed = asked.passed(&batch).ok().flatten();
+    Ok(passed.map(|passed| passed.iter().map(|passed| passed == Some(true)).collect()))
 }
 
 /// The memory of one table of a cut; becomes columns while it is read.
@@ -218,9 +197,16 @@ struct MemoryPart {
     table: Table,
     schema: SchemaRef,
     cut: Arc<Cut>,
-    ranking: Arc<Ranking>,
-    kept: Option<Vec<bool>>,
+    rows: Rows,
     shard: u32,
+}
+
+/// Which of its rows.
+enum Rows {
+    /// Those of the series that are kept, by number; of all when nothing is said.
+    OfSeries { ranking: Arc<Ranking>, kept: Option<Vec<bool>> },
+    /// Those that pass what is asked.
+    Plain(Option<Asked>),
 }
 
 impl fmt::Debug for MemoryPart {
@@ -233,29 +219,45 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
 impl MemoryPart {
     fn batches(&self) -> Batches {
+        match &self.rows {
+            Rows::OfSeries { ranking, kept } => self.of_series(ranking, kept.as_deref()),
+            Rows::Plain(asked) => self.plain(asked.clone()),
+        }
+    }
+
+    fn of_series(&self, ranking: &Arc<Ranking>, kept: Option<&[bool]>) -> Batches {
         let after = self.cut.version(self.table).transaction;
-        let (ranking, schema) = (self.ranking.clone(), self.schema.clone());
-        let kept = self.kept.as_deref();
+        let (ranking, schema) = (ranking.clone(), self.schema.clone());
         match self.table {
-            Table::Samples => {
-                let sorted = SortedRows::new(&self.cut.samples(), ranking, self.shard, after, kept);
-                Box::new(sorted.batches(schema, BATCH_ROWS))
-            }
             Table::Blocks => {
                 let sorted = SortedRows::new(&self.cut.blocks(), ranking, self.shard, after, kept);
                 Box::new(sorted.batches(schema, BATCH_ROWS))
             }
-            table => {
-                let (rows, shard) = (self.cut.plain(table), self.shard);
-                let mut start = 0;
-                Box::new(std::iter::from_fn(move || {
-                    let end = rows.len().min(start + BATCH_ROWS);
-                    let batch = (start < end).then(|| plain::batch(table, shard, &rows[start..end], &schema));
-                    start = end;
-                    batch
-                }))
+            _ => {
+                let sorted = SortedRows::new(&self.cut.samples(), ranking, self.shard, after, kept);
+                Box::new(sorted.batches(schema, BATCH_ROWS))
             }
         }
+    }
+
+    /// Rows are asked before they become columns: most columns are texts, and one rack of a thousand is wanted.
+    fn plain(&self, asked: Option<Asked>) -> Batches {
+        let (table, shard, schema) = (self.table, self.shard, self.schema.clone());
+        let rows = self.cut.plain(table);
+        let mut start = 0;
+        Box::new(std::iter::from_fn(move || {
+            let end = rows.len().min(start + BATCH_ROWS);
+            let coming = &rows[start..end];
+            start = end;
+            (!coming.is_empty()).then(|| {
+                let Some(asked) = &asked else { return plain::batch(table, shard, coming, &schema) };
+                let passed = asked.passed(&plain::batch(table, shard, coming, &asked.schema)?);
+                let Ok(Some(passed)) = passed else { return plain::batch(table, shard, coming, &schema) };
+                let passed = coming.iter().zip(passed.iter()).filter(|(_, passed)| *passed == Some(true));
+                let passed: Vec<_> = passed.map(|(row, _)| row.clone()).collect();
+                plain::batch(table, shard, &passed, &schema)
+            })
+        }))
     }
 }
 

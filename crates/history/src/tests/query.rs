@@ -313,6 +313,23 @@ async fn memory_of_other_series_is_not_turned_into_columns() {
 }
 
 #[tokio::test]
+async fn memory_of_other_tables_is_asked_before_it_becomes_columns() {
+    let history = open("memory://").await;
+    (1..=4).for_each(|sequence| append(&history, sequence));
+    for (filter, left) in [
+        ("time > '2026-01-05T10:00:03Z'", 1),
+        ("rack = 'r2' OR time > '2026-01-05T10:00:02Z'", 2),
+        ("date = '2026-01-06'", 0),
+        ("rack IS NOT NULL", 4),
+        ("1 / (date_part('second', time)::bigint - 1) >= 0", 4), // cannot be evaluated, and fails where all is
+    ] {
+        let (rows, _) =
+            read(&history, &format!("SELECT new FROM events WHERE {filter}"), "StreamingTableExec").await;
+        assert_eq!(rows, left, "{filter}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_of_one_rack_reads_no_statuses_of_others() {
     let history = open("memory://").await;
     let plan =

@@ -131,7 +131,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::threads::Threads;
+    use crate::threads::{Threads, Turn};
 
     fn desk(folder: &std::path::Path, threads: &Threads) -> Arc<Desk> {
         let mut settings = crate::settings::Settings::load(None, std::iter::empty(), &[]).unwrap();
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn questions_are_answered_one_at_a_time_and_more_than_fit_are_refused() {
-        let threads = Threads::start("advice-test", 1).unwrap();
+        let threads = Threads::start("advice-test", 1, Turn::Last).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let desk = desk(folder.path(), &threads);
         let at_work = Arc::new(AtomicUsize::new(0));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_panics_is_a_fault_of_its_own_and_the_next_one_is_given() {
-        let threads = Threads::start("advisory", 1).unwrap();
+        let threads = Threads::start("advisory", 1, Turn::Last).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let desk = desk(folder.path(), &threads);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn who_stops_waiting_leaves_the_place_to_others() {
-        let threads = Threads::start("advice-test", 1).unwrap();
+        let threads = Threads::start("advice-test", 1, Turn::Last).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let desk = desk(folder.path(), &threads);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
