@@ -30,6 +30,10 @@ from deltalake import DeltaTable  # noqa: E402
 
 MEMORY_BYTES = 8_000_000_000
 RUNS = ("bench-1", "bench-2")
+# The samples end with yesterday.
+MIDNIGHT = int(time.time()) // 86_400 * 86_400_000
+# Merging is waited for until there are so few files of samples, or for so long.
+FILES_MAX, MERGING_SECONDS_MAX = 8, 900
 # What ours have and duckdb has not; `now` is a watermark in both.
 MACROS = """
 CREATE MACRO date_bin(width, moment) AS time_bucket(width, moment);
@@ -43,7 +47,7 @@ def fill(arguments, folder):
     receiver.grpc = ingest.free_port()
     receiver.start()
     steps = arguments.samples // (arguments.racks * 300) // 2
-    start = int(time.time() * 1000) - 2 * steps * 1000
+    start = MIDNIGHT - 2 * steps * 1000
     for half, run in enumerate(RUNS):
         load = [arguments.load, "run", "--to", f"127.0.0.1:{receiver.port}", "--racks", str(arguments.racks),
                 "--steps", str(steps), "--start-ms", str(start + half * steps * 1000)]
@@ -58,7 +62,11 @@ def fill(arguments, folder):
         sent = subprocess.run(load, capture_output=True, text=True, check=True)
         print(sent.stdout, file=sys.stderr)
     subprocess.run([arguments.thermogate, "run", "end", RUNS[1], "--grpc", grpc(receiver)], check=True)
-    time.sleep(40)  # two rounds of maintenance
+    # A few steps of the next day: then the day is over, and its files are merged.
+    subprocess.run([*load[:-3], "40", "--start-ms", str(MIDNIGHT + 300_000)], check=True, capture_output=True)
+    until = time.monotonic() + MERGING_SECONDS_MAX
+    while FILES_MAX < len(DeltaTable(str(folder / "data/store/samples")).file_uris()) and time.monotonic() < until:
+        time.sleep(5)
     receiver.end()
 
 
@@ -78,7 +86,7 @@ def written_in(text, now, given):
     for name, kind, default in parameters(text):
         value = given.get(name, default)
         if name in given:
-            value = f"'{value}'"
+            value = f"TIMESTAMPTZ '{value}'" if kind == "time" else f"'{value}'"
         elif kind == "length":
             value = f"INTERVAL '{value.replace('s', ' seconds').replace('m', ' minutes')}'"
         values[name] = value
@@ -126,7 +134,7 @@ def main():
             rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
             other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
         now = ask(receiver.port, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
-        count = other.execute("SELECT count(*) FROM samples").fetchone()[0]
+        count, since = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
         print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
         print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
         wanted = arguments.queries.split(",") if arguments.queries else None
@@ -136,6 +144,8 @@ def main():
             text = path.read_text()
             names = [name for name, _, default in parameters(text) if default == "required"]
             given = dict(zip(names, RUNS))
+            if any(name == "since" for name, _, _ in parameters(text)):
+                given["since"] = since
             ours, theirs = [], []
             for _ in range(arguments.times):
                 try:

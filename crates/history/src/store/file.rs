@@ -28,11 +28,12 @@ use telemetry::EventTime;
 use telemetry::table::Table;
 
 use self::encoder::Encoder;
+use self::runs::Pages;
 
 use crate::HistoryError;
 use crate::memory::plain::ORDER;
 use crate::memory::sorted::text_of_series;
-use crate::schema::{DATE, SHARD, arrow_schema, sort_key, statistics_columns};
+use crate::schema::{DATE, SEQUENCE, SHARD, arrow_schema, sort_key, statistics_columns};
 
 /// A file is ended at this size. Larger ones prune worse, smaller ones cost a request each.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
@@ -279,16 +280,21 @@ pub fn rows_schema(table: Table) -> SchemaRef {
     };
     let schema = file_schema(table);
     let fields = schema.fields().iter().map(|field| match repeats(table, field.name()) {
-        true => Field::new(field.name(), as_runs(field.data_type()), true).into(),
-        false => field.clone(),
+        Some(_) => Field::new(field.name(), as_runs(field.data_type()), true).into(),
+        None => field.clone(),
     });
     Schema::new(fields.collect::<Vec<_>>()).into()
 }
 
-/// Whether a column of the table has long runs of equal rows: what a series says of itself, and what its rows share.
-fn repeats(table: Table, name: &str) -> bool {
-    matches!(table, Table::Samples | Table::Blocks)
-        && (text_of_series(name).is_some() || matches!(name, "flag" | "labels" | SHARD))
+/// Where the pages end of a column that has long runs of equal rows: what a series says of itself, and what its rows share.
+fn repeats(table: Table, name: &str) -> Option<Pages> {
+    let of_series = matches!(table, Table::Samples | Table::Blocks);
+    match name {
+        // Rows are sorted by these, and questions name them.
+        "rack" | "signal" if of_series => Some(Pages::AtChanges),
+        "flag" | "labels" | SHARD if of_series => Some(Pages::Full),
+        _ => text_of_series(name).filter(|_| of_series).map(|_| Pages::Full),
+    }
 }
 
 /// How files of the table are encoded.
@@ -304,6 +310,13 @@ fn writer_properties(table: Table, compression_level: i32) -> WriterProperties {
     for name in ["source_name", "source_unit", "labels.key_value.key", "labels.key_value.value"] {
         let column = ColumnPath::from(name.split('.').map(str::to_owned).collect::<Vec<_>>());
         properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+    }
+    // A series' positions in the log grow by nearly the same from row to row, and never repeat: of a day's file a
+    // dictionary of them took 1.6 bytes a row, their bytes apart take 0.4.
+    if matches!(table, Table::Samples | Table::Blocks) {
+        properties = properties
+            .set_column_dictionary_enabled(SEQUENCE.into(), false)
+            .set_column_encoding(SEQUENCE.into(), Encoding::BYTE_STREAM_SPLIT);
     }
     // Readings repeat, so a dictionary comes first; where it grows too large, splitting bytes compresses best.
     for name in ["value", "mean", "minimum", "maximum", "last"] {

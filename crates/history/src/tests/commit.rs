@@ -1,4 +1,5 @@
 use super::*;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -19,6 +20,27 @@ async fn rows_are_seen_before_during_and_after_their_commit() {
     assert_eq!(history.commit(&frozen).await.unwrap(), 3);
     assert_eq!(history.committed(), 3);
     assert_eq!(counts(&history).await, all_once(4));
+}
+
+#[tokio::test]
+async fn positions_in_the_log_take_less_than_half_a_byte_a_row_of_a_long_series() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    let mut sequence = 0;
+    const ROWS: i64 = 20_000;
+    for second in 0..ROWS {
+        // About as many records of others come between two of its readings.
+        sequence += 90 + (second * 31 % 41) as u64;
+        let batch = readings(1, second);
+        history.append_samples(sequence, PartitionId::FIRST, &batch, &[Fate::Stored(Flag::Ok)]);
+    }
+    history.commit(&history.freeze(sequence)).await.unwrap();
+    let day = std::path::Path::new(&path).join("samples/date=2026-01-05");
+    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let reader = SerializedFileReader::new(std::fs::File::open(file).unwrap()).unwrap();
+    let columns = reader.metadata().row_group(0).columns();
+    let positions = columns.iter().find(|column| column.column_path().string() == "seq").unwrap();
+    assert!(positions.compressed_size() < ROWS / 2, "{} bytes", positions.compressed_size());
 }
 
 #[tokio::test]

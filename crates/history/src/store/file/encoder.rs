@@ -12,7 +12,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use zstd::bulk::Compressor;
 
-use super::runs::RunColumn;
+use super::runs::{Pages, RunColumn};
 
 /// Rows of a row group: what is decoded at least when one row is wanted.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -21,8 +21,8 @@ const ROW_GROUP_ROWS: usize = 131_072;
 pub struct Encoder {
     schema: SchemaRef,
     properties: WriterProperties,
-    /// Whether a field's rows repeat; by its number.
-    repeats: Vec<bool>,
+    /// How the runs of a field whose rows repeat are put into pages; by its number.
+    repeats: Vec<Option<Pages>>,
     writer: SerializedFileWriter<Vec<u8>>,
     row_groups: ArrowRowGroupWriterFactory,
     compressor: Compressor<'static>,
@@ -43,7 +43,7 @@ enum Column {
 impl Encoder {
     /// Begins a file.
     ///
-    /// - `repeats`: names of the columns whose rows repeat.
+    /// - `repeats`: by the name of a column whose rows repeat, where its pages end.
     ///
     /// # Errors
     /// When Parquet has no such columns.
@@ -51,11 +51,12 @@ impl Encoder {
         schema: SchemaRef,
         properties: WriterProperties,
         compression_level: i32,
-        repeats: impl Fn(&str) -> bool,
+        repeats: impl Fn(&str) -> Option<Pages>,
     ) -> Result<Self, ParquetError> {
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))?;
         let (writer, row_groups) = writer.into_serialized_writer()?;
-        let repeats = |field: &Arc<Field>| repeats(field.name()) && RunColumn::takes(field.data_type());
+        let repeats =
+            |field: &Arc<Field>| repeats(field.name()).filter(|_| RunColumn::takes(field.data_type()));
         Ok(Self {
             repeats: schema.fields().iter().map(repeats).collect(),
             schema,
@@ -98,12 +99,10 @@ impl Encoder {
         let descriptors = self.writer.schema_descr().columns();
         let columns = of_library.into_iter().zip(descriptors).zip(repeats);
         let columns = columns.map(|((rows, descriptor), repeats)| {
-            if !repeats {
-                return Column::Rows(rows);
-            }
+            let Some(pages) = repeats else { return Column::Rows(rows) };
             let bounded = descriptor.physical_type() == parquet::basic::Type::BYTE_ARRAY
                 && self.properties.statistics_enabled(descriptor.path()) == EnabledStatistics::Page;
-            Column::Runs(Box::new(RunColumn::new(descriptor.clone(), bounded)))
+            Column::Runs(Box::new(RunColumn::new(descriptor.clone(), bounded, pages)))
         });
         Ok(RowGroup { columns: columns.collect(), rows: 0 })
     }
@@ -114,7 +113,7 @@ impl Encoder {
             let array: &ArrayRef = batch.column_by_name(field.name()).ok_or_else(|| {
                 ParquetError::General(format!("the rows have no column {:?}", field.name()))
             })?;
-            let library = if *repeats { Vec::new() } else { compute_leaves(field, array)? };
+            let library = if repeats.is_some() { Vec::new() } else { compute_leaves(field, array)? };
             let mut library = library.into_iter();
             for leaf in 0..leaves(field) {
                 match (columns.next(), library.next()) {
@@ -219,12 +218,13 @@ mod tests {
         RecordBatch::try_new(schema, columns).unwrap()
     }
 
-    fn file(batches: &[RecordBatch], repeats: bool) -> (Bytes, ParquetMetaData) {
+    fn file(batches: &[RecordBatch], repeats: Option<Pages>) -> (Bytes, ParquetMetaData) {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
             .set_statistics_truncate_length(None)
             .build();
-        let mut encoder = Encoder::new(schema(), properties, 1, |name| repeats && name != "number").unwrap();
+        let mut encoder =
+            Encoder::new(schema(), properties, 1, |name| repeats.filter(|_| name != "number")).unwrap();
         batches.iter().for_each(|batch| encoder.write(batch).unwrap());
         let metadata = encoder.finish().unwrap();
         (std::mem::take(encoder.ready()).into(), metadata)
@@ -256,10 +256,11 @@ mod tests {
         fn a_column_in_runs_reads_like_one_of_the_library(
             batches in prop::collection::vec(prop::collection::vec(run(), 1..30), 1..4),
             skipped in 0_usize..30_000,
+            pages in prop_oneof![Just(Pages::Full), Just(Pages::AtChanges)],
         ) {
             let batches: Vec<_> = batches.iter().map(|runs| batch(runs)).collect();
-            let (ours, written) = file(&batches, true);
-            let (theirs, expected) = file(&batches, false);
+            let (ours, written) = file(&batches, Some(pages));
+            let (theirs, expected) = file(&batches, None);
             let all = concat_batches(&schema(), &batches).unwrap();
             prop_assert_eq!(&read(&ours, None), &all);
 
@@ -285,6 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn one_text_is_read_without_the_pages_of_others() {
+        let run = |text: &str, rows| (Some(text.to_owned()), Vec::new(), rows);
+        let runs = [run("a", 2_000), run("b", 900), run("c", 30_000), run("d", 1_500), run("e", 10)];
+        // As merging brings them: a run comes in several batches.
+        let whole = batch(&runs);
+        let batches: Vec<_> = (0..whole.num_rows())
+            .step_by(2_048)
+            .map(|start| whole.slice(start, 2_048.min(whole.num_rows() - start)))
+            .collect();
+        let (bytes, _) = file(&batches, Some(Pages::AtChanges));
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();
+        let pages = reader.metadata().offset_index().unwrap()[0][0].page_locations();
+        let first_rows: Vec<_> = pages.iter().map(|page| page.first_row_index).collect();
+        // A page that is too small takes the next text in; one that is full ends.
+        assert_eq!(first_rows, [0, 2_000, 22_000, 32_900, 34_400]);
+    }
+
+    #[test]
     fn rows_that_come_as_runs_are_the_rows() {
         let texts = StringArray::from(vec![Some("a"), None, Some("b")]);
         let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2, 3, 140_000]), &texts).unwrap();
@@ -299,7 +319,7 @@ mod tests {
             .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
             .collect();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
-        let (bytes, metadata) = file(&[batch], true);
+        let (bytes, metadata) = file(&[batch], Some(Pages::Full));
         assert_eq!(metadata.num_row_groups(), 2);
         let read = read(&bytes, None);
         let texts = read.column(0).as_string::<i32>();

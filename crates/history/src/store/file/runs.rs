@@ -25,12 +25,24 @@ use super::hybrid::Hybrid;
 
 /// Rows of a page: what is decoded at least when one row is wanted; the library's default.
 const PAGE_ROWS: usize = 20_000;
+/// Pages that end where the value changes have at least so many: each takes about 90 bytes.
+const PAGE_ROWS_MIN: usize = 1_024;
+
+/// Where pages end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// When they are full.
+    Full,
+    /// Where the value changes, too: whoever asks for one value decodes few others. For texts.
+    AtChanges,
+}
 
 /// One leaf column of a row group.
 pub struct RunColumn {
     descriptor: ColumnDescPtr,
     /// Whether smallest and largest values are kept, by which readers skip pages.
     bounded: bool,
+    pages: Pages,
     numbers: HashMap<Box<[u8]>, u32>,
     values: Vec<Box<[u8]>>,
     page: OpenPage,
@@ -64,10 +76,11 @@ struct DonePage {
 
 impl RunColumn {
     /// Begins a column chunk; `bounded` only for texts.
-    pub fn new(descriptor: ColumnDescPtr, bounded: bool) -> Self {
+    pub fn new(descriptor: ColumnDescPtr, bounded: bool, pages: Pages) -> Self {
         Self {
             descriptor,
             bounded,
+            pages,
             numbers: HashMap::new(),
             values: Vec::new(),
             page: OpenPage::default(),
@@ -103,6 +116,12 @@ impl RunColumn {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
         for (row, mut rows) in runs(column) {
+            if self.pages == Pages::AtChanges
+                && PAGE_ROWS_MIN <= self.page.rows
+                && self.last_text() != text(values, row)
+            {
+                self.end_page(compressor)?;
+            }
             while rows > 0 {
                 let taken = rows.min(PAGE_ROWS - self.page.rows);
                 self.add(values, leaf, row, taken, &mut last);
@@ -113,6 +132,13 @@ impl RunColumn {
             }
         }
         Ok(())
+    }
+
+    /// What the last row of the open page says.
+    fn last_text(&self) -> Option<&[u8]> {
+        let last = self.page.runs.last()?;
+        let number = self.page.numbers[last.numbers.clone()].last()?;
+        Some(&self.values[*number as usize])
     }
 
     /// Adds row `row` of the values `rows` times to the open page.
@@ -374,6 +400,10 @@ fn runs(column: &ArrayRef) -> Vec<(usize, usize)> {
         }
     }
     runs
+}
+
+fn text(values: &ArrayRef, row: usize) -> Option<&[u8]> {
+    values.as_string_opt::<i32>().filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row).as_bytes())
 }
 
 /// Whether a row of a map has the entries of the row before.
