@@ -24,7 +24,10 @@ import urllib.request
 import ingest
 
 sys.path[:0] = [str(folder) for folder in (ingest.ROOT / ".venv/lib").glob("python3*/site-packages")]
-import psycopg  # noqa: E402  (from the virtual environment of the tests)
+try:
+    import psycopg  # from the virtual environment of the tests
+except ImportError:
+    sys.exit("psycopg is wanted: tests/run --install puts it into .venv")
 
 LATENESS_SECONDS = 30
 PATIENCE_SECONDS = 30

@@ -24,9 +24,12 @@ import urllib.request
 import ingest
 
 sys.path[:0] = [str(folder) for folder in (ingest.ROOT / ".venv/lib").glob("python3*/site-packages")]
-import duckdb  # noqa: E402  (from the virtual environment of the tests)
-import pyarrow.ipc  # noqa: E402
-from deltalake import DeltaTable  # noqa: E402
+try:
+    import duckdb  # from the virtual environment of the tests
+    import pyarrow.ipc
+    from deltalake import DeltaTable
+except ImportError as missing:
+    sys.exit(f"{missing.name} is wanted: tests/run --install puts it into .venv")
 
 MEMORY_BYTES = 8_000_000_000
 RUNS = ("bench-1", "bench-2")

@@ -86,6 +86,36 @@ fn pending_says_until_when_and_whoever_waits_is_told() {
     }
 }
 
+#[test]
+fn whoever_stops_waiting_can_have_explained_what_was_said_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path());
+    let rack = &RACKS[2..3]; // tells nothing from minute 25 to 40
+    send_minutes(&service.http, rack, 0..10);
+    service.run(&["run", "start", "build-1", "--rack", "gap-middle", "--planned", "1h"]).expect_success();
+    send_minutes(&service.http, rack, 10..28);
+    wait_until_final(&service, 27 * 60);
+    let question = ["gate", "evaluate", "--policy", "patient", "--run", "build-1", "--output", "json"];
+    let told = |answer: &Finished| -> Value {
+        assert_eq!(answer.code, 4, "{answer:?}");
+        serde_json::from_str(&answer.stdout).expect("JSON")
+    };
+    let at_first = told(&service.run(&question));
+    let grpc = service.grpc.clone();
+    let waiting = std::thread::spawn(move || {
+        let mut command = thermogate();
+        command.args(question).args(["--wait", "5s"]).env("THERMOGATE_GRPC", grpc);
+        Finished::from(command.output().expect("the program starts"))
+    });
+    let asked = "thermogate_gate_verdicts_total{policy=\"patient\",verdict=\"PENDING\"}";
+    wait_for("it to wait", || service.metric(asked).filter(|count| *count >= 2.0));
+    send_minutes(&service.http, rack, 28..32);
+    let at_last = told(&waiting.join().expect("it ends"));
+    assert!(at_first["wait_until"].as_str() < at_last["wait_until"].as_str(), "{at_first} {at_last}");
+    let id = at_last["evaluation_id"].as_str().expect("an id");
+    service.run(&["gate", "explain", id, "--again"]).expect_success();
+}
+
 /// Gate questions that were asked, until as many as the three that wait have come.
 fn wait_for_watchers(service: &Service) {
     let asked = || service.metric("thermogate_gate_verdicts_total{policy=\"half-hour\",verdict=\"PENDING\"}");

@@ -98,7 +98,7 @@ impl Gates {
     }
 
     /// Judges now and again at each progress until the verdict is decided or `patience` is over; each change is
-    /// handed to `told`. Only the first and the last are written down.
+    /// handed to `told`. Written down are the first, under whose id the changes are told, and the decision.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -124,8 +124,9 @@ impl Gates {
                 gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
             if next.verdict == VerdictKind::Pending {
                 if next.wait_until != verdict.wait_until {
-                    told(&next);
-                    verdict = next;
+                    // The evaluation that is written down, under whose id it is explained.
+                    verdict = Verdict { evaluation_id: verdict.evaluation_id, ..next };
+                    told(&verdict);
                 }
                 continue;
             }
