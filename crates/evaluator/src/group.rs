@@ -6,6 +6,7 @@ mod bursts; // settling after bursts of load
 mod member; // one place of it
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::facts::{Comparison, ObjectiveStatus, Scope, TrendStatus, UnknownReason};
@@ -123,7 +124,7 @@ impl Group {
     /// Takes the plan in force; places that are new get the next numbers.
     pub(crate) fn follow(&mut self, planned: PlannedGroup) {
         self.place = planned.place.clone();
-        let known: BTreeMap<(u32, Place), usize> = (0..)
+        let known: BTreeMap<(u32, Arc<Place>), usize> = (0..)
             .zip(&self.members)
             .map(|(number, known)| ((known.part, known.place.clone()), number))
             .collect();
@@ -403,7 +404,8 @@ impl Group {
 
     /// The reading that breaks a hard limit now, whether its slice has been judged or not.
     pub(crate) fn breach_on_arrival(&self) -> Option<(&Place, &Latch)> {
-        let latched = self.members.iter().filter_map(|member| Some((&member.place, member.latch.as_ref()?)));
+        let latched =
+            self.members.iter().filter_map(|member| Some((&*member.place, member.latch.as_deref()?)));
         latched.filter(|(_, latch)| latch.is_bad).max_by_key(|(_, latch)| latch.bad_at)
     }
 
@@ -418,7 +420,7 @@ impl Group {
     ) -> bool {
         let counts = limit.noise_floor <= time - since;
         if counts {
-            self.members[number as usize].latch = Some(Latch::bad(time, value));
+            self.members[number as usize].latch = Some(Box::new(Latch::bad(time, value)));
         }
         counts
     }

@@ -361,7 +361,7 @@ impl Layout {
                                 inputs.push(flow);
                                 curve
                             });
-                            let place = place.clone();
+                            let place = Place::clone(place);
                             self.components.push(Component { detector, place, inputs, pump_curve });
                         }
                     }
@@ -370,7 +370,7 @@ impl Layout {
                     for (place, series) in index.places(signal) {
                         if let [one, other, ..] = series[..] {
                             let inputs = vec![vec![one], vec![other]];
-                            let place = place.clone();
+                            let place = Place::clone(place);
                             self.components.push(Component { detector, place, inputs, pump_curve: None });
                         }
                     }
@@ -383,7 +383,7 @@ impl Layout {
     fn place_resistances(&mut self, index: &SeriesIndex<'_>) {
         let mut racks: BTreeMap<Place, BTreeMap<Place, Vec<GpuSeries>>> = BTreeMap::new();
         for (place, series) in index.places("gpu_temperature") {
-            let tray = Place { device: None, ..place.clone() };
+            let tray = Place { device: None, ..Place::clone(place) };
             let rack = Place { node: None, ..tray.clone() };
             let power = index.at("gpu_power", place).first().copied();
             let gpus = racks.entry(rack).or_default().entry(tray).or_default();
@@ -409,7 +409,7 @@ impl Layout {
         for (place, supply) in index.places(SUPPLY).filter(|(place, _)| place.rack.is_none() == has_loop) {
             let at = |signal| index.at_or_above(signal, place).cloned().unwrap_or_default();
             self.controls.push(ControlLoop {
-                place: place.clone(),
+                place: Place::clone(place),
                 supply: supply.clone(),
                 set_point: at("coolant_supply_temperature_setpoint"),
                 valve: at("valve_position"),
@@ -432,7 +432,7 @@ impl Layout {
             let of_rack = match self.racks.get_mut(rack) {
                 Some(known) => known,
                 None => {
-                    let whole = Place { node: None, device: None, ..place.clone() };
+                    let whole = Place { node: None, device: None, ..Place::clone(place) };
                     let new =
                         RackSeries { with_loop: self.of_loop.clone(), ..RackSeries::new(&whole, index) };
                     self.racks.entry(rack.clone()).or_insert(new)
@@ -525,7 +525,7 @@ impl RackSeries {
         Self {
             all: Vec::new(),
             with_loop: Vec::new(),
-            power: PlannedMember { place: place.clone(), operands, is_bit_mask: false, part: 0 },
+            power: PlannedMember { place: Arc::new(place.clone()), operands, is_bit_mask: false, part: 0 },
             recovery,
             compared: ComparedSeries::new(place, index),
             headroom: headroom::RackSeries::new(place, index),

@@ -25,8 +25,8 @@ pub(crate) struct PlannedOperand {
 /// An expression at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlannedMember {
-    /// Where.
-    pub place: Place,
+    /// Where: one and the same of all objectives.
+    pub place: Arc<Place>,
     /// One for each operand of the expression, in its order.
     pub operands: Vec<PlannedOperand>,
     /// Its values are bit masks, not counts.
@@ -50,7 +50,7 @@ pub(crate) struct PlannedGroup {
 
 /// The series of a partition by signal and place.
 pub(crate) struct SeriesIndex<'a> {
-    by_signal: BTreeMap<&'a str, BTreeMap<Place, Vec<u32>>>,
+    by_signal: BTreeMap<&'a str, BTreeMap<Arc<Place>, Vec<u32>>>,
     declarations: &'a [Arc<SeriesDeclaration>],
     redundancy: &'a [RedundancyGroup],
 }
@@ -63,14 +63,17 @@ impl<'a> SeriesIndex<'a> {
         gone: &BTreeSet<u32>,
         redundancy: &'a [RedundancyGroup],
     ) -> Self {
-        let mut by_signal: BTreeMap<&str, BTreeMap<Place, Vec<u32>>> = BTreeMap::new();
+        let mut by_signal: BTreeMap<&str, BTreeMap<Arc<Place>, Vec<u32>>> = BTreeMap::new();
+        let mut places: BTreeSet<Arc<Place>> = BTreeSet::new();
         for (number, declaration) in (0..).zip(declarations).filter(|(number, _)| !gone.contains(number)) {
-            by_signal
-                .entry(&declaration.identity.signal)
-                .or_default()
-                .entry(declaration.place())
-                .or_default()
-                .push(number);
+            let place = declaration.place();
+            let place = places.get(&place).cloned().unwrap_or_else(|| {
+                let place = Arc::new(place);
+                places.insert(place.clone());
+                place
+            });
+            let of_signal = by_signal.entry(&declaration.identity.signal).or_default();
+            of_signal.entry(place).or_default().push(number);
         }
         Self { by_signal, declarations, redundancy }
     }
@@ -97,12 +100,12 @@ impl<'a> SeriesIndex<'a> {
     }
 
     /// The places that have a signal, with its series.
-    pub(crate) fn places(&self, signal: &str) -> impl Iterator<Item = (&Place, &Vec<u32>)> {
+    pub(crate) fn places(&self, signal: &str) -> impl Iterator<Item = (&Arc<Place>, &Vec<u32>)> {
         self.by_signal.get(signal).into_iter().flatten()
     }
 
     /// All places with the series of one signal each, in order of (signal, place); several in order of their sensors.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Place, Vec<u32>)> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Arc<Place>, Vec<u32>)> {
         self.by_signal.values().flatten().map(|(place, series)| {
             let mut series = series.clone();
             series.sort_by_key(|number| &self.declarations[*number as usize].identity.sensor);
@@ -147,7 +150,7 @@ impl<'a> SeriesIndex<'a> {
     }
 
     /// The expression at a place, if it is measured there.
-    fn member(&self, expression: &Expression, place: &Place) -> Option<PlannedMember> {
+    fn member(&self, expression: &Expression, place: &Arc<Place>) -> Option<PlannedMember> {
         let operands: Vec<PlannedOperand> = expression
             .operands()
             .iter()
@@ -164,14 +167,14 @@ impl<'a> SeriesIndex<'a> {
     /// All places where the expression can be evaluated.
     fn members(&self, expression: &Expression, level: Level) -> Vec<PlannedMember> {
         let own = expression.operands().iter().filter(|operand| operand.reduction == Reduction::Own);
-        let mut places: Vec<Place> =
+        let mut places: Vec<Arc<Place>> =
             own.flat_map(|operand| self.places(&operand.signal)).map(|(place, _)| place.clone()).collect();
         if places.is_empty() {
             // Only roll-ups: they are evaluated for the group itself.
             let operands = expression.operands().iter();
             places = operands
                 .flat_map(|operand| self.places(&operand.signal))
-                .map(|(place, _)| group_of(place, level))
+                .map(|(place, _)| Arc::new(group_of(place, level)))
                 .collect();
         }
         places.sort();
@@ -191,7 +194,7 @@ impl<'a> SeriesIndex<'a> {
 
     /// Adds the parts of a composite that are measured for a group only as a whole, or above it. Says whether the group is
     /// judged: a loop is no group of what is promised of racks, unless all is measured there.
-    fn complete(&self, objective: &Objective, group: &Place, members: &mut Vec<PlannedMember>) -> bool {
+    fn complete(&self, objective: &Objective, group: &Arc<Place>, members: &mut Vec<PlannedMember>) -> bool {
         let mut is_whole = true;
         for (number, part) in (0..).zip(objective.parts()) {
             if members.iter().all(|member| member.part != number) {
@@ -207,7 +210,7 @@ impl<'a> SeriesIndex<'a> {
 
     /// The places that can tell of an episode, by the first of the signals that they have.
     fn witnesses(&self, signals: &[&str]) -> Vec<PlannedMember> {
-        let mut members: BTreeMap<&Place, PlannedMember> = BTreeMap::new();
+        let mut members: BTreeMap<&Arc<Place>, PlannedMember> = BTreeMap::new();
         for signal in signals {
             for (place, series) in self.places(signal) {
                 members.entry(place).or_insert_with(|| PlannedMember {
@@ -223,7 +226,7 @@ impl<'a> SeriesIndex<'a> {
 
     /// Whether bursts of load can be told at a loop. One that has no load of its own is no group of a recovery time,
     /// while a rack without a power meter is one, and unknown.
-    fn has_bursts(&self, objective: &Objective, place: &Place) -> bool {
+    fn has_bursts(&self, objective: &Objective, place: &Arc<Place>) -> bool {
         match &objective.promise {
             Promise::RecoveryTime(promise) => match promise.trigger.step {
                 Step::Amount(_) => self.member(&promise.trigger.expression, place).is_some(),
@@ -260,9 +263,9 @@ pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<Pla
             | Promise::Trend(_)
             | Promise::RecoveryTime(_) => index.members_of_parts(objective),
         };
-        let mut by_group: BTreeMap<Place, Vec<PlannedMember>> = BTreeMap::new();
+        let mut by_group: BTreeMap<Arc<Place>, Vec<PlannedMember>> = BTreeMap::new();
         for member in members {
-            by_group.entry(group_of(&member.place, objective.group_by)).or_default().push(member);
+            by_group.entry(group_of(&member.place, objective.group_by).into()).or_default().push(member);
         }
         if objective.parts().len() > 1 {
             by_group.retain(|place, members| index.complete(objective, place, members));
@@ -276,7 +279,7 @@ pub(crate) fn plan(objectives: &[Objective], index: &SeriesIndex<'_>) -> Vec<Pla
                     PlannedMember { place: place.clone(), operands: Vec::new(), is_bit_mask: false, part: 0 };
                 index.member(load, &place).unwrap_or(absent)
             }),
-            place,
+            place: Place::clone(&place),
             members,
         }));
     }

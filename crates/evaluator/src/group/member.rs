@@ -2,6 +2,8 @@
 //!
 //! held values → **member** → groups
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use telemetry::expression::Expression;
 use telemetry::facts::{Outcome, TrendStatus, UnknownReason};
@@ -25,8 +27,8 @@ const THERMAL_BITS: u64 = 0x20 | 0x40;
 /// What is remembered of one place of a group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MemberState {
-    /// Which.
-    pub place: Place,
+    /// Which: the planned one.
+    pub place: Arc<Place>,
     /// Of which part of a composite.
     pub part: u32,
     /// When it was measured for the first time.
@@ -38,7 +40,7 @@ pub(crate) struct MemberState {
     /// The latest value of a counter.
     counter: Option<f64>,
     /// It was bad at a hard limit and is not yet good for long enough.
-    pub latch: Option<Latch>,
+    pub latch: Option<Box<Latch>>,
     /// Blocks of a trend.
     trend: Option<Box<TrendState>>,
 }
@@ -74,7 +76,7 @@ struct TrendState {
 }
 
 impl MemberState {
-    pub(super) fn new(place: Place, part: u32) -> Self {
+    pub(super) fn new(place: Arc<Place>, part: u32) -> Self {
         Self { place, part, first: None, breach: None, above: None, counter: None, latch: None, trend: None }
     }
 }
@@ -206,9 +208,9 @@ impl MemberState {
     ) {
         match (state, broken) {
             (SliceState::Bad, Some(bad_at)) => {
-                let bad_at = self.latch.map_or(bad_at, |latch| latch.bad_at.max(bad_at));
+                let bad_at = self.latch.as_ref().map_or(bad_at, |latch| latch.bad_at.max(bad_at));
                 let value = value.unwrap_or(objective.threshold);
-                self.latch = Some(Latch { bad_at, ok_since: None, is_unknown: false, is_bad: true, value });
+                self.latch = Some(Box::new(Latch::bad(bad_at, value)));
             }
             (SliceState::Good, _) => {
                 let Some(latch) = self.latch.as_mut().filter(|latch| latch.bad_at <= from) else { return };

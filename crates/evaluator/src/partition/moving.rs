@@ -114,7 +114,7 @@ impl Partition {
             for member in &mut group.members {
                 // Places above the rack are the other loop's.
                 if member.place.rack.is_some() {
-                    member.place = relocated(&member.place);
+                    member.place = relocated(&member.place).into();
                 }
             }
             group.planned = None;
