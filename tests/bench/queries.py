@@ -39,7 +39,8 @@ MIDNIGHT = int(time.time()) // 86_400 * 86_400_000
 FILES_MAX, MERGING_SECONDS_MAX = 8, 900
 # What ours have and duckdb has not; `now` is a watermark in both.
 MACROS = """
-CREATE MACRO date_bin(width, moment) AS time_bucket(width, moment);
+CREATE MACRO date_bin(width, moment, origin) AS time_bucket(width, moment, origin::TIMESTAMPTZ);
+CREATE MACRO slope(value, moment) AS regr_slope(value, epoch(moment));
 CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
 """
 
@@ -94,6 +95,7 @@ def written_in(text, now, given):
             value = f"INTERVAL '{value.replace('s', ' seconds').replace('m', ' minutes')}'"
         values[name] = value
     text = re.sub(r"\$(\w+)", lambda found: f"({values[found[1]]})", text)
+    text = text.replace("first_value(", "first(")  # of a group; the name is a window's there
     return text.replace("now()", f"TIMESTAMPTZ '{now}'")
 
 
@@ -137,7 +139,7 @@ def main():
             rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
             other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
         now = ask(receiver.port, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
-        count, since = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
+        count, earliest = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
         print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
         print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
         wanted = arguments.queries.split(",") if arguments.queries else None
@@ -148,7 +150,7 @@ def main():
             names = [name for name, _, default in parameters(text) if default == "required"]
             given = dict(zip(names, RUNS))
             if any(name == "since" for name, _, _ in parameters(text)):
-                given["since"] = since
+                given["since"] = earliest
             ours, theirs = [], []
             for _ in range(arguments.times):
                 try:
