@@ -188,6 +188,7 @@ impl Partition {
             Some(known) => {
                 if known.feed != declaration.feed {
                     self.series[number].hold = Hold::of(declaration.feed);
+                    self.deadlines.wake(declaration.id.0);
                 }
                 known.clone_from(&declaration);
             }
@@ -226,6 +227,9 @@ impl Partition {
                 continue;
             };
             let fate = series.insert(*time, *value, flag, environment.watermark);
+            if series.may_sleep() {
+                self.deadlines.wake(number.0);
+            }
             effects.fates.push(fate);
             match fate {
                 Fate::Stored(flag) if flag.is_reading() => {

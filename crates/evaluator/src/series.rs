@@ -182,6 +182,16 @@ impl Series {
         newer.last().or(self.latest.map(|latest| latest.time))
     }
 
+    /// Whether it may be one that nothing is expected of: until it speaks again, no time that passes tells anything.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.silent || self.latest.is_none()
+    }
+
+    /// Whether all that has come of it is settled.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.points.next().is_none()
+    }
+
     /// When its last report ends to count: its time plus the feed's interval, where one is known.
     pub(crate) fn end_of_input(&self) -> Option<EventTime> {
         let interval = self.hold.interval().unwrap_or_default();

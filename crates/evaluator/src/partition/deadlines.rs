@@ -8,6 +8,9 @@ use telemetry::EventTime;
 /// So many series have an earliest deadline in common, so that most need not be looked at.
 const BLOCK: usize = 32;
 
+/// Of a series that nothing is expected of until it speaks again.
+const ASLEEP: EventTime = EventTime::from_unix_micros(i64::MAX);
+
 /// By series: it cannot be silent before; looked at again then.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Deadlines {
@@ -21,7 +24,7 @@ impl Deadlines {
     pub(super) fn push(&mut self) {
         self.of_series.push(EventTime::MINIMUM);
         self.earliest_of_block.resize(self.of_series.len().div_ceil(BLOCK), EventTime::MINIMUM);
-        self.set((self.of_series.len() - 1) as u32, EventTime::MINIMUM);
+        self.wake((self.of_series.len() - 1) as u32);
     }
 
     /// Another deadline of a series that is there.
@@ -29,6 +32,16 @@ impl Deadlines {
         self.of_series[number as usize] = deadline;
         let earliest = &mut self.earliest_of_block[number as usize / BLOCK];
         *earliest = deadline.min(*earliest);
+    }
+
+    /// All is told of a series' silence: it is not looked at until it wakes.
+    pub(super) fn sleep(&mut self, number: u32) {
+        self.set(number, ASLEEP);
+    }
+
+    /// Something has come of a series, or has changed: it is looked at by the next tick.
+    pub(super) fn wake(&mut self, number: u32) {
+        self.set(number, EventTime::MINIMUM);
     }
 
     /// The series whose deadline lies before `time`, in order.
@@ -66,5 +79,16 @@ mod tests {
         deadlines.set(0, at(100));
         assert_eq!(deadlines.before(at(1)), [50]);
         assert_eq!(deadlines.before(at(0)), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn who_sleeps_is_not_named_until_woken() {
+        let at = EventTime::from_unix_micros;
+        let mut deadlines = Deadlines::default();
+        (0..70).for_each(|_| deadlines.push());
+        (0..70).for_each(|number| deadlines.sleep(number));
+        assert_eq!(deadlines.before(at(i64::MAX)), Vec::<u32>::new());
+        deadlines.wake(65);
+        assert_eq!(deadlines.before(at(0)), [65]);
     }
 }

@@ -68,13 +68,23 @@ impl Partition {
         self.settle(due.iter().copied(), watermark);
         self.take_events(watermark, effects);
         let mut gaps = BTreeMap::new();
-        for number in due {
+        // Once more: what was told may have woken others.
+        for number in self.deadlines.before(watermark) {
             let series = &self.series[number as usize];
-            let Some(latest) = series.latest else { continue };
+            let is_settled = series.is_settled();
+            let Some(latest) = series.latest else {
+                if is_settled {
+                    self.deadlines.sleep(number);
+                }
+                continue;
+            };
             self.deadlines.set(number, latest.until.max(latest.time));
             let lasting = latest.until + series.hold.length();
             if series.silent && lasting < watermark {
                 self.raise_series_gap(number, lasting, effects);
+                if is_settled {
+                    self.deadlines.sleep(number);
+                }
             } else if latest.until + series.hold.grace() < watermark && !series.silent {
                 gaps.insert(number, Silence { last: latest.time, held_until: latest.until, resumed: None });
             }
@@ -223,6 +233,7 @@ impl Partition {
                 if let Some(latest) = self.series[number as usize].latest {
                     let silence = Silence { last: latest.time, held_until: latest.until, resumed: None };
                     self.tell_series_gap(number, silence, effects);
+                    self.deadlines.wake(number);
                 }
             }
         }

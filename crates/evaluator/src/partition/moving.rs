@@ -54,7 +54,7 @@ impl Partition {
         series.silent = false;
         self.gone.insert(number);
         self.is_planned = false;
-        self.deadlines.set(number, EventTime::MINIMUM);
+        self.deadlines.wake(number);
         self.flows.remove(&number);
         self.breaches.remove(&number);
         let rack = place.rack.filter(|rack| self.racks.contains_key(rack));
@@ -104,6 +104,7 @@ impl Partition {
         let declaration = &self.declarations[number as usize];
         let whole = Place { node: None, device: None, ..declaration.place() };
         self.series[number as usize] = moving.series;
+        self.deadlines.wake(number);
         self.gone.remove(&number);
         self.is_planned = false;
         self.position = self.position.or(moving.position);

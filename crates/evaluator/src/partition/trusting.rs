@@ -90,18 +90,22 @@ impl Partition {
 
     /// How far a sensor is trusted at `time`, unless it simply is.
     pub(super) fn trust_of(&self, number: u32, time: EventTime) -> Option<SensorTrust> {
+        let row = self.series[number as usize].doubt(time)?;
+        Some(self.sensor_trust(number, row))
+    }
+
+    fn sensor_trust(&self, number: u32, row: &Row) -> SensorTrust {
         let series = &self.series[number as usize];
-        let row = series.doubt(time)?;
         let declaration = &self.declarations[number as usize];
         let told = series.standing().and_then(|standing| standing.told.as_ref());
-        Some(SensorTrust {
+        SensorTrust {
             signal: declaration.identity.signal.clone(),
             place: self.layout.measured[number as usize].place.clone(),
             sensor: declaration.identity.sensor.clone(),
             trust: row.trust,
             reason: self.reason_of(number, row),
             since: told.filter(|told| told.trust == row.trust).map(|told| told.since),
-        })
+        }
     }
 
     /// The sensors that an objective reads in a group and that are not simply trusted at `time`, the gravest first.
@@ -109,19 +113,19 @@ impl Partition {
         let Some(planned) = &group.planned else { return Vec::new() };
         let members = planned.members.iter().chain(&planned.load);
         let mut seen = BTreeSet::new();
-        let mut doubts = Vec::new();
+        let mut doubted = Vec::new();
         for operand in members.flat_map(|member| &member.operands) {
             for number in &operand.series {
-                if let Some(sensor) = self.trust_of(*number, time).filter(|_| seen.insert(*number)) {
-                    let instead = self.stands_in(operand, sensor.trust, time);
-                    doubts.push(Doubt { sensor, instead });
-                }
+                let row = self.series[*number as usize].doubt(time).filter(|_| seen.insert(*number));
+                doubted.extend(row.map(|row| (*number, row, self.stands_in(operand, row.trust, time))));
             }
         }
         // Those that nothing stands in for decide.
-        doubts.sort_by_key(|doubt| (!doubt.instead.is_empty(), gravity(doubt.sensor.trust)));
-        doubts.truncate(ObjectiveStatus::DOUBTS_MAXIMUM);
-        doubts
+        doubted.sort_by_key(|(_, row, instead)| (!instead.is_empty(), gravity(row.trust)));
+        // Of a silent loop all are doubted: only those that are told are put into words.
+        doubted.truncate(ObjectiveStatus::DOUBTS_MAXIMUM);
+        let told = doubted.into_iter();
+        told.map(|(number, row, instead)| Doubt { sensor: self.sensor_trust(number, row), instead }).collect()
     }
 
     /// The redundant sensors that count while one of this trust is left out.
