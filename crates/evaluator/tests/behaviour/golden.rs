@@ -1,11 +1,11 @@
 //! Stories: what people see.
 
-use evaluator::Effect;
+use evaluator::{Effect, Effects, Evaluator};
 use insta::assert_snapshot;
 use telemetry::facts::{Outcome, UnknownReason};
-use telemetry::record::Document;
+use telemetry::record::{Body, Document};
 
-use crate::script::{effects_of, objective, recovery_time, replay, story};
+use crate::script::{LATENESS, at, effects_of, objective, recovery_time, replay, story};
 
 const SLICE: &str = "slice: {length: 10s, aggregation: timeWeightedMean}";
 
@@ -86,6 +86,35 @@ fn a_short_silence_of_one_sensor_is_told_and_alerts_nobody() {
     10:20 finding gap r1 coolant_supply_temperature onset 9:50 ended 11:00
     11:00 TelemetryGap r1 firing -> resolved since 10:50
     ");
+}
+
+/// Nothing is expected of a series whose silence is told, and no objective reads this one: it is heard all the same.
+#[test]
+fn the_end_of_a_long_silence_is_told_by_the_first_tick_that_knows_of_it() {
+    let story = story(
+        &[],
+        "
+        feed 10s
+        r1 coolant_supply_temperature 0m..10m 40
+        r1 coolant_supply_temperature 1210s..25m 40
+        r1 coolant_return_temperature 0m..25m 50
+        until 25m
+        ",
+    );
+    let mut evaluator = Evaluator::new();
+    let (mut effects, mut tick, mut ended) = (Effects::default(), at(0), None);
+    for (sequence, record) in (1..).zip(&story.records) {
+        if let Body::Tick(time) = record.body {
+            tick = time;
+        }
+        effects.clear();
+        evaluator.apply(sequence, record, &mut effects);
+        let is_end = |effect: &Effect| matches!(effect, Effect::Finding(finding) if finding.ended.is_some());
+        if effects.list.iter().any(is_end) {
+            assert_eq!(ended.replace(tick), None, "told once");
+        }
+    }
+    assert_eq!(ended, Some(at(1_211) + LATENESS));
 }
 
 #[test]
