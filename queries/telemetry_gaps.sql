@@ -20,17 +20,20 @@
 --   gap_start    -  time of the last reading before the gap
 --   gap_end      -  time of the first reading after it; null while it lasts
 --   gap_seconds  s  its length
-WITH readings AS (
-  SELECT site, "loop", rack, node, device, signal, sensor, time,
-    lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS next_time
+WITH series AS (
+  SELECT site, "loop", rack, node, device, signal, sensor,
+    gaps(time, date_part('epoch', $longer_than), $until) AS gaps
   FROM samples
   WHERE flag IN ('ok', 'unusual', 'late')
     AND ($rack IS NULL OR rack = $rack)
     AND ($signal IS NULL OR signal = $signal)
     AND time >= $since AND time <= $until
+  GROUP BY site, "loop", rack, node, device, signal, sensor
+),
+found AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, unnest(gaps) AS gap FROM series
 )
-SELECT site, "loop", rack, node, device, signal, sensor, time AS gap_start, next_time AS gap_end,
-  date_part('epoch', coalesce(next_time, $until) - time) AS gap_seconds
-FROM readings
-WHERE coalesce(next_time, $until) - time > $longer_than
+SELECT site, "loop", rack, node, device, signal, sensor, gap['start'] AS gap_start, gap['end'] AS gap_end,
+  date_part('epoch', coalesce(gap['end'], $until) - gap['start']) AS gap_seconds
+FROM found
 ORDER BY site, "loop", rack, node, device, signal, sensor, gap_start

@@ -44,6 +44,24 @@ CREATE MACRO slope(value, moment) AS regr_slope(value, epoch(moment));
 CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
 """
 
+# Where ours has an aggregate of its own: the same rows as duckdb is best asked for them.
+IN_DUCKDB = {"telemetry_gaps": """
+WITH readings AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, time,
+    lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS next_time
+  FROM samples
+  WHERE flag IN ('ok', 'unusual', 'late')
+    AND ($rack IS NULL OR rack = $rack)
+    AND ($signal IS NULL OR signal = $signal)
+    AND time >= $since AND time <= $until
+)
+SELECT site, "loop", rack, node, device, signal, sensor, time AS gap_start, next_time AS gap_end,
+  date_part('epoch', coalesce(next_time, $until) - time) AS gap_seconds
+FROM readings
+WHERE coalesce(next_time, $until) - time > $longer_than
+ORDER BY site, "loop", rack, node, device, signal, sensor, gap_start
+"""}
+
 
 def fill(arguments, folder):
     """Two runs on all racks, one after the other, each half of the samples."""
@@ -147,6 +165,7 @@ def main():
             if wanted and path.stem not in wanted:
                 continue
             text = path.read_text()
+            asked = text.split("WITH ")[0] + IN_DUCKDB[path.stem] if path.stem in IN_DUCKDB else text
             names = [name for name, _, default in parameters(text) if default == "required"]
             given = dict(zip(names, RUNS))
             if any(name == "since" for name, _, _ in parameters(text)):
@@ -161,7 +180,7 @@ def main():
                     rows = f"thermogate: {getattr(error, 'read', lambda: str(error))()}"
                 try:
                     since = time.monotonic()
-                    found = other.execute(written_in(text, now, given)).fetchall()
+                    found = other.execute(written_in(asked, now, given)).fetchall()
                     theirs.append(time.monotonic() - since)
                     if ours and len(found) != len(answer):
                         rows = f"{len(answer)}, duckdb {len(found)}"

@@ -58,6 +58,8 @@ fn pending_says_until_when_and_whoever_waits_is_told() {
         "build-1",
         "--wait",
         "60s",
+        "--request-id",
+        "job-7",
         "--output",
         "json",
     ]);
@@ -73,6 +75,11 @@ fn pending_says_until_when_and_whoever_waits_is_told() {
 
     let by_command = by_command.join().expect("it ends");
     assert_eq!(by_command.code, 0, "{by_command:?}");
+    // A job that lost the answer and asks once more is given the same decision.
+    let once_more =
+        ["gate", "evaluate", "--policy", "half-hour", "--run", "build-1", "--request-id", "job-7"];
+    let once_more = service.run(&[&once_more[..], &["--wait", "60s", "--output", "json"]].concat());
+    assert_eq!(once_more.stdout, by_command.stdout);
     let (status, by_http) = by_http.join().expect("it ends");
     assert!(status == 200 && by_http.contains("\"verdict\":\"PASS\""), "{by_http}");
     if let Some(answers) = by_watch.join().expect("it ends") {
@@ -113,7 +120,11 @@ fn whoever_stops_waiting_can_have_explained_what_was_said_last() {
     let at_last = told(&waiting.join().expect("it ends"));
     assert!(at_first["wait_until"].as_str() < at_last["wait_until"].as_str(), "{at_first} {at_last}");
     let id = at_last["evaluation_id"].as_str().expect("an id");
-    service.run(&["gate", "explain", id, "--again"]).expect_success();
+    let explained = service.run(&["gate", "explain", id, "--again", "--output", "json"]).expect_success();
+    let explained: Value = serde_json::from_str(&explained).expect("JSON");
+    assert_eq!(explained["identical"], true, "{explained}");
+    let again = explained["judged_again"].as_str().expect("an answer");
+    assert_eq!(serde_json::from_str::<Value>(again).expect("JSON"), at_last);
 }
 
 /// Gate questions that were asked, until as many as the three that wait have come.

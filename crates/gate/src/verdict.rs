@@ -76,7 +76,7 @@ impl fmt::Display for VerdictKind {
 /// A verdict with its reasons. Absent numbers are `null`, never 0; times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// First 16 hex digits of SHA-256 of policy hash, scope, watermark and request id.
+    /// First 16 hex digits of SHA-256 of request and answer: an id names one answer.
     pub evaluation_id: Name,
     /// Name of the policy.
     pub policy: Name,

@@ -7,11 +7,13 @@ mod asked; // what filters say of rows in memory
 mod damage; // which file could not be read
 mod engine; // planning and running with limits: read this first
 mod error; // what can go wrong, by who must act
+mod files; // the files of a table in a scan
 mod flat; // labels as text, for clients without maps
 mod functions; // of our own, beside those of DataFusion
 mod named; // the files of `queries/`
 mod provider; // a table as files and memory in one scan
 mod repeats; // readings that came again, which `samples` leaves out
+mod texts; // views within a query, plain in its answer
 mod views; // rack_now, slo_now and others
 
 pub use engine::{

@@ -44,6 +44,13 @@ pub struct Gates {
     metrics: Arc<Metrics>,
 }
 
+/// All that a verdict is made from beside the policy.
+struct Case {
+    question: Question,
+    facts: Vec<Arc<RackFacts>>,
+    controls: Vec<gate::Control>,
+}
+
 impl Gates {
     /// With these policies in force.
     pub fn new(
@@ -72,33 +79,20 @@ impl Gates {
     /// [`ControlError`]: a verdict of any kind is none.
     pub async fn evaluate(self: &Arc<Self>, asked: &Asked) -> Result<Verdict, ControlError> {
         let (gates, asked) = (self.clone(), asked.clone());
-        let judged = self.threads.spawn(async move { gates.judge_and_record(&asked).await }).await;
-        judged.map_err(|error| ControlError::Internal {
+        self.on_own_threads(async move { gates.judge_and_record(&asked).await }).await
+    }
+
+    async fn on_own_threads(
+        &self,
+        work: impl Future<Output = Result<Verdict, ControlError>> + Send + 'static,
+    ) -> Result<Verdict, ControlError> {
+        self.threads.spawn(work).await.map_err(|error| ControlError::Internal {
             message: format!("the gate's thread ended: {error}"),
         })?
     }
 
-    async fn judge_and_record(&self, asked: &Asked) -> Result<Verdict, ControlError> {
-        let started = Instant::now();
-        if !asked.request_id.is_empty()
-            && let Some(known) = self.pipeline.board.verdict_of_request(&asked.request_id)
-        {
-            // What was given for this request is in the history when the board has forgotten it.
-            return Ok(self.stored(&known).await?.verdict);
-        }
-        let policy = self.policy(asked)?;
-        let question = self.question(asked, &policy).await?;
-        let facts = self.facts(&policy, &question);
-        let controls = self.controls(&policy, &question, &facts);
-        let verdict = gate::judge_beside(&policy, &question, &facts, &controls);
-        self.record(&policy, &question, &facts, &controls, &verdict).await?;
-        self.metrics.observe(Id::GateSeconds, started.elapsed());
-        self.metrics.add(Id::GateVerdicts, &[&verdict.policy, verdict.verdict.name()], 1);
-        Ok(verdict)
-    }
-
     /// Judges now and again at each progress until the verdict is decided or `patience` is over; each change is
-    /// handed to `told`. Written down are the first, under whose id the changes are told, and the decision.
+    /// written down and handed to `told`.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -110,6 +104,13 @@ impl Gates {
     ) -> Result<Verdict, ControlError> {
         let mut verdict = self.evaluate(asked).await?;
         told(&verdict);
+        let decided = decided_id(&asked.request_id);
+        if verdict.verdict == VerdictKind::Pending
+            && let Some(known) = self.answer_given(&decided).await?
+        {
+            told(&known);
+            return Ok(known);
+        }
         let ends = tokio::time::Instant::now() + patience;
         let mut progress = self.pipeline.board.subscribe();
         let policy = self.policy(asked)?;
@@ -118,23 +119,54 @@ impl Gates {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => break,
             }
-            let question = self.question(asked, &policy).await?;
-            let facts = self.facts(&policy, &question);
-            let next =
-                gate::judge_beside(&policy, &question, &facts, &self.controls(&policy, &question, &facts));
-            if next.verdict == VerdictKind::Pending {
-                if next.wait_until != verdict.wait_until {
-                    // The evaluation that is written down, under whose id it is explained.
-                    verdict = Verdict { evaluation_id: verdict.evaluation_id, ..next };
-                    told(&verdict);
-                }
+            let mut case = self.case(asked, &policy).await?;
+            let next = case.judge(&policy);
+            let is_pending = next.verdict == VerdictKind::Pending;
+            if is_pending && next.wait_until == verdict.wait_until {
                 continue;
             }
-            // A decided verdict has an evaluation of its own: the PENDING one keeps its id.
-            let decided = Asked { request_id: decided_id(&asked.request_id), ..asked.clone() };
-            verdict = self.evaluate(&decided).await?;
+            // The request has its first answer, which a caller that asks once more gets again; and one decision.
+            case.question.request_id = if is_pending { String::new() } else { decided.clone() };
+            let (gates, policy) = (self.clone(), policy.clone());
+            verdict = self.on_own_threads(async move { gates.give(&policy, &case).await }).await?;
             told(&verdict);
         }
+        Ok(verdict)
+    }
+
+    async fn judge_and_record(&self, asked: &Asked) -> Result<Verdict, ControlError> {
+        let started = Instant::now();
+        if let Some(known) = self.answer_given(&asked.request_id).await? {
+            return Ok(known);
+        }
+        let policy = self.policy(asked)?;
+        let verdict = self.give(&policy, &self.case(asked, &policy).await?).await?;
+        self.metrics.observe(Id::GateSeconds, started.elapsed());
+        Ok(verdict)
+    }
+
+    /// What was answered to this request before; it is in the history when the board has forgotten it.
+    async fn answer_given(&self, request_id: &str) -> Result<Option<Verdict>, ControlError> {
+        let known = Some(request_id).filter(|id| !id.is_empty());
+        let Some(known) = known.and_then(|id| self.pipeline.board.verdict_of_request(id)) else {
+            return Ok(None);
+        };
+        Ok(Some(self.stored(&known).await?.verdict))
+    }
+
+    /// The question as it stands now, with what is known.
+    async fn case(&self, asked: &Asked, policy: &Policy) -> Result<Case, ControlError> {
+        let question = self.question(asked, policy).await?;
+        let facts = self.facts(policy, &question);
+        let controls = self.controls(policy, &question, &facts);
+        Ok(Case { question, facts, controls })
+    }
+
+    /// Judges, and writes the verdict down before it is given.
+    async fn give(&self, policy: &Policy, case: &Case) -> Result<Verdict, ControlError> {
+        let verdict = case.judge(policy);
+        self.control.record_verdict(case.record(policy, &verdict)).await?;
+        self.metrics.add(Id::GateVerdicts, &[&verdict.policy, verdict.verdict.name()], 1);
         Ok(verdict)
     }
 
@@ -167,7 +199,7 @@ impl Gates {
         let question = self.question(&asked, &policy).await?;
         let facts: Vec<_> = facts.iter().map(|facts| board.with_drills(facts)).collect();
         let controls = self.controls(&policy, &question, &facts);
-        Ok(gate::judge_beside(&policy, &question, &facts, &controls))
+        Ok(Case { question, facts, controls }.judge(&policy))
     }
 
     /// A stored evaluation.
@@ -268,30 +300,28 @@ impl Gates {
         }
         gate::controls(policy, question, facts, &self.pipeline.board.racks())
     }
+}
 
-    async fn record(
-        &self,
-        policy: &Policy,
-        question: &Question,
-        facts: &[Arc<RackFacts>],
-        controls: &[gate::Control],
-        verdict: &Verdict,
-    ) -> Result<(), ControlError> {
-        let record = VerdictRecord {
+impl Case {
+    fn judge(&self, policy: &Policy) -> Verdict {
+        gate::judge_beside(policy, &self.question, &self.facts, &self.controls)
+    }
+
+    fn record(&self, policy: &Policy, verdict: &Verdict) -> VerdictRecord {
+        VerdictRecord {
             evaluation: verdict.evaluation_id.clone(),
             policy: verdict.policy.clone(),
             policy_hash: verdict.policy_hash.clone(),
-            racks: question.racks.clone(),
-            run: question.run.clone(),
+            racks: self.question.racks.clone(),
+            run: self.question.run.clone(),
             verdict: verdict.verdict.name().into(),
             answer: verdict.to_json(),
-            facts: gate::facts_json(policy, question, facts, controls),
+            facts: gate::facts_json(policy, &self.question, &self.facts, &self.controls),
             watermark: verdict.watermark,
             wait_until: verdict.wait_until,
-            time: question.asked_at,
+            time: self.question.asked_at,
             engine: env!("CARGO_PKG_VERSION").into(),
-        };
-        self.control.record_verdict(record).await
+        }
     }
 }
 

@@ -594,16 +594,20 @@ fn an_override_stands_beside_the_verdict_until_it_expires() {
 }
 
 #[test]
-fn the_evaluation_id_is_made_from_policy_scope_watermark_and_request() {
+fn an_evaluation_id_names_one_answer_to_one_request() {
     let checks = policy(DT, "");
     let (question, facts) = facts(&checks, "{}");
     let id = |question: &Question, facts: &[Arc<RackFacts>]| judge(&checks, question, facts).evaluation_id;
     let first = id(&question, &facts);
     assert_eq!(first.len(), 16);
-    assert_eq!(first, id(&Question { asked_at: EventTime::from_unix_micros(0), ..question.clone() }, &facts));
+    assert_eq!(first, id(&question, &facts));
     let mut later = (*facts[0]).clone();
     later.watermark = later.watermark + Microseconds(1);
+    let mut broken = (*facts[0]).clone();
+    broken.objectives[0].outcome = Outcome::NotOk;
     for other in [
+        id(&Question { asked_at: question.asked_at + Microseconds(1), ..question.clone() }, &facts),
+        id(&question, &[Arc::new(broken)]),
         id(&Question { request_id: "another".into(), ..question.clone() }, &facts),
         id(&Question { racks: vec!["r1".into(), "r2".into()], ..question.clone() }, &facts),
         id(&question, &[Arc::new(later)]),

@@ -53,7 +53,11 @@ impl Asked {
     }
 }
 
-fn unqualified(filter: Expr) -> Result<Expr> {
+/// A filter without the names of tables.
+///
+/// # Errors
+/// Never.
+pub fn unqualified(filter: Expr) -> Result<Expr> {
     let stripped = filter.transform(|expression| {
         Ok(match expression {
             Expr::Column(column) if column.relation.is_some() => {

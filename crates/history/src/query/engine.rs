@@ -32,6 +32,7 @@ use super::QueryError;
 use super::damage::Files;
 use super::functions::{self, Clock};
 use super::provider::{Source, Tables};
+use super::texts;
 use super::views::VIEWS;
 use crate::History;
 use crate::schema::{ADDED_COLUMNS, arrow_schema};
@@ -230,8 +231,10 @@ impl QueryEngine {
         let files = Files::of(&planned, &self.runtime);
         let stream = execute_stream(planned, context)
             .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
-        let schema = stream.schema();
-        let limited = within_limits(stream, files, limits, deadline, permit);
+        let schema = texts::plain(&stream.schema());
+        let plain = schema.clone();
+        let limited = within_limits(stream, files, limits, deadline, permit)
+            .map(move |batch| Ok(texts::cast_to(&plain, &batch?)?));
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
         Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
     }
@@ -272,7 +275,9 @@ impl QueryEngine {
         options.execution.time_zone = Some("UTC".to_owned());
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
-        options.execution.parquet.schema_force_view_types = false;
+        // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
+        // held until the last row.
+        options.optimizer.prefer_existing_sort = true;
         let mut state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
@@ -319,7 +324,7 @@ pub fn refuse_changes(plan: &LogicalPlan) -> Result<(), QueryError> {
 impl Prepared {
     /// The result's columns.
     pub fn schema(&self) -> SchemaRef {
-        self.plan.schema().inner().clone()
+        texts::plain(self.plan.schema().inner())
     }
 
     /// Its placeholders, such as `$1` or `$name`, with their types as far as the text tells them; by number, then name.

@@ -7,6 +7,7 @@ mod aggregate; // aggregates over readings as DataFusion sees them
 mod curve; // readings in order of time, and what holds between them
 
 mod delta; // growth of a counter
+mod gaps; // where a series said nothing for too long
 mod heat_kw; // heat that a coolant carries
 mod locf; // last value carried forward
 mod now; // the data's watermark
@@ -47,6 +48,8 @@ enum Make {
     Scalar(fn(&Clock) -> ScalarUDF),
     /// All readings of a group.
     OfReadings(Rule),
+    /// All rows of a group.
+    Aggregate(fn() -> AggregateUDF),
     /// A row and those before it.
     Window(fn() -> WindowUDF),
 }
@@ -63,6 +66,7 @@ pub static FUNCTIONS: &[Function] = &[
     rate::RATE,
     settling_time::SETTLING_TIME,
     locf::LOCF,
+    gaps::GAPS,
     verdict_checks::VERDICT_CHECKS,
 ];
 
@@ -75,6 +79,7 @@ pub fn register(state: &mut SessionState, clock: &Clock) {
                 let aggregate = AggregateUDF::from(OfReadings::new(function, rule));
                 state.register_udaf(Arc::new(aggregate)).map(drop)
             }
+            Make::Aggregate(make) => state.register_udaf(Arc::new(make())).map(drop),
             Make::Window(make) => state.register_udwf(Arc::new(make())).map(drop),
         };
         taken.expect("a session takes any function");

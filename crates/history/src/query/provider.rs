@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use async_trait::async_trait;
@@ -16,13 +16,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::union::UnionExec;
-use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use telemetry::table::Table;
 
 use super::asked::Asked;
 use super::engine::QueryEngine;
-use super::repeats;
+use super::files::{self, key_order};
 use super::views::VIEWS;
+use super::{repeats, texts};
 use crate::History;
 use crate::cut::Cut;
 use crate::memory::plain;
@@ -111,7 +111,7 @@ impl fmt::Debug for CutTable {
 #[async_trait]
 impl TableProvider for CutTable {
     fn schema(&self) -> SchemaRef {
-        arrow_schema(self.table)
+        texts::viewed(&arrow_schema(self.table))
     }
 
     fn table_type(&self) -> TableType {
@@ -135,17 +135,15 @@ impl TableProvider for CutTable {
             Source::Fixed(cut) => cut.clone(),
             Source::Newest => Arc::new(self.history.cut()),
         };
-        let schema = match projection {
-            Some(columns) => Arc::new(self.schema().project(columns)?),
-            None => self.schema(),
-        };
         let snapshot = cut.version(self.table).snapshot.clone();
-        let memory = self.memory(session, cut, schema, filters)?;
+        let memory = self.memory(session, cut, projection, filters)?;
         let Some(snapshot) = snapshot else { return Ok(memory) };
-        let mut config = DeltaScanConfig::new().with_wrap_partition_values(false).with_parquet_pushdown(true);
-        config.schema_force_view_types = false;
-        let files = DeltaScanNext::new(snapshot, config)?.scan(session, projection, filters, None).await?;
-        UnionExec::try_new(vec![files, memory])
+        let store = (&*snapshot, self.history.location());
+        let files = files::scan(session, self.table, &self.schema(), store, projection, filters)?;
+        match files {
+            Some(files) => UnionExec::try_new(vec![files, memory]),
+            None => Ok(memory),
+        }
     }
 }
 
@@ -154,20 +152,26 @@ impl CutTable {
         &self,
         session: &dyn Session,
         cut: Arc<Cut>,
-        schema: SchemaRef,
+        projection: Option<&Vec<usize>>,
         filters: &[Expr],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = match self.table {
+        let all = arrow_schema(self.table);
+        let stored = match projection {
+            Some(columns) => Arc::new(all.project(columns)?),
+            None => all,
+        };
+        let schema = texts::viewed(&stored);
+        let (rows, order) = match self.table {
             Table::Samples | Table::Blocks => {
                 let ranking = self.history.series().ranking();
                 let kept = series_kept(session, &ranking, filters)?;
-                Rows::OfSeries { ranking, kept }
+                (Rows::OfSeries { ranking, kept }, key_order(self.table, &schema)?)
             }
-            table => Rows::Plain(Asked::new(session, &arrow_schema(table), filters)?),
+            _ => (Rows::Plain(Asked::new(session, &self.schema(), filters)?), None),
         };
         let shard = self.history.settings().shard;
-        let part = MemoryPart { table: self.table, schema: schema.clone(), cut, rows, shard };
-        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(part)], None, [], false, None)?))
+        let part = MemoryPart { table: self.table, stored, schema: schema.clone(), cut, rows, shard };
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(part)], None, order, false, None)?))
     }
 }
 
@@ -175,7 +179,7 @@ impl CutTable {
 ///
 /// The filters that ask only for columns which are the same in all rows of a series are evaluated once a series.
 fn series_kept(session: &dyn Session, ranking: &Ranking, filters: &[Expr]) -> Result<Option<Vec<bool>>> {
-    let columns = arrow_schema(Table::Samples);
+    let columns = texts::viewed(&arrow_schema(Table::Samples));
     let of_series = columns.fields().iter().filter(|field| text_of_series(field.name()).is_some());
     let Some(asked) = Asked::new(session, &Schema::new(of_series.cloned().collect::<Vec<_>>()), filters)?
     else {
@@ -184,7 +188,7 @@ fn series_kept(session: &dyn Session, ranking: &Ranking, filters: &[Expr]) -> Re
     let columns = asked.schema.fields().iter().map(|field| {
         let text = text_of_series(field.name()).expect("only such columns were taken");
         let texts = ranking.series.iter().map(|series| text(series).map(|text| text.as_ref()));
-        Arc::new(texts.collect::<StringArray>()) as ArrayRef
+        Arc::new(texts.collect::<StringViewArray>()) as ArrayRef
     });
     let batch = RecordBatch::try_new(asked.schema.clone(), columns.collect())?;
     // What cannot be evaluated fails above, if a row comes as far.
@@ -195,6 +199,9 @@ fn series_kept(session: &dyn Session, ranking: &Ranking, filters: &[Expr]) -> Re
 /// The memory of one table of a cut; becomes columns while it is read.
 struct MemoryPart {
     table: Table,
+    /// The columns as files have them.
+    stored: SchemaRef,
+    /// The same within queries.
     schema: SchemaRef,
     cut: Arc<Cut>,
     rows: Rows,
@@ -227,7 +234,7 @@ impl MemoryPart {
 
     fn of_series(&self, ranking: &Arc<Ranking>, kept: Option<&[bool]>) -> Batches {
         let after = self.cut.version(self.table).transaction;
-        let (ranking, schema) = (ranking.clone(), self.schema.clone());
+        let (ranking, schema) = (ranking.clone(), self.stored.clone());
         match self.table {
             Table::Blocks => {
                 let sorted = SortedRows::new(&self.cut.blocks(), ranking, self.shard, after, kept);
@@ -242,7 +249,7 @@ impl MemoryPart {
 
     /// Rows are asked before they become columns: most columns are texts, and one rack of a thousand is wanted.
     fn plain(&self, asked: Option<Asked>) -> Batches {
-        let (table, shard, schema) = (self.table, self.shard, self.schema.clone());
+        let (table, shard, schema) = (self.table, self.shard, self.stored.clone());
         let rows = self.cut.plain(table);
         let mut start = 0;
         Box::new(std::iter::from_fn(move || {
@@ -251,7 +258,8 @@ impl MemoryPart {
             start = end;
             (!coming.is_empty()).then(|| {
                 let Some(asked) = &asked else { return plain::batch(table, shard, coming, &schema) };
-                let passed = asked.passed(&plain::batch(table, shard, coming, &asked.schema)?);
+                let columns = plain::batch(table, shard, coming, &texts::plain(&asked.schema))?;
+                let passed = asked.passed(&texts::cast_to(&asked.schema, &columns)?);
                 let Ok(Some(passed)) = passed else { return plain::batch(table, shard, coming, &schema) };
                 let passed = coming.iter().zip(passed.iter()).filter(|(_, passed)| *passed == Some(true));
                 let passed: Vec<_> = passed.map(|(row, _)| row.clone()).collect();
@@ -267,7 +275,9 @@ impl PartitionStream for MemoryPart {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = futures::stream::iter(self.batches().map(|batch| batch.map_err(Into::into)));
+        let schema = self.schema.clone();
+        let viewed = self.batches().map(move |batch| Ok(texts::cast_to(&schema, &batch?)?));
+        let batches = futures::stream::iter(viewed);
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }

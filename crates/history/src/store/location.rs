@@ -12,7 +12,7 @@ use object_store::RetryConfig;
 use object_store::aws::AmazonS3Builder;
 use object_store::memory::InMemory;
 use telemetry::table::Table;
-use url::Url;
+use url::{Position, Url};
 
 use super::folder::{SyncedFolder, make_folders};
 use crate::HistoryError;
@@ -88,6 +88,17 @@ impl Location {
     /// Whether rows are still there when this process has ended: not those in memory.
     pub fn outlives_the_process(&self) -> bool {
         self.root.scheme() != "memory"
+    }
+
+    /// The root under which plans address the store's files: bucket or machine.
+    pub fn objects_url(&self) -> &str {
+        &self.root[..Position::BeforePath]
+    }
+
+    /// A table's folder below that root.
+    pub fn folder_of(&self, table: Table) -> object_store::path::Path {
+        let url = self.root.join(table.name()).expect("a table's name is a path");
+        object_store::path::Path::from_url_path(url.path()).expect("a URL's path")
     }
 
     /// Lets plans that run in `runtime` read the store's files.
