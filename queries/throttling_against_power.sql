@@ -19,23 +19,31 @@
 --   gpu_temperature_max  Cel    highest GPU temperature
 --   supply_max           Cel    highest coolant supply temperature
 --   flow                 L/min  mean coolant flow
-WITH readings AS (
-  SELECT site, "loop", rack, node, device, signal, sensor, value,
+WITH spans AS (
+  SELECT site, "loop", rack, node, device, signal, sensor,
     date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') AS bucket,
-    lag(value) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS before
+    avg(value) AS mean, max(value) AS highest,
+    first_value(value ORDER BY time) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS first,
+    last_value(value ORDER BY time) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS last,
+    delta(value, time) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS within
   FROM samples
   WHERE signal IN ('gpu_thermal_throttle_time', 'rack_power', 'gpu_temperature', 'coolant_supply_temperature',
                    'coolant_flow')
     AND rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late')
     AND ($rack IS NULL OR rack = $rack)
     AND time >= $since AND ($until IS NULL OR time <= $until)
+  GROUP BY site, "loop", rack, node, device, signal, sensor,
+    date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z')
+),
+joined AS (
+  SELECT *,
+    lag(last) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY bucket) AS before
+  FROM spans
 ),
 series AS (
-  SELECT site, "loop", rack, node, device, signal, sensor, bucket,
-    avg(value) AS mean, max(value) AS highest,
-    sum(CASE WHEN before IS NULL THEN 0.0 WHEN value < before THEN value ELSE value - before END) AS grown
-  FROM readings
-  GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
+  SELECT *, coalesce(within, 0.0)
+      + CASE WHEN before IS NULL THEN 0.0 WHEN first < before THEN first ELSE first - before END AS grown
+  FROM joined
 )
 SELECT site, "loop", rack, bucket AS time,
   round(sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time'), 3) AS throttled_seconds,

@@ -51,7 +51,7 @@ found AS (
 ),
 series AS (
   SELECT rack, node, device, signal, max(time) AS last_time, min(value) AS lowest, max(value) AS highest,
-    delta(value, time) AS grown
+    delta(value, time) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS grown
   FROM samples
   WHERE rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late') AND time >= $since
   GROUP BY site, "loop", rack, node, device, signal, sensor
