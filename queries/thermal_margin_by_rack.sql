@@ -23,7 +23,7 @@
 --   delta_t_max          K    highest return minus lowest supply temperature
 --   gpus                 -    GPUs that report
 --   last_time            -    the latest reading
-WITH readings AS (
+WITH series AS (
   SELECT site, "loop", rack, node, device, signal, max(value) AS highest, min(value) AS lowest, max(time) AS last_time
   FROM samples
   WHERE signal IN ('gpu_temperature', 'gpu_slowdown_temperature', 'gpu_temperature_margin',
@@ -33,43 +33,37 @@ WITH readings AS (
     AND time >= $since AND ($until IS NULL OR time <= $until)
   GROUP BY site, "loop", rack, node, device, signal
 ),
-gpus AS (
-  SELECT site, "loop", rack, node, device,
+devices AS (
+  SELECT site, "loop", rack, node, device, count(*) FILTER (WHERE signal LIKE 'gpu_%') > 0 AS is_gpu,
     coalesce(min(lowest) FILTER (WHERE signal = 'gpu_temperature_margin'),
              min(lowest) FILTER (WHERE signal = 'gpu_slowdown_temperature')
                - max(highest) FILTER (WHERE signal = 'gpu_temperature')) AS margin,
-    max(highest) FILTER (WHERE signal = 'gpu_temperature') AS temperature
-  FROM readings
-  WHERE signal LIKE 'gpu_%'
-  GROUP BY site, "loop", rack, node, device
-),
-gpu_racks AS (
-  SELECT site, "loop", rack, min(margin) AS gpu_margin,
-    first_value(node ORDER BY margin NULLS LAST, node, device) AS gpu_margin_node,
-    first_value(device ORDER BY margin NULLS LAST, node, device) AS gpu_margin_device,
-    max(temperature) AS gpu_temperature_max, count(*) AS gpus
-  FROM gpus
-  GROUP BY site, "loop", rack
-),
-racks AS (
-  SELECT site, "loop", rack,
+    max(highest) FILTER (WHERE signal = 'gpu_temperature') AS temperature,
     max(highest) FILTER (WHERE signal = 'coolant_supply_temperature') AS supply_max,
     min(lowest) FILTER (WHERE signal = 'coolant_supply_temperature') AS supply_min,
     max(highest) FILTER (WHERE signal = 'coolant_return_temperature') AS return_max,
     max(highest) FILTER (WHERE signal = 'dew_point') AS dew_point_max,
     max(last_time) AS last_time
-  FROM readings
+  FROM series
+  GROUP BY site, "loop", rack, node, device
+),
+racks AS (
+  SELECT site, "loop", rack, min(margin) AS gpu_margin,
+    first_value(node ORDER BY margin NULLS LAST, node, device) FILTER (WHERE is_gpu) AS gpu_margin_node,
+    first_value(device ORDER BY margin NULLS LAST, node, device) FILTER (WHERE is_gpu) AS gpu_margin_device,
+    max(temperature) AS gpu_temperature_max, count(*) FILTER (WHERE is_gpu) AS gpus,
+    max(supply_max) AS supply_max, min(supply_min) AS supply_min, max(return_max) AS return_max,
+    max(dew_point_max) AS dew_point_max, max(last_time) AS last_time
+  FROM devices
   GROUP BY site, "loop", rack
 )
-SELECT racks.site, racks."loop", racks.rack, round(gpu_margin, 2) AS gpu_margin,
+SELECT site, "loop", rack, round(gpu_margin, 2) AS gpu_margin,
   CASE WHEN gpu_margin IS NOT NULL THEN gpu_margin_node END AS gpu_margin_node,
   CASE WHEN gpu_margin IS NOT NULL THEN gpu_margin_device END AS gpu_margin_device,
   gpu_temperature_max, supply_max,
   round($supply_limit - supply_max, 2) AS supply_margin,
   round(supply_min - dew_point_max, 2) AS dew_point_margin,
   round(return_max - supply_min, 2) AS delta_t_max,
-  coalesce(gpus, 0) AS gpus, last_time
+  gpus, last_time
 FROM racks
-LEFT JOIN gpu_racks ON gpu_racks.site = racks.site AND gpu_racks.rack = racks.rack
-  AND gpu_racks."loop" IS NOT DISTINCT FROM racks."loop"
-ORDER BY gpu_margin NULLS LAST, supply_max DESC NULLS LAST, racks.site, racks.rack
+ORDER BY gpu_margin NULLS LAST, supply_max DESC NULLS LAST, site, rack

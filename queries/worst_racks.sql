@@ -56,41 +56,43 @@ series AS (
   WHERE rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late') AND time >= $since
   GROUP BY site, "loop", rack, node, device, signal, sensor
 ),
-gpus AS (
-  SELECT rack,
+devices AS (
+  SELECT rack, count(*) FILTER (WHERE signal IN ('gpu_temperature', 'gpu_slowdown_temperature',
+                                                 'gpu_temperature_margin')) > 0 AS is_gpu,
     coalesce(min(lowest) FILTER (WHERE signal = 'gpu_temperature_margin'),
              min(lowest) FILTER (WHERE signal = 'gpu_slowdown_temperature')
-               - max(highest) FILTER (WHERE signal = 'gpu_temperature')) AS margin
+               - max(highest) FILTER (WHERE signal = 'gpu_temperature')) AS margin,
+    max(last_time) AS last_time, sum(grown) AS throttled_seconds
   FROM series
-  WHERE signal IN ('gpu_temperature', 'gpu_slowdown_temperature', 'gpu_temperature_margin')
   GROUP BY rack, node, device
 ),
-margins AS (
-  SELECT rack, min(margin) AS gpu_margin, count(*) - count(margin) AS gpus_unknown FROM gpus GROUP BY rack
-),
 sent AS (
-  SELECT rack, max(last_time) AS last_time,
-    sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS throttled_seconds
-  FROM series
+  SELECT rack, max(last_time) AS last_time, sum(throttled_seconds) AS throttled_seconds,
+    min(margin) AS gpu_margin, count(*) FILTER (WHERE is_gpu AND margin IS NULL) AS gpus_unknown
+  FROM devices
   GROUP BY rack
 ),
+judged AS (
+  SELECT coalesce(objectives.rack, found.rack) AS rack, critical, warnings, ended, budget_left, objective, failed, unknown
+  FROM objectives
+  FULL JOIN found ON found.rack = objectives.rack
+),
 known AS (
-  SELECT rack FROM objectives UNION SELECT rack FROM found UNION SELECT rack FROM sent
+  SELECT coalesce(judged.rack, sent.rack) AS rack, critical, warnings, ended, budget_left, objective, failed, unknown,
+    throttled_seconds, gpu_margin, gpus_unknown, last_time
+  FROM judged
+  FULL JOIN sent ON sent.rack = judged.rack
 ),
 ranked AS (
-  SELECT known.rack, coalesce(critical, 0) AS critical_findings, coalesce(warnings, 0) AS warning_findings,
+  SELECT rack, coalesce(critical, 0) AS critical_findings, coalesce(warnings, 0) AS warning_findings,
     coalesce(ended, 0) AS ended_findings, round(budget_left, 6) AS budget_left,
     CASE WHEN budget_left IS NOT NULL THEN objective END AS objective,
     coalesce(failed, 0) AS failed_objectives, coalesce(unknown, 0) AS unknown_objectives,
     round(throttled_seconds, 3) AS throttled_seconds, round(gpu_margin, 2) AS gpu_margin,
     coalesce(gpus_unknown, 0) AS gpus_unknown, last_time,
     row_number() OVER (ORDER BY coalesce(critical, 0) DESC, budget_left NULLS LAST, coalesce(warnings, 0) DESC,
-      throttled_seconds DESC NULLS LAST, gpu_margin NULLS LAST, known.rack) AS rank
+      throttled_seconds DESC NULLS LAST, gpu_margin NULLS LAST, rack) AS rank
   FROM known
-  LEFT JOIN objectives ON objectives.rack = known.rack
-  LEFT JOIN found ON found.rack = known.rack
-  LEFT JOIN margins ON margins.rack = known.rack
-  LEFT JOIN sent ON sent.rack = known.rack
 )
 SELECT CAST(rank AS BIGINT) AS rank, rack, critical_findings, warning_findings, ended_findings, budget_left, objective,
   failed_objectives, unknown_objectives, throttled_seconds, gpu_margin, gpus_unknown, last_time

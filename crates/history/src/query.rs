@@ -11,6 +11,7 @@ mod files; // the files of a table in a scan
 mod flat; // labels as text, for clients without maps
 mod functions; // of our own, beside those of DataFusion
 mod named; // the files of `queries/`
+mod neighbours; // partial aggregates of rows in order
 mod provider; // a table as files and memory in one scan
 mod repeats; // readings that came again, which `samples` leaves out
 mod texts; // views within a query, plain in its answer

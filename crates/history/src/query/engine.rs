@@ -31,6 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::QueryError;
 use super::damage::Files;
 use super::functions::{self, Clock};
+use super::neighbours::ByNeighbours;
 use super::provider::{Source, Tables};
 use super::texts;
 use super::views::VIEWS;
@@ -282,6 +283,7 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+            .with_physical_optimizer_rule(Arc::new(ByNeighbours))
             .build();
         functions::register(&mut state, &self.clock);
         let names = state.config_options().catalog.clone();

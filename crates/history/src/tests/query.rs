@@ -316,6 +316,36 @@ async fn files_without_the_rack_or_the_time_asked_for_are_not_read() {
 }
 
 #[tokio::test]
+async fn groups_that_are_told_by_their_neighbours_are_those_of_all_rows() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    (1..=20).for_each(|sequence| append(&history, sequence));
+    history.commit(&history.freeze(20)).await.unwrap();
+    (21..=30).for_each(|sequence| append(&history, sequence));
+    // A text made from another is in no order that is known.
+    let asked = |rack: &str, signal: &str, of: &str| {
+        format!(
+            "SELECT {rack} AS rack, {signal} AS signal, count(*), sum(seq), max(time), delta(value, time) AS grown,
+               count(*) FILTER (WHERE value > 2), count(DISTINCT seq), last_value(seq ORDER BY time) AS last
+             FROM samples GROUP BY {rack}, {signal}{of} ORDER BY 1, 2, 3, 4"
+        )
+    };
+    let of_series = ", device, node, sensor, \"loop\", site";
+    let of_minutes = format!("{of_series}, date_bin(INTERVAL '7 seconds', time)");
+    for of in [of_series, &of_minutes, ", sensor", ", flag"] {
+        let by_neighbours = asked("rack", "signal", of);
+        let plan = text(&history, &format!("EXPLAIN {by_neighbours}"), Format::Table).await;
+        assert!(plan.contains("NeighboursExec"), "{plan}");
+        let by_hash = asked("rack || ''", "signal || ''", of);
+        let plan = text(&history, &format!("EXPLAIN {by_hash}"), Format::Table).await;
+        assert!(!plan.contains("NeighboursExec"), "{plan}");
+        let found = text(&history, &by_neighbours, Format::Csv).await;
+        assert_eq!(found, text(&history, &by_hash, Format::Csv).await, "{of}");
+        assert!(found.lines().count() > 8, "{found}");
+    }
+}
+
+#[tokio::test]
 async fn memory_of_other_series_is_not_turned_into_columns() {
     let history = open("memory://").await;
     append(&history, 1);

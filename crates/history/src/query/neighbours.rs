@@ -1,0 +1,240 @@
+//! Partial aggregates of rows whose group is that of the row before: rows come in order of their series, and a hash table
+//! that looks each of them up takes most of a query's time.
+//!
+//! rows in key order → **neighbours** → states of groups, put together by DataFusion's final aggregate
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{
+    AggregateExec, AggregateMode, aggregate_expressions, evaluate_many,
+};
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
+};
+use futures::StreamExt;
+
+/// Has partial aggregates over rows in order look at neighbours only. A group that comes again later is told again; the
+/// final aggregate above puts the states of equal groups together, as it does with those of several partitions.
+#[derive(Debug)]
+pub struct ByNeighbours;
+
+impl PhysicalOptimizerRule for ByNeighbours {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let replaced = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
+            Some(aggregate) if is_of_neighbours(aggregate) => {
+                Ok(Transformed::yes(Arc::new(NeighboursExec { aggregate: plan }) as Arc<dyn ExecutionPlan>))
+            }
+            Some(_) | None => Ok(Transformed::no(plan)),
+        });
+        replaced.data()
+    }
+
+    fn name(&self) -> &str {
+        "by_neighbours"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether rows of a group follow each other: the groups are in order, but for texts that are nearly always the same in
+/// all rows of what is in order, such as the site of a rack.
+fn is_of_neighbours(aggregate: &AggregateExec) -> bool {
+    let groups = aggregate.group_expr();
+    let schema = aggregate.input().schema();
+    let is_text =
+        |index: usize| groups.expr()[index].0.data_type(&schema).is_ok_and(|kind| kind == DataType::Utf8View);
+    let is_in_order = match aggregate.input_order_mode() {
+        InputOrderMode::Sorted => true,
+        InputOrderMode::PartiallySorted(sorted) => {
+            sorted.len() >= 2
+                && (0..groups.expr().len()).all(|index| sorted.contains(&index) || is_text(index))
+        }
+        InputOrderMode::Linear => false,
+    };
+    *aggregate.mode() == AggregateMode::Partial
+        && groups.is_single()
+        && aggregate.limit_options().is_none()
+        && is_in_order
+}
+
+/// A partial aggregate, batch by batch. What it tells of itself is what DataFusion's tells.
+#[derive(Debug)]
+struct NeighboursExec {
+    aggregate: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for NeighboursExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NeighboursExec: ")?;
+        match self.aggregate.downcast_ref::<AggregateExec>() {
+            Some(aggregate) => aggregate.fmt_as(format, f),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for NeighboursExec {
+    fn name(&self) -> &str {
+        "NeighboursExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.aggregate.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.aggregate.children()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.aggregate.apply_expressions(f)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let anew = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        let aggregate = self.aggregate.clone().replace_children(children, anew)?;
+        Ok(Arc::new(Self { aggregate }))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Some(aggregate) = self.aggregate.downcast_ref::<AggregateExec>() else {
+            return internal_err!("only aggregates are replaced");
+        };
+        let schema = aggregate.schema();
+        let groups = aggregate.group_expr().expr().iter().map(|(group, _)| group.clone()).collect();
+        let aggregates = aggregate.aggr_expr().to_vec();
+        let arguments = aggregate_expressions(&aggregates, aggregate.mode(), 0)?;
+        let filters = aggregate.filter_expr().to_vec();
+        let neighbours = Neighbours { schema: schema.clone(), groups, aggregates, arguments, filters };
+        let rows = aggregate.input().execute(partition, context)?;
+        let states = rows.map(move |batch| neighbours.states(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
+    }
+}
+
+/// What is grouped by and aggregated.
+struct Neighbours {
+    schema: arrow::datatypes::SchemaRef,
+    groups: Vec<Arc<dyn PhysicalExpr>>,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+}
+
+impl Neighbours {
+    /// A row of states for all rows of a batch that follow each other in one group.
+    fn states(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let value = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
+        let groups = self.groups.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let (firsts, group_of_row) = cut(&groups, rows)?;
+        let count = firsts.len();
+        let firsts = UInt32Array::from(firsts);
+        let mut columns =
+            groups.iter().map(|group| Ok(take(group, &firsts, None)?)).collect::<Result<Vec<ArrayRef>>>()?;
+        let arguments = evaluate_many(&self.arguments, batch)?;
+        for ((aggregate, arguments), filter) in self.aggregates.iter().zip(arguments).zip(&self.filters) {
+            let filter = filter.as_ref().map(value).transpose()?;
+            let filter = filter.as_ref().map(|filter| filter.as_boolean());
+            let mut states = accumulator(aggregate)?;
+            states.update_batch(&arguments, &group_of_row, filter, count)?;
+            columns.extend(states.state(EmitTo::All)?);
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if aggregate.groups_accumulator_supported() {
+        return aggregate.create_groups_accumulator();
+    }
+    let aggregate = aggregate.clone();
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
+}
+
+/// The rows at which another group begins, and the number of its stretch for each row.
+fn cut(groups: &[ArrayRef], rows: usize) -> Result<(Vec<u32>, Vec<usize>)> {
+    let mut begins = vec![false; rows];
+    if let Some(first) = begins.first_mut() {
+        *first = true;
+    }
+    for group in groups {
+        mark_changes(group, &mut begins)?;
+    }
+    let mut firsts = Vec::new();
+    let stretches = begins.iter().zip(0..).map(|(begins, row)| {
+        if *begins {
+            firsts.push(row);
+        }
+        firsts.len() - 1
+    });
+    let stretches = stretches.collect();
+    Ok((firsts, stretches))
+}
+
+/// Marks the rows whose value is not that of the row before. Equal texts that lie in two places may be marked too.
+fn mark_changes(column: &ArrayRef, begins: &mut [bool]) -> Result<()> {
+    if column.len() < 2 {
+        return Ok(());
+    }
+    if let Some(texts) = column.as_string_view_opt() {
+        for (begins, pair) in begins[1..].iter_mut().zip(texts.views().windows(2)) {
+            *begins |= pair[0] != pair[1];
+        }
+        if let Some(known) = texts.nulls().filter(|known| known.null_count() > 0) {
+            for (row, begins) in begins.iter_mut().enumerate().skip(1) {
+                *begins |= known.is_valid(row) != known.is_valid(row - 1);
+            }
+        }
+        return Ok(());
+    }
+    let others = column.len() - 1;
+    let changed: BooleanArray = distinct(&column.slice(0, others), &column.slice(1, others))?;
+    for (begins, changed) in begins[1..].iter_mut().zip(changed.values()) {
+        *begins |= changed;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringViewArray};
+
+    #[test]
+    fn a_stretch_ends_where_any_column_changes_and_a_missing_text_is_none_that_is_empty() {
+        let long = "coolant_supply_temperature";
+        let texts =
+            StringViewArray::from(vec![Some(long), Some(long), Some(""), None, None, Some(long), Some(long)]);
+        let numbers = Int64Array::from(vec![Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), None]);
+        let (firsts, stretches) = cut(&[Arc::new(texts), Arc::new(numbers)], 7).unwrap();
+        assert_eq!(stretches.len(), 7);
+        let is_first = |row: u32| firsts.contains(&row);
+        assert!(is_first(0) && is_first(2) && is_first(3) && is_first(5) && is_first(6), "{firsts:?}");
+        assert!(!is_first(4), "{firsts:?}");
+        assert_eq!(cut(&[], 0).unwrap(), (Vec::new(), Vec::new()));
+    }
+}
