@@ -25,23 +25,25 @@
 --   gpus_rising     -      of these, that run out of margin within the horizon
 --   gpus_unknown    -      of these, of which nothing can be said
 --   last_time       -      the latest reading
-WITH readings AS (
-  SELECT site, "loop", rack, node, device, signal, time, value
+WITH signals AS (
+  SELECT site, "loop", rack, node, device, signal, last_value(value ORDER BY time) AS last, slope(value, time) AS slope,
+    max(time) AS last_time
   FROM samples
   WHERE signal IN ('gpu_temperature', 'gpu_slowdown_temperature', 'gpu_temperature_margin')
     AND rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late')
     AND ($rack IS NULL OR rack = $rack)
     AND time >= $since AND ($until IS NULL OR time <= $until)
+  GROUP BY site, "loop", rack, node, device, signal
 ),
 gpus AS (
   SELECT site, "loop", rack, node, device,
-    last_value(value ORDER BY time) FILTER (WHERE signal = 'gpu_temperature_margin') AS reported,
-    slope(value, time) FILTER (WHERE signal = 'gpu_temperature_margin') AS reported_slope,
-    last_value(value ORDER BY time) FILTER (WHERE signal = 'gpu_slowdown_temperature')
-      - last_value(value ORDER BY time) FILTER (WHERE signal = 'gpu_temperature') AS own,
-    -slope(value, time) FILTER (WHERE signal = 'gpu_temperature') AS own_slope,
-    max(time) AS last_time
-  FROM readings
+    max(last) FILTER (WHERE signal = 'gpu_temperature_margin') AS reported,
+    max(slope) FILTER (WHERE signal = 'gpu_temperature_margin') AS reported_slope,
+    max(last) FILTER (WHERE signal = 'gpu_slowdown_temperature')
+      - max(last) FILTER (WHERE signal = 'gpu_temperature') AS own,
+    -max(slope) FILTER (WHERE signal = 'gpu_temperature') AS own_slope,
+    max(last_time) AS last_time
+  FROM signals
   GROUP BY site, "loop", rack, node, device
 ),
 margins AS (

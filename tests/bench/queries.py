@@ -45,7 +45,36 @@ CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant
 """
 
 # Where ours has an aggregate of its own: the same rows as duckdb is best asked for them.
-IN_DUCKDB = {"telemetry_gaps": """
+IN_DUCKDB = {"throttling_against_power": """
+WITH readings AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, value,
+    date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') AS bucket,
+    lag(value) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS before
+  FROM samples
+  WHERE signal IN ('gpu_thermal_throttle_time', 'rack_power', 'gpu_temperature', 'coolant_supply_temperature',
+                   'coolant_flow')
+    AND rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late')
+    AND ($rack IS NULL OR rack = $rack)
+    AND time >= $since AND ($until IS NULL OR time <= $until)
+),
+series AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, bucket,
+    avg(value) AS mean, max(value) AS highest,
+    sum(CASE WHEN before IS NULL THEN 0.0 WHEN value < before THEN value ELSE value - before END) AS grown
+  FROM readings
+  GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
+)
+SELECT site, "loop", rack, bucket AS time,
+  round(sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time'), 3) AS throttled_seconds,
+  count(*) FILTER (WHERE signal = 'gpu_thermal_throttle_time' AND grown > 0.0) AS throttled_gpus,
+  round(avg(mean) FILTER (WHERE signal = 'rack_power'), 3) AS power,
+  max(highest) FILTER (WHERE signal = 'gpu_temperature') AS gpu_temperature_max,
+  max(highest) FILTER (WHERE signal = 'coolant_supply_temperature') AS supply_max,
+  round(avg(mean) FILTER (WHERE signal = 'coolant_flow'), 3) AS flow
+FROM series
+GROUP BY site, "loop", rack, bucket
+ORDER BY site, "loop", rack, bucket
+""", "telemetry_gaps": """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, time,
     lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS next_time

@@ -276,6 +276,8 @@ impl QueryEngine {
         options.execution.time_zone = Some("UTC".to_owned());
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
+        // Our files have none: the order and the pages' statistics find what is asked.
+        options.execution.parquet.bloom_filter_on_read = false;
         // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
         // held until the last row.
         options.optimizer.prefer_existing_sort = true;
