@@ -19,7 +19,7 @@ use crate::schema::time_type;
 
 pub const GAPS: Function = Function {
     name: "gaps",
-    arguments: "time, longer_than_seconds [, until]",
+    arguments: "time, longer_than_seconds[, until]",
     unit: None,
     meaning: "the gaps between readings that are further apart than that, a list for unnest: each has start, the reading \
               before, and end, the one after; with until also the one that lasts then, whose end is null",
