@@ -44,7 +44,7 @@ CREATE MACRO slope(value, moment) AS regr_slope(value, epoch(moment));
 CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
 """
 
-# Where ours has an aggregate of its own: the same rows as duckdb is best asked for them.
+# Where ours has an aggregate of its own: what duckdb is asked before the same last SELECT.
 IN_DUCKDB = {"throttling_against_power": """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, value,
@@ -63,18 +63,7 @@ series AS (
     sum(CASE WHEN before IS NULL THEN 0.0 WHEN value < before THEN value ELSE value - before END) AS grown
   FROM readings
   GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
-)
-SELECT site, "loop", rack, bucket AS time,
-  round(sum(grown) FILTER (WHERE signal = 'gpu_thermal_throttle_time'), 3) AS throttled_seconds,
-  count(*) FILTER (WHERE signal = 'gpu_thermal_throttle_time' AND grown > 0.0) AS throttled_gpus,
-  round(avg(mean) FILTER (WHERE signal = 'rack_power'), 3) AS power,
-  max(highest) FILTER (WHERE signal = 'gpu_temperature') AS gpu_temperature_max,
-  max(highest) FILTER (WHERE signal = 'coolant_supply_temperature') AS supply_max,
-  round(avg(mean) FILTER (WHERE signal = 'coolant_flow'), 3) AS flow
-FROM series
-GROUP BY site, "loop", rack, bucket
-ORDER BY site, "loop", rack, bucket
-""", "telemetry_gaps": """
+)""", "telemetry_gaps": """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, time,
     lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS next_time
@@ -83,13 +72,12 @@ WITH readings AS (
     AND ($rack IS NULL OR rack = $rack)
     AND ($signal IS NULL OR signal = $signal)
     AND time >= $since AND time <= $until
-)
-SELECT site, "loop", rack, node, device, signal, sensor, time AS gap_start, next_time AS gap_end,
-  date_part('epoch', coalesce(next_time, $until) - time) AS gap_seconds
-FROM readings
-WHERE coalesce(next_time, $until) - time > $longer_than
-ORDER BY site, "loop", rack, node, device, signal, sensor, gap_start
-"""}
+),
+found AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, {'start': time, 'end': next_time} AS gap
+  FROM readings
+  WHERE coalesce(next_time, $until) - time > $longer_than
+)"""}
 
 
 def fill(arguments, folder):
@@ -194,7 +182,9 @@ def main():
             if wanted and path.stem not in wanted:
                 continue
             text = path.read_text()
-            asked = text.split("WITH ")[0] + IN_DUCKDB[path.stem] if path.stem in IN_DUCKDB else text
+            asked = text
+            if path.stem in IN_DUCKDB:
+                asked = text[:text.index("\nWITH ")] + IN_DUCKDB[path.stem] + text[text.rindex("\nSELECT "):]
             names = [name for name, _, default in parameters(text) if default == "required"]
             given = dict(zip(names, RUNS))
             if any(name == "since" for name, _, _ in parameters(text)):

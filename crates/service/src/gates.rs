@@ -119,16 +119,23 @@ impl Gates {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => break,
             }
+            let started = Instant::now();
             let mut case = self.case(asked, &policy).await?;
             let next = case.judge(&policy);
             let is_pending = next.verdict == VerdictKind::Pending;
             if is_pending && next.wait_until == verdict.wait_until {
                 continue;
             }
-            // The request has its first answer, which a caller that asks once more gets again; and one decision.
+            // The request has its first answer, which a caller that asks once more gets again; and one decision, which
+            // another that waits with the same id may have been given just now.
             case.question.request_id = if is_pending { String::new() } else { decided.clone() };
-            let (gates, policy) = (self.clone(), policy.clone());
-            verdict = self.on_own_threads(async move { gates.give(&policy, &case).await }).await?;
+            verdict = match self.answer_given(&case.question.request_id).await? {
+                Some(known) => known,
+                None => {
+                    let (gates, policy) = (self.clone(), policy.clone());
+                    self.on_own_threads(async move { gates.give(&policy, &case, started).await }).await?
+                }
+            };
             told(&verdict);
         }
         Ok(verdict)
@@ -140,9 +147,7 @@ impl Gates {
             return Ok(known);
         }
         let policy = self.policy(asked)?;
-        let verdict = self.give(&policy, &self.case(asked, &policy).await?).await?;
-        self.metrics.observe(Id::GateSeconds, started.elapsed());
-        Ok(verdict)
+        self.give(&policy, &self.case(asked, &policy).await?, started).await
     }
 
     /// What was answered to this request before; it is in the history when the board has forgotten it.
@@ -162,10 +167,11 @@ impl Gates {
         Ok(Case { question, facts, controls })
     }
 
-    /// Judges, and writes the verdict down before it is given.
-    async fn give(&self, policy: &Policy, case: &Case) -> Result<Verdict, ControlError> {
+    /// Judges, and writes the verdict down before it is given; `started` is when somebody began to ask.
+    async fn give(&self, policy: &Policy, case: &Case, started: Instant) -> Result<Verdict, ControlError> {
         let verdict = case.judge(policy);
         self.control.record_verdict(case.record(policy, &verdict)).await?;
+        self.metrics.observe(Id::GateSeconds, started.elapsed());
         self.metrics.add(Id::GateVerdicts, &[&verdict.policy, verdict.verdict.name()], 1);
         Ok(verdict)
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
@@ -14,6 +13,7 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::expressions::col;
@@ -84,18 +84,17 @@ pub fn scan(
         total_byte_size: Precision::Inexact(bytes),
         ..Statistics::new_unknown(&in_files)
     };
-    let settings = &session.config_options();
+    let settings = session.config_options();
     let is_much = settings.optimizer.repartition_file_min_size < bytes;
     let side_by_side = files.len() == 1 || (is_much && files.len() <= SIDE_BY_SIDE_MAX);
     let files = files.iter().map(|file| partitioned(file, location, table)).collect::<Result<Vec<_>>>()?;
-    let groups = if side_by_side {
-        files.into_iter().map(|file| FileGroup::new(vec![file])).collect()
-    } else if is_much {
-        FileGroup::new(files).split_files(settings.execution.target_partitions)
+    let (groups, order) = if side_by_side {
+        let groups = files.into_iter().map(|file| FileGroup::new(vec![file])).collect();
+        (groups, key_order(table, &in_files)?)
     } else {
-        vec![FileGroup::new(files)]
+        let parts = if is_much { settings.execution.target_partitions } else { 1 };
+        (FileGroup::new(files).split_files(parts), None)
     };
-    let order = if side_by_side { key_order(table, &in_files)? } else { None };
     let scan = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(statistics)
@@ -110,9 +109,8 @@ pub fn scan(
 /// # Errors
 /// Never for columns of a table.
 pub fn key_order(table: Table, columns: &Schema) -> Result<Option<LexOrdering>> {
-    const OPTIONS: SortOptions = ORDER;
     let known = sort_key(table).iter().take_while(|name| columns.index_of(name).is_ok());
-    let order = known.map(|name| Ok(PhysicalSortExpr::new(col(name, columns)?, OPTIONS)));
+    let order = known.map(|name| Ok(PhysicalSortExpr::new(col(name, columns)?, ORDER)));
     Ok(LexOrdering::new(order.collect::<Result<Vec<_>>>()?))
 }
 
@@ -133,7 +131,7 @@ fn files_asked(
 }
 
 fn partitioned(file: &LogicalFileView, location: &Location, table: Table) -> Result<PartitionedFile> {
-    let folder = location.folder_of(table);
+    let folder = location.folder_of(table).map_err(|error| DataFusionError::External(error.into()))?;
     let meta = ObjectMeta {
         location: folder.parts().chain(file.object_store_path().parts()).collect::<Path>(),
         last_modified: file.modification_datetime()?,

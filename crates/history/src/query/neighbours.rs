@@ -148,6 +148,9 @@ impl Neighbours {
     /// A row of states for all rows of a batch that follow each other in one group.
     fn states(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(RecordBatch::new_empty(self.schema.clone()));
+        }
         let value = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
         let groups = self.groups.iter().map(value).collect::<Result<Vec<_>>>()?;
         let (firsts, group_of_row) = cut(&groups, rows)?;
@@ -205,7 +208,7 @@ fn mark_changes(column: &ArrayRef, begins: &mut [bool]) -> Result<()> {
             *begins |= pair[0] != pair[1];
         }
         if let Some(known) = texts.nulls().filter(|known| known.null_count() > 0) {
-            for (row, begins) in begins.iter_mut().enumerate().skip(1) {
+            for (begins, row) in begins[1..].iter_mut().zip(1..) {
                 *begins |= known.is_valid(row) != known.is_valid(row - 1);
             }
         }

@@ -96,9 +96,12 @@ impl Location {
     }
 
     /// A table's folder below that root.
-    pub fn folder_of(&self, table: Table) -> object_store::path::Path {
+    ///
+    /// # Errors
+    /// When the store's path is none that an object can have.
+    pub fn folder_of(&self, table: Table) -> Result<object_store::path::Path, object_store::path::Error> {
         let url = self.root.join(table.name()).expect("a table's name is a path");
-        object_store::path::Path::from_url_path(url.path()).expect("a URL's path")
+        object_store::path::Path::from_url_path(url.path())
     }
 
     /// Lets plans that run in `runtime` read the store's files.

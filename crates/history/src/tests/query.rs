@@ -258,14 +258,13 @@ async fn results_are_written_in_every_format() {
     assert_eq!(read.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
 }
 
-/// Runs the leaves of a query's plan that have this name, and counts their rows and files.
 async fn planned(history: &History, sql: &str) -> (SessionContext, Arc<dyn ExecutionPlan>) {
     let session = history.query_engine().session();
     let plan = session.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     (session, plan)
 }
 
-/// Rows that the leaves of that name give.
+/// Runs the leaves of a query's plan that have this name, and counts their rows.
 async fn rows_read(history: &History, sql: &str, leaf: &str) -> usize {
     let (session, plan) = planned(history, sql).await;
     let (mut found, mut rows) = (vec![plan], 0);
