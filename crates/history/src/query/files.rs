@@ -91,9 +91,11 @@ pub fn scan(
     let (groups, order) = if side_by_side {
         let groups = files.into_iter().map(|file| FileGroup::new(vec![file])).collect();
         (groups, key_order(table, &in_files)?)
+    } else if is_much {
+        (FileGroup::new(files).split_files(settings.execution.target_partitions), None)
     } else {
-        let parts = if is_much { settings.execution.target_partitions } else { 1 };
-        (FileGroup::new(files).split_files(parts), None)
+        // In the order of the log. Split, they would be in that of their names, which are random, and so would sums be.
+        (vec![FileGroup::new(files)], None)
     };
     let scan = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(groups)
