@@ -66,6 +66,9 @@ pub struct QueryEngine {
     running: Arc<Semaphore>,
     limits: Limits,
     clock: Clock,
+    /// Settings, rules and functions, without tables: making them anew for each query and view took longer than a small
+    /// query does.
+    without_tables: Arc<SessionState>,
 }
 
 /// How long a query waits for its turn while as many run as may.
@@ -73,6 +76,8 @@ const TURN: Duration = Duration::from_secs(5);
 
 /// The catalog that tables and views are in, in the schema `public`: what tools show as the database.
 pub const CATALOG: &str = "thermogate";
+/// That schema.
+const SCHEMA: &str = "public";
 
 /// A query that is planned, with the rows it will see.
 #[derive(Clone)]
@@ -123,12 +128,14 @@ impl QueryEngine {
         history.location().register(&runtime);
         let running = Arc::new(Semaphore::new(limits.concurrency_max));
         let clock = Clock::Watermark(history.clone());
-        Self { history, runtime, running, limits, clock }
+        let without_tables = without_tables(&runtime, &clock);
+        Self { history, runtime, running, limits, clock, without_tables }
     }
 
     /// The same with another `now()`: for recorded data, and for questions about the past.
     pub fn with_now(mut self, now: EventTime) -> Self {
         self.clock = Clock::Fixed(now);
+        self.without_tables = without_tables(&self.runtime, &self.clock);
         self
     }
 
@@ -269,33 +276,14 @@ impl QueryEngine {
     }
 
     pub(super) fn state(&self, source: Source) -> SessionState {
-        let mut config = SessionConfig::new()
-            .with_information_schema(true)
-            .with_default_catalog_and_schema(CATALOG, "public");
-        let options = config.options_mut();
-        options.execution.time_zone = Some("UTC".to_owned());
-        options.execution.parquet.pushdown_filters = true;
-        options.execution.parquet.reorder_filters = true;
-        // Our files have none: the order and the pages' statistics find what is asked.
-        options.execution.parquet.bloom_filter_on_read = false;
-        // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
-        // held until the last row.
-        options.optimizer.prefer_existing_sort = true;
-        let mut state = SessionStateBuilder::new_with_default_features()
-            .with_config(config)
-            .with_runtime_env(self.runtime.clone())
-            .with_physical_optimizer_rule(Arc::new(YieldingJoins))
-            .with_physical_optimizer_rule(Arc::new(ByNeighbours))
-            .build();
-        functions::register(&mut state, &self.clock);
-        let names = state.config_options().catalog.clone();
-        let catalog =
-            state.catalog_list().catalog(&names.default_catalog).expect("made with default features");
+        let catalog = MemoryCatalogProvider::new();
         let tables = Tables { engine: self.clone(), source };
-        catalog
-            .register_schema(&names.default_schema, Arc::new(tables))
-            .expect("a catalog in memory takes it");
-        state
+        catalog.register_schema(SCHEMA, Arc::new(tables)).expect("a catalog in memory takes it");
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        SessionStateBuilder::new_from_existing(SessionState::clone(&self.without_tables))
+            .with_catalog_list(Arc::new(catalogs))
+            .build()
     }
 
     // A dashboard asks twenty questions at once: they take turns, and only a queue that does not move is refused.
@@ -309,6 +297,30 @@ impl QueryEngine {
             Ok(Err(_)) | Err(_) => Err(too_many),
         }
     }
+}
+
+fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    // Our files have none: the order and the pages' statistics find what is asked.
+    options.execution.parquet.bloom_filter_on_read = false;
+    // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
+    // held until the last row.
+    options.optimizer.prefer_existing_sort = true;
+    let mut state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime.clone())
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+        .with_physical_optimizer_rule(Arc::new(ByNeighbours))
+        .build();
+    functions::register(&mut state, clock);
+    Arc::new(state)
 }
 
 /// Refuses a plan that would change data, files or settings.
