@@ -7,6 +7,7 @@ pub mod failpoint; // places at which tests end the process
 pub mod lock; // a data folder belongs to one process
 pub mod log; // the durable log
 
+mod changes; // where rows in order change
 mod cut; // one immutable view of files and memory
 mod error; // what can go wrong, by who must act
 mod history; // the handle: rows in, frozen, committed: read this first

@@ -157,7 +157,7 @@ impl History {
             (tables[table as usize].delta().clone(), tables[table as usize].version())
         };
         let Some(snapshot) = version.snapshot else { return Ok(()) };
-        let adds = merge(table, &delta, &snapshot, group, runtime).await?;
+        let adds = merge(table, &delta, (&snapshot, self.location()), group, runtime).await?;
 
         let mut tables = self.tables().lock().await;
         let stored = &mut tables[table as usize];

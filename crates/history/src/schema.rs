@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use deltalake_core::kernel::StructType;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use telemetry::table::{Kind, Table};
@@ -32,6 +32,16 @@ pub fn arrow_schema(table: Table) -> SchemaRef {
 /// The table's columns as Delta sees them.
 pub fn delta_schema(table: Table) -> StructType {
     arrow_schema(table).as_ref().try_into_kernel().expect("every kind of column has a Delta type")
+}
+
+/// The columns of a table as plans read them, texts as views: texts of telemetry repeat, and a view of each value in the
+/// file is all that a row needs.
+pub fn viewed(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => field.clone(),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
 }
 
 /// The columns that files are sorted by, nulls first; `seq` breaks ties.

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Result, ScalarValue, Statistics};
+use datafusion::common::{DFSchema, Result, Statistics};
 use datafusion::config::TableParquetOptions;
-use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::expressions::col;
@@ -21,14 +19,13 @@ use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake_core::kernel::{EagerSnapshot, LogicalFileView};
-use object_store::ObjectMeta;
-use object_store::path::Path;
 use telemetry::table::Table;
 
 use super::asked::unqualified;
 use crate::memory::plain::ORDER;
 use crate::schema::{DATE, sort_key};
 use crate::store::location::Location;
+use crate::store::scan::partitioned;
 
 /// So many files are read side by side, each in its order; of more several are read one after the other, and their rows
 /// come in no order. So are few bytes, of which an answer is there soon: sums then depend on no one's turn.
@@ -130,17 +127,4 @@ fn files_asked(
     let predicate = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(filter);
     let Some(kept) = predicate.and_then(|predicate| predicate.prune(snapshot).ok()) else { return Ok(files) };
     Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect())
-}
-
-fn partitioned(file: &LogicalFileView, location: &Location, table: Table) -> Result<PartitionedFile> {
-    let folder = location.folder_of(table).map_err(|error| DataFusionError::External(error.into()))?;
-    let meta = ObjectMeta {
-        location: folder.parts().chain(file.object_store_path().parts()).collect::<Path>(),
-        last_modified: file.modification_datetime()?,
-        size: u64::try_from(file.size()).unwrap_or_default(),
-        e_tag: None,
-        version: None,
-    };
-    let date = file.partition_values_map().remove(DATE).flatten();
-    Ok(PartitionedFile { partition_values: vec![ScalarValue::Utf8View(date)], ..meta.into() })
 }

@@ -6,8 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::kernels::cmp::distinct;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -27,6 +26,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
 };
 use futures::StreamExt;
+
+use crate::changes;
 
 /// Has partial aggregates over rows in order look at neighbours only. A group that comes again later is told again; the
 /// final aggregate above puts the states of equal groups together, as it does with those of several partitions.
@@ -180,13 +181,7 @@ fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsA
 
 /// The rows at which another group begins, and the number of its stretch for each row.
 fn cut(groups: &[ArrayRef], rows: usize) -> Result<(Vec<u32>, Vec<usize>)> {
-    let mut begins = vec![false; rows];
-    if let Some(first) = begins.first_mut() {
-        *first = true;
-    }
-    for group in groups {
-        mark_changes(group, &mut begins)?;
-    }
+    let begins = changes::begins(groups, rows)?;
     let mut firsts = Vec::new();
     let stretches = begins.iter().zip(0..).map(|(begins, row)| {
         if *begins {
@@ -196,48 +191,4 @@ fn cut(groups: &[ArrayRef], rows: usize) -> Result<(Vec<u32>, Vec<usize>)> {
     });
     let stretches = stretches.collect();
     Ok((firsts, stretches))
-}
-
-/// Marks the rows whose value is not that of the row before. Equal texts that lie in two places may be marked too.
-fn mark_changes(column: &ArrayRef, begins: &mut [bool]) -> Result<()> {
-    if column.len() < 2 {
-        return Ok(());
-    }
-    if let Some(texts) = column.as_string_view_opt() {
-        for (begins, pair) in begins[1..].iter_mut().zip(texts.views().windows(2)) {
-            *begins |= pair[0] != pair[1];
-        }
-        if let Some(known) = texts.nulls().filter(|known| known.null_count() > 0) {
-            for (begins, row) in begins[1..].iter_mut().zip(1..) {
-                *begins |= known.is_valid(row) != known.is_valid(row - 1);
-            }
-        }
-        return Ok(());
-    }
-    let others = column.len() - 1;
-    let changed: BooleanArray = distinct(&column.slice(0, others), &column.slice(1, others))?;
-    for (begins, changed) in begins[1..].iter_mut().zip(changed.values()) {
-        *begins |= changed;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{Int64Array, StringViewArray};
-
-    #[test]
-    fn a_stretch_ends_where_any_column_changes_and_a_missing_text_is_none_that_is_empty() {
-        let long = "coolant_supply_temperature";
-        let texts =
-            StringViewArray::from(vec![Some(long), Some(long), Some(""), None, None, Some(long), Some(long)]);
-        let numbers = Int64Array::from(vec![Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), None]);
-        let (firsts, stretches) = cut(&[Arc::new(texts), Arc::new(numbers)], 7).unwrap();
-        assert_eq!(stretches.len(), 7);
-        let is_first = |row: u32| firsts.contains(&row);
-        assert!(is_first(0) && is_first(2) && is_first(3) && is_first(5) && is_first(6), "{firsts:?}");
-        assert!(!is_first(4), "{firsts:?}");
-        assert_eq!(cut(&[], 0).unwrap(), (Vec::new(), Vec::new()));
-    }
 }

@@ -28,7 +28,7 @@ use crate::cut::Cut;
 use crate::memory::plain;
 use crate::memory::series::Ranking;
 use crate::memory::sorted::{SortedRows, text_of_series};
-use crate::schema::arrow_schema;
+use crate::schema::{arrow_schema, viewed};
 
 /// `samples` with the readings that came again after they were judged; not listed.
 const AS_STORED: &str = "samples_as_stored";
@@ -111,7 +111,7 @@ impl fmt::Debug for CutTable {
 #[async_trait]
 impl TableProvider for CutTable {
     fn schema(&self) -> SchemaRef {
-        texts::viewed(&arrow_schema(self.table))
+        viewed(&arrow_schema(self.table))
     }
 
     fn table_type(&self) -> TableType {
@@ -160,7 +160,7 @@ impl CutTable {
             Some(columns) => Arc::new(all.project(columns)?),
             None => all,
         };
-        let schema = texts::viewed(&stored);
+        let schema = viewed(&stored);
         let (rows, order) = match self.table {
             Table::Samples | Table::Blocks => {
                 let ranking = self.history.series().ranking();
@@ -179,7 +179,7 @@ impl CutTable {
 ///
 /// The filters that ask only for columns which are the same in all rows of a series are evaluated once a series.
 fn series_kept(session: &dyn Session, ranking: &Ranking, filters: &[Expr]) -> Result<Option<Vec<bool>>> {
-    let columns = texts::viewed(&arrow_schema(Table::Samples));
+    let columns = viewed(&arrow_schema(Table::Samples));
     let of_series = columns.fields().iter().filter(|field| text_of_series(field.name()).is_some());
     let Some(asked) = Asked::new(session, &Schema::new(of_series.cloned().collect::<Vec<_>>()), filters)?
     else {
@@ -276,8 +276,8 @@ impl PartitionStream for MemoryPart {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = self.schema.clone();
-        let viewed = self.batches().map(move |batch| Ok(texts::cast_to(&schema, &batch?)?));
-        let batches = futures::stream::iter(viewed);
+        let batches = self.batches().map(move |batch| Ok(texts::cast_to(&schema, &batch?)?));
+        let batches = futures::stream::iter(batches);
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }

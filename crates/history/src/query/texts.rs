@@ -1,5 +1,4 @@
-//! Texts as views while a query runs, and as plain texts in its answer: texts of telemetry repeat, and a view of each
-//! value in the file is all that a row needs. Clients see the types that the tables have.
+//! Texts are views while a query runs, and plain texts in its answer: clients see the types that the tables have.
 
 use std::sync::Arc;
 
@@ -7,15 +6,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
-
-/// The columns of a table within a query.
-pub fn viewed(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match field.data_type() {
-        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => field.clone(),
-    });
-    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
-}
 
 /// The columns of an answer, without views.
 pub fn plain(schema: &Schema) -> SchemaRef {
@@ -55,7 +45,7 @@ pub fn cast_to(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::arrow_schema;
+    use crate::schema::{arrow_schema, viewed};
     use telemetry::table::Table;
 
     #[test]

@@ -2,34 +2,26 @@
 //!
 //! Every file is sorted already, so files are merged as they are read, in little memory. Of readings with equal
 //! series and time the one that came first stays, whatever window the duplicates were found in.
+//!
+//! **plan** → `cursor` → `merged` → writer
+
+mod cursor; // the place in a file up to which its rows are merged
+mod merged; // sorted files as one
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, partition, take_record_batch};
-use arrow::error::ArrowError;
-use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
-use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::physical_expr::expressions::col;
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::SessionConfig;
-use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use deltalake_core::kernel::{Add, EagerSnapshot};
 use deltalake_core::{DeltaTable, DeltaTableError};
-use futures::TryStreamExt;
 use telemetry::table::Table;
 
+use self::merged::{Merged, SortedFile, Unreadable};
 use super::file::{FILE_BYTES_MAX, FileWriter};
+use super::location::Location;
+use super::scan::rows_of;
 use crate::HistoryError;
-use crate::memory::plain::ORDER;
-use crate::schema::{SEQUENCE, arrow_schema, sort_key};
 
 /// zstd when files are merged: 15 % smaller than at a flush, for twice the time.
 const MERGE_COMPRESSION: i32 = 3;
@@ -39,7 +31,7 @@ const OPEN_DAY_FILES_MIN: usize = 16;
 const CLOSED_DAY_FILES_MIN: usize = 2;
 /// Files that are merged at once: each is open while it is read.
 const MERGED_FILES_MAX: usize = 128;
-/// Rows of each file in memory while files are merged: at 128 files and 300 bytes a row 80 MB.
+/// Rows of each file in memory while files are merged: at 128 files and 200 bytes a row 50 MB.
 const MERGED_ROWS: usize = 2_048;
 /// Sizes whose files are merged with each other only, so that a large file is not written again for a small one:
 /// a row is rewritten at most once a size.
@@ -101,38 +93,36 @@ pub fn plan(files: impl Iterator<Item = FileSize>, today: &str) -> Vec<Group> {
 /// Writes the rows of a group's files into new ones, which no commit refers to yet.
 ///
 /// # Errors
-/// [`HistoryError::Store`].
+/// [`HistoryError::Store`]; it names a file that cannot be read.
 pub async fn merge(
     table: Table,
     delta: &DeltaTable,
-    snapshot: &Arc<EagerSnapshot>,
+    (snapshot, location): (&EagerSnapshot, &Location),
     group: &Group,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Vec<Add>, HistoryError> {
-    let failed = |error: DataFusionError| HistoryError::store(table, "compact")(DeltaTableError::from(error));
-    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(MERGED_ROWS);
-    let session = SessionContext::new_with_config_rt(config, runtime.clone());
-    let merged = sorted_rows(table, snapshot, group, &session).await.map_err(failed)?;
-    let mut rows = merged.execute(0, session.task_ctx()).map_err(failed)?;
-
+    let failed = |Unreadable { path, error }| {
+        let error = format!("{path} cannot be read: {}", error.strip_backtrace());
+        HistoryError::store(table, "compact")(DeltaTableError::from(DataFusionError::Execution(error)))
+    };
+    let stored = snapshot.log_data();
+    let files = stored.iter().filter(|file| group.paths.iter().any(|path| *path == file.path()));
+    let files = files.map(|file| {
+        let path = file.path().into_owned();
+        match rows_of(&file, location, table, runtime, MERGED_ROWS) {
+            Ok(rows) => Ok(SortedFile { path, rows }),
+            Err(error) => Err(failed(Unreadable { path, error })),
+        }
+    });
+    let mut merged = Merged::open(table, files.collect::<Result<_, _>>()?).await.map_err(failed)?;
     let mut writer = FileWriter::new(table, delta, MERGE_COMPRESSION);
-    let mut first_of_equals = FirstOfEquals::new(table);
     loop {
-        let step = match rows.try_next().await {
+        let written = match merged.next(MERGED_ROWS).await.map_err(failed) {
             Ok(None) => break,
-            Ok(Some(batch)) => match first_of_equals.of(batch) {
-                Ok(batch) => writer.write(&group.date, &batch).await,
-                Err(error) => Err(HistoryError::columns(table)(error)),
-            },
-            Err(error) => {
-                let error = match unreadable(snapshot, group, &session).await {
-                    Some(path) => error_of(path, &error),
-                    None => error,
-                };
-                Err(failed(error))
-            }
+            Ok(Some(batch)) => writer.write(&group.date, &batch).await,
+            Err(error) => Err(error),
         };
-        if let Err(error) = step {
+        if let Err(error) = written {
             writer.give_up().await;
             return Err(error);
         }
@@ -140,110 +130,6 @@ pub async fn merge(
     let mut adds = writer.finish().await?;
     adds.iter_mut().for_each(|add| add.data_change = false);
     Ok(adds)
-}
-
-async fn sorted_rows(
-    table: Table,
-    snapshot: &Arc<EagerSnapshot>,
-    group: &Group,
-    session: &SessionContext,
-) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let mut files: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(group.paths.len());
-    for path in &group.paths {
-        let scan = rows_of(snapshot, path, session).await?;
-        // One file is one partition and keeps its order; were it split, merging would be wrong.
-        debug_assert_eq!(scan.output_partitioning().partition_count(), 1);
-        files.push(if scan.output_partitioning().partition_count() == 1 {
-            scan
-        } else {
-            Arc::new(CoalescePartitionsExec::new(scan))
-        });
-    }
-    let schema = arrow_schema(table);
-    let order = sort_key(table)
-        .iter()
-        .map(|name| Ok(PhysicalSortExpr::new(col(name, &schema)?, ORDER)))
-        .collect::<Result<Vec<_>, DataFusionError>>()?;
-    let order = LexOrdering::new(order).expect("a key has columns");
-    let all = if files.len() == 1 { files.remove(0) } else { UnionExec::try_new(files)? };
-    Ok(Arc::new(SortPreservingMergeExec::new(order, all)))
-}
-
-async fn rows_of(
-    snapshot: &Arc<EagerSnapshot>,
-    path: &str,
-    session: &SessionContext,
-) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let mut config = DeltaScanConfig::new().with_wrap_partition_values(false);
-    config.schema_force_view_types = false;
-    let scan = DeltaScanNext::new(snapshot.clone(), config)?.with_file_paths([path]);
-    scan.scan(&session.state(), None, &[], None).await
-}
-
-/// Which file of a group cannot be read: the error of a damaged page does not say where it is.
-async fn unreadable<'a>(
-    snapshot: &Arc<EagerSnapshot>,
-    group: &'a Group,
-    session: &SessionContext,
-) -> Option<&'a str> {
-    for path in &group.paths {
-        let read = async {
-            let mut rows = rows_of(snapshot, path, session).await?.execute(0, session.task_ctx())?;
-            while rows.try_next().await?.is_some() {}
-            Ok::<_, DataFusionError>(())
-        };
-        if read.await.is_err() {
-            return Some(path);
-        }
-    }
-    None
-}
-
-fn error_of(path: &str, error: &DataFusionError) -> DataFusionError {
-    DataFusionError::Execution(format!("{path} cannot be read: {}", error.strip_backtrace()))
-}
-
-/// Drops rows of `samples` and `blocks` whose series and time are those of the row before.
-struct FirstOfEquals {
-    /// The key without `seq`; empty for tables that keep all rows.
-    key: &'static [&'static str],
-    last: Option<RecordBatch>,
-}
-
-impl FirstOfEquals {
-    fn new(table: Table) -> Self {
-        let key = match table {
-            Table::Samples | Table::Blocks => sort_key(table).strip_suffix(&[SEQUENCE]).unwrap_or(&[]),
-            _ => &[],
-        };
-        Self { key, last: None }
-    }
-
-    fn of(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-        if self.key.is_empty() || batch.num_rows() == 0 {
-            return Ok(batch);
-        }
-        // The last row of the batch before goes in front, so that equals across the border are seen.
-        let before = self.last.replace(batch.slice(batch.num_rows() - 1, 1));
-        let (rows, skip) = match &before {
-            Some(last) => (concat_batches(&batch.schema(), [last, &batch])?, 1),
-            None => (batch, 0),
-        };
-        let key = self
-            .key
-            .iter()
-            .map(|name| {
-                let values = rows.column_by_name(name).cloned();
-                values.ok_or_else(|| ArrowError::SchemaError(format!("no column {name:?}")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let equals = partition(&key)?.ranges();
-        let firsts = equals.iter().map(|range| range.start).filter(|start| *start >= skip);
-        if equals.len() == rows.num_rows() {
-            return Ok(rows.slice(skip, rows.num_rows() - skip));
-        }
-        take_record_batch(&rows, &UInt32Array::from_iter_values(firsts.map(|start| start as u32)))
-    }
 }
 
 #[cfg(test)]

@@ -37,10 +37,10 @@ use crate::schema::{DATE, SEQUENCE, SHARD, arrow_schema, sort_key, statistics_co
 
 /// A file is ended at this size. Larger ones prune worse, smaller ones cost a request each.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
-/// A file is sent in parts of this size; a smaller one in one piece.
-const PART_BYTES: usize = 8 << 20;
+/// A file is sent in parts of this size, the least that S3 takes; a smaller one in one piece.
+const PART_BYTES: usize = 5 << 20;
 /// Parts on their way at once.
-const PARTS_MAX: usize = 4;
+const PARTS_MAX: usize = 2;
 
 /// Writes files of one table, one or more a day.
 pub struct FileWriter {

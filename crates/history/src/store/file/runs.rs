@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
@@ -22,6 +23,7 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use super::hybrid::Hybrid;
+use crate::changes;
 
 /// Rows of a page: what is decoded at least when one row is wanted; the library's default.
 const PAGE_ROWS: usize = 20_000;
@@ -106,7 +108,7 @@ impl RunColumn {
     /// - `leaf`: of a map 0 for the keys, 1 for the values; else 0.
     ///
     /// # Errors
-    /// When the compressor fails.
+    /// When the compressor fails, or the column is none that [`RunColumn::takes`].
     pub fn write(
         &mut self,
         column: &ArrayRef,
@@ -115,7 +117,7 @@ impl RunColumn {
     ) -> Result<(), ParquetError> {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
-        for (row, mut rows) in runs(column) {
+        for (row, mut rows) in runs(column)? {
             if self.pages == Pages::AtChanges
                 && PAGE_ROWS_MIN <= self.page.rows
                 && self.last_text() != text(values, row)
@@ -362,7 +364,7 @@ fn push_sized(to: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Runs of equal rows: the number of one of its values, and how many rows.
-fn runs(column: &ArrayRef) -> Vec<(usize, usize)> {
+fn runs(column: &ArrayRef) -> Result<Vec<(usize, usize)>, ArrowError> {
     if let Some(column) = column.as_run_opt::<Int32Type>() {
         let (ends, mut start) = (column.run_ends(), 0);
         let first = ends.get_start_physical_index();
@@ -371,49 +373,19 @@ fn runs(column: &ArrayRef) -> Vec<(usize, usize)> {
             start = end as usize;
             length
         });
-        return lengths.enumerate().map(|(run, length)| (first + run, length)).collect();
+        return Ok(lengths.enumerate().map(|(run, length)| (first + run, length)).collect());
     }
     let mut runs: Vec<(usize, usize)> = Vec::new();
-    let mut add = |row: usize, same: bool| match runs.last_mut() {
-        Some((_, rows)) if same => *rows += 1,
-        _ => runs.push((row, 1)),
-    };
-    let rows = 0..column.len();
-    let null = |row: usize| column.is_null(row);
-    let same_known = |row: usize| row > 0 && null(row) == null(row - 1);
-    match column.data_type() {
-        DataType::Int32 => {
-            let column = column.as_primitive::<Int32Type>();
-            rows.for_each(|row| {
-                add(row, same_known(row) && (null(row) || column.value(row) == column.value(row - 1)));
-            });
-        }
-        DataType::Map(_, _) => {
-            let map = column.as_map();
-            rows.for_each(|row| add(row, same_known(row) && (null(row) || same_entries(map, row))));
-        }
-        _ => {
-            let column = column.as_string::<i32>();
-            rows.for_each(|row| {
-                add(row, same_known(row) && (null(row) || column.value(row) == column.value(row - 1)));
-            });
+    for (row, begins) in changes::begins(std::slice::from_ref(column), column.len())?.into_iter().enumerate()
+    {
+        match runs.last_mut() {
+            Some((_, rows)) if !begins => *rows += 1,
+            _ => runs.push((row, 1)),
         }
     }
-    runs
+    Ok(runs)
 }
 
 fn text(values: &ArrayRef, row: usize) -> Option<&[u8]> {
     values.as_string_opt::<i32>().filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row).as_bytes())
-}
-
-/// Whether a row of a map has the entries of the row before.
-fn same_entries(map: &MapArray, row: usize) -> bool {
-    let entries = |row: usize| map.value_offsets()[row] as usize..map.value_offsets()[row + 1] as usize;
-    let (before, now) = (entries(row - 1), entries(row));
-    before.len() == now.len()
-        && map.entries().columns().iter().all(|column| {
-            let texts: &StringArray = column.as_string();
-            let text = |entry: usize| texts.is_valid(entry).then(|| texts.value(entry));
-            before.clone().zip(now.clone()).all(|(before, now)| text(before) == text(now))
-        })
 }
