@@ -193,7 +193,7 @@ impl Player {
             labels: Arc::default(),
         };
         self.series.insert(key, (partition, id));
-        self.apply(partition, Body::Series(declaration));
+        self.apply(partition, Body::Series(declaration.into()));
         (partition, id)
     }
 }

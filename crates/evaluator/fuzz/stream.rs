@@ -413,7 +413,7 @@ impl Player {
             feed,
             labels: std::sync::Arc::default(),
         };
-        self.apply(PARTITION, Body::Series(declaration));
+        self.apply(PARTITION, Body::Series(declaration.into()));
     }
 
     /// A source says something else of a series that it has sent for a while; a workload moves.

@@ -8,6 +8,7 @@ mod overlay; // how readings are changed
 mod rehearsal; // one drill: its copy, what that one says, how it ends
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::alert::AlertTransition;
@@ -118,7 +119,7 @@ impl Drills {
     }
 
     /// A series is about to begin in a partition.
-    pub(crate) fn declare(&mut self, id: PartitionId, declaration: &SeriesDeclaration) {
+    pub(crate) fn declare(&mut self, id: PartitionId, declaration: &Arc<SeriesDeclaration>) {
         if let Some(rehearsal) = self.running.get_mut(&id) {
             rehearsal.declare(declaration);
         }

@@ -104,12 +104,12 @@ impl Evaluator {
     fn take_series(
         &mut self,
         partition: PartitionId,
-        declaration: &SeriesDeclaration,
+        declaration: &Arc<SeriesDeclaration>,
         effects: &mut Effects,
     ) {
         self.partitions.entry(partition).or_insert_with(|| Partition::new(partition)).declare(declaration);
         self.drills.declare(partition, declaration);
-        effects.push(rows::log("series", self.last_tick, declaration));
+        effects.push(rows::log("series", self.last_tick, &**declaration));
         if self.is_regrouping {
             self.bring_home(partition, declaration.id.0, effects);
         }

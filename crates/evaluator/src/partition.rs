@@ -174,16 +174,14 @@ impl Partition {
     }
 
     /// A series is about to begin; or its attributes have changed, when it is known already.
-    pub(crate) fn declare(&mut self, declaration: &SeriesDeclaration) {
+    pub(crate) fn declare(&mut self, declaration: &Arc<SeriesDeclaration>) {
         let number = declaration.id.0 as usize;
         self.is_planned = false;
-        let mut declaration = declaration.clone();
         if self.names.is_empty() {
             // Those of a checkpoint.
             self.names = SharedNames::of(self.declarations.iter().map(AsRef::as_ref));
         }
-        self.names.share(&mut declaration);
-        let declaration = Arc::new(declaration);
+        let declaration = self.names.shared(declaration);
         match self.declarations.get_mut(number) {
             Some(known) => {
                 if known.feed != declaration.feed {

@@ -129,7 +129,7 @@ impl Front {
     }
 
     /// Takes over the series that the log and its snapshot hold, in place of all that were known.
-    pub fn restore(&mut self, declarations: impl Iterator<Item = (PartitionId, SeriesDeclaration)>) {
+    pub fn restore(&mut self, declarations: impl Iterator<Item = (PartitionId, Arc<SeriesDeclaration>)>) {
         self.registry = Registry::default();
         self.routes.clear();
         for (partition, declaration) in declarations {

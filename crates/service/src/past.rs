@@ -9,6 +9,7 @@ mod read; // from the tables to what is remembered
 mod readings; // the run's samples
 
 use std::future::Future;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -145,7 +146,7 @@ impl Remembered {
     pub fn body(&self) -> Result<Body, PastError> {
         let body = self.body.clone();
         let read = match self.kind.as_str() {
-            "series" => serde_json::from_value(body).map(Body::Series),
+            "series" => serde_json::from_value(body).map(Arc::new).map(Body::Series),
             "configuration" => serde_json::from_value(body).map(Body::Configuration),
             "run" => serde_json::from_value(body).map(Body::Run),
             "calibration" => serde_json::from_value(body).map(Body::Calibration),

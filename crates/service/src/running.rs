@@ -169,9 +169,8 @@ impl Running {
         }
 
         let mut front = Front::new(resolver, crate::front_limits(&settings));
-        front.restore(engine.evaluator.declarations().map(|(partition, declaration)| {
-            (partition, telemetry::record::SeriesDeclaration::clone(declaration))
-        }));
+        let declarations = engine.evaluator.declarations();
+        front.restore(declarations.map(|(partition, declaration)| (partition, declaration.clone())));
         engine.evaluator.told().for_each(|event| front.restore_event(event));
         let in_force = engine.evaluator.configuration_hash() == configuration.hash;
         let last_tick = engine.evaluator.last_tick();

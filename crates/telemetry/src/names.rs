@@ -20,7 +20,9 @@ impl SharedNames {
     /// The texts of declarations that share theirs already.
     pub fn of<'a>(declarations: impl IntoIterator<Item = &'a SeriesDeclaration>) -> Self {
         let mut names = Self::default();
-        declarations.into_iter().for_each(|declaration| names.share(&mut declaration.clone()));
+        declarations.into_iter().for_each(|declaration| {
+            names.share(&mut declaration.clone());
+        });
         names
     }
 
@@ -29,8 +31,14 @@ impl SharedNames {
         self.names.is_empty()
     }
 
-    /// Lets a declaration use the texts that others use already.
-    pub fn share(&mut self, declaration: &mut SeriesDeclaration) {
+    /// The declaration with the texts that others use already: itself, where it has them.
+    pub fn shared(&mut self, declaration: &Arc<SeriesDeclaration>) -> Arc<SeriesDeclaration> {
+        let mut shared = SeriesDeclaration::clone(declaration);
+        if self.share(&mut shared) { Arc::new(shared) } else { declaration.clone() }
+    }
+
+    /// Lets a declaration use the texts that others use already; whether it had some of its own.
+    pub fn share(&mut self, declaration: &mut SeriesDeclaration) -> bool {
         let SeriesDeclaration {
             partition,
             id: _,
@@ -46,32 +54,30 @@ impl SharedNames {
             labels,
         } = declaration;
         let Place { site, cooling_loop: of_place, rack, node, device } = &mut identity.place;
-        match partition {
+        let mut had_own = match partition {
             PartitionKey::Loop { site, name } | PartitionKey::Rack { site, name } => {
-                self.share_name(site);
-                self.share_name(name);
+                self.share_name(site) | self.share_name(name)
             }
             PartitionKey::Site { site } => self.share_name(site),
-        }
+        };
         let always = [site, &mut identity.signal, unit, source, source_name, source_unit];
         let levels = [of_place, rack, node, device, &mut identity.sensor, cooling_loop];
         for name in always.into_iter().chain(levels.into_iter().flatten()) {
-            self.share_name(name);
+            had_own |= self.share_name(name);
         }
-        self.share_labels(labels);
+        had_own | self.share_labels(labels)
     }
 
-    fn share_labels(&mut self, labels: &mut Arc<Labels>) {
+    fn share_labels(&mut self, labels: &mut Arc<Labels>) -> bool {
         if let Some(known) = self.labels.get(labels) {
+            let was_own = !Arc::ptr_eq(known, labels);
             *labels = known.clone();
-            return;
+            return was_own;
         }
         let texts = || labels.iter().flat_map(|(name, value)| [name, value]);
         let is_shared = |text: &Name| self.names.get(text).is_none_or(|known| Name::ptr_eq(known, text));
-        if texts().all(is_shared) {
-            // Whoever brings them has shared them already: they stay one set of labels there and here.
-            self.names.extend(texts().cloned());
-        } else {
+        let had_own = !texts().all(is_shared);
+        if had_own {
             let mut shared = Labels::new();
             for (name, value) in &**labels {
                 let (mut name, mut value) = (name.clone(), value.clone());
@@ -80,16 +86,25 @@ impl SharedNames {
                 shared.insert(name, value);
             }
             *labels = Arc::new(shared);
+        } else {
+            // Whoever brings them has shared them already: they stay one set of labels there and here.
+            self.names.extend(texts().cloned());
         }
         self.labels.insert(labels.clone());
+        had_own
     }
 
-    /// Lets a name be the text that others use already.
-    pub fn share_name(&mut self, name: &mut Name) {
+    /// Lets a name be the text that others use already; whether it was another.
+    pub fn share_name(&mut self, name: &mut Name) -> bool {
         match self.names.get(name) {
-            Some(known) => *name = Name::clone(known),
+            Some(known) if Name::ptr_eq(known, name) => false,
+            Some(known) => {
+                *name = Name::clone(known);
+                true
+            }
             None => {
                 self.names.insert(Name::clone(name));
+                false
             }
         }
     }

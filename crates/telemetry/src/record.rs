@@ -44,7 +44,7 @@ pub type Sequence = u64;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// A series is about to have its first sample.
-    Series(SeriesDeclaration),
+    Series(Arc<SeriesDeclaration>),
     /// Readings, sorted by (time, series).
     Samples(SampleBatch),
     /// Event time reached this moment: the shell's clock, as data. Never goes back.

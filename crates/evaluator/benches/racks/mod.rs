@@ -144,7 +144,8 @@ fn declare(loop_number: u32, records: &mut Vec<Record>) -> Vec<Kind> {
             feed: Feed::Periodic { interval: Microseconds::from_seconds(INTERVAL) },
             labels: std::sync::Arc::default(),
         };
-        records.push(Record { partition: PartitionId(loop_number + 1), body: Body::Series(declaration) });
+        records
+            .push(Record { partition: PartitionId(loop_number + 1), body: Body::Series(declaration.into()) });
         kinds.push(kind);
     };
     let still = |level| Kind { level, moves: false };

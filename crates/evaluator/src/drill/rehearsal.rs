@@ -3,6 +3,7 @@
 //! effects of the copy → **rehearsal** → marked effects, the drill's result
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use telemetry::alert::{AlertState, AlertTransition};
@@ -101,7 +102,7 @@ impl Rehearsal {
     }
 
     /// A series is about to begin.
-    pub(crate) fn declare(&mut self, declaration: &SeriesDeclaration) {
+    pub(crate) fn declare(&mut self, declaration: &Arc<SeriesDeclaration>) {
         self.shadow.declare(declaration);
     }
 

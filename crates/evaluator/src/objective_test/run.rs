@@ -149,7 +149,7 @@ impl Stream {
             feed: Feed::Periodic { interval: self.interval },
             labels: Arc::default(),
         };
-        self.apply(partition, Body::Series(declaration));
+        self.apply(partition, Body::Series(declaration.into()));
         (partition, id)
     }
 

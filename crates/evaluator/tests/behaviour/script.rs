@@ -149,7 +149,7 @@ impl Story {
             feed: self.feed.unwrap_or(Feed::Unsaid),
             labels: std::sync::Arc::default(),
         };
-        self.records.push(Record { partition, body: Body::Series(declaration) });
+        self.records.push(Record { partition, body: Body::Series(declaration.into()) });
         (partition, id)
     }
 

@@ -208,7 +208,7 @@ pub fn play(drill: &Drill, run: Microseconds) -> Played {
                 let declaration = declare(reading, &mut partitions);
                 let (partition, _) = partitions[&declaration.partition];
                 let id = declaration.id;
-                apply(&mut evaluator, &Record { partition, body: Body::Series(declaration) });
+                apply(&mut evaluator, &Record { partition, body: Body::Series(declaration.into()) });
                 (partition, id)
             });
             let batch = batches.entry(partition).or_default();

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use gate::policy::Policy;
 use gate::{Question, Verdict, judge};
+use telemetry::Microseconds;
 use telemetry::facts::{
     Cause, Doubt, ObjectiveKind, ObjectiveStatus, Outcome, RackFacts, RecoveryTimeStatus, SensorTrust, Trust,
     UnknownReason,
 };
 use telemetry::place::Place;
 use telemetry::record::Override;
-use telemetry::{EventTime, Microseconds};
 
 use crate::rack::{
     FAIL, INCONCLUSIVE, PASS, PENDING, WARN, facts, policy, policy_of, row, verdict, verdict_of,

@@ -141,7 +141,7 @@ fn body_to(body: &Body) -> ProtoBody {
 
 fn body_from(body: ProtoBody) -> Result<Body, DecodeError> {
     Ok(match body {
-        ProtoBody::Series(series) => Body::Series(series_from(series)?),
+        ProtoBody::Series(series) => Body::Series(Arc::new(series_from(series)?)),
         ProtoBody::Samples(samples) => Body::Samples(samples_from(samples)?),
         ProtoBody::Tick(tick) => Body::Tick(time(tick.time)),
         ProtoBody::Configuration(configuration) => {

@@ -19,7 +19,7 @@ use telemetry::{EventTime, Labels, Microseconds, Name};
 pub fn records() -> impl Strategy<Value = Record> {
     let body =
         prop_oneof![
-            series().prop_map(Body::Series),
+            series().prop_map(|series| Body::Series(series.into())),
             samples().prop_map(Body::Samples),
             time().prop_map(Body::Tick),
             configuration().prop_map(|configuration| Body::Configuration(Box::new(configuration))),

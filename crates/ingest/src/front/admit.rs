@@ -76,7 +76,7 @@ impl Front {
         let ResolvedSeries { identity, workload, rules, mut source_name, .. } = resolved;
         self.registry.names.share_name(&mut source_name);
         let registered = self.registry.get(series);
-        let (partition, id) = (registered.partition, registered.id);
+        let (partition, id) = (registered.partition, registered.declaration.id);
         if self.buckets.len() <= partition.0 as usize {
             self.buckets.resize_with(partition.0 as usize + 1, Bucket::default);
         }
@@ -128,7 +128,8 @@ impl Front {
         if resolved.identity.sensor.is_some() {
             return;
         }
-        let first = self.registry.find(resolved).map(|number| self.registry.get(number).source.clone());
+        let first = self.registry.find(resolved);
+        let first = first.map(|number| self.registry.get(number).declaration.source.clone());
         if let Some(first) = first.filter(|first| *first != resolved.source) {
             report.note(|| {
                 format!(

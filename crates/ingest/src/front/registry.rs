@@ -10,7 +10,7 @@ use telemetry::Name;
 use telemetry::mapping::{ReadingRules, ResolvedSeries};
 use telemetry::names::SharedNames;
 use telemetry::place::{PartitionKey, SeriesIdentity};
-use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId, Temporality};
+use telemetry::record::{PartitionId, SeriesDeclaration, SeriesId};
 
 use super::routes::make_room;
 
@@ -34,11 +34,9 @@ pub(super) struct Registry {
 /// own; if it comes back they are as they were.
 #[derive(Debug, Default)]
 struct Members {
-    /// Found by their identity; positions in `identities`.
+    /// Found by their identity; positions in [`Registry::series`].
     found: HashTable<u32>,
     hasher: RandomState,
-    /// Each with its position in [`Registry::series`].
-    identities: Vec<(SeriesIdentity, u32)>,
     /// The next series' id.
     next: u32,
     /// Series whose declaration is not known to be in the log, with their positions.
@@ -48,20 +46,15 @@ struct Members {
 }
 
 impl Members {
-    fn find(&self, identity: &SeriesIdentity) -> Option<u32> {
-        let is = |at: &u32| self.identities[*at as usize].0 == *identity;
-        let at = self.found.find(self.hasher.hash_one(identity), is)?;
-        Some(self.identities[*at as usize].1)
+    fn find(&self, series: &[Registered], identity: &SeriesIdentity) -> Option<u32> {
+        let is = |number: &u32| series[*number as usize].declaration.identity == *identity;
+        self.found.find(self.hasher.hash_one(identity), is).copied()
     }
 
     /// Adds one that is not there.
-    fn insert(&mut self, identity: SeriesIdentity, number: u32) {
-        let Self { found, hasher, identities, .. } = self;
-        let at = identities.len() as u32;
-        make_room(identities, 1);
-        identities.push((identity, number));
-        let hash_of = |at: &u32| hasher.hash_one(&identities[*at as usize].0);
-        found.insert_unique(hash_of(&at), at, hash_of);
+    fn insert(&mut self, series: &[Registered], number: u32) {
+        let hash_of = |number: &u32| self.hasher.hash_one(&series[*number as usize].declaration.identity);
+        self.found.insert_unique(hash_of(&number), number, hash_of);
     }
 }
 
@@ -76,15 +69,12 @@ pub(super) struct Census {
 #[derive(Debug)]
 pub(super) struct Registered {
     pub partition: PartitionId,
-    pub id: SeriesId,
-    /// Who sends it.
-    pub source: Name,
-    /// Its declaration, until that is known to be in the log.
-    declaration: Option<Box<SeriesDeclaration>>,
-    /// How often its declaration has changed.
+    /// The declaration that is in force: the one that evaluator and history keep.
+    pub declaration: Arc<SeriesDeclaration>,
+    /// Whether that is known to be in the log.
+    pub is_confirmed: bool,
+    /// How often it has changed.
     version: u32,
-    /// What of its declaration decides how it is judged.
-    pub terms: Terms,
     /// Its workload labels' slots; see [`super::workload`].
     pub slots: Vec<u32>,
     /// The keys that lead to it.
@@ -92,14 +82,19 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    fn new(partition: PartitionId, id: SeriesId, source: Name, terms: Terms) -> Self {
+    fn new(partition: PartitionId, declaration: Arc<SeriesDeclaration>, is_confirmed: bool) -> Self {
         let (slots, routes) = (Vec::new(), Vec::new());
-        Self { partition, id, source, declaration: None, version: 0, terms, slots, routes }
+        Self { partition, declaration, is_confirmed, version: 0, slots, routes }
     }
 
-    /// Whether its declaration is known to be in the log.
-    pub fn is_confirmed(&self) -> bool {
-        self.declaration.is_none()
+    /// Whether it is judged as this declares it: when that changes, the series is declared again.
+    fn is_judged_as(&self, resolved: &ResolvedSeries) -> bool {
+        let declared = &self.declaration;
+        declared.unit == resolved.unit
+            && declared.declared == resolved.declared
+            && declared.temporality == resolved.temporality
+            && declared.cooling_loop == resolved.cooling_loop
+            && declared.feed == resolved.feed
     }
 }
 
@@ -110,60 +105,27 @@ pub(super) struct Declared {
     version: u32,
 }
 
-/// What of a declaration decides how a series is judged: when it changes, the series is declared again.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Terms {
-    pub unit: Name,
-    pub declared: bool,
-    pub temporality: Temporality,
-    pub cooling_loop: Option<Name>,
-    pub feed: telemetry::record::Feed,
-}
-
-impl Terms {
-    fn of_declaration(declaration: &SeriesDeclaration) -> Self {
-        Self {
-            unit: declaration.unit.clone(),
-            declared: declaration.declared,
-            temporality: declaration.temporality,
-            cooling_loop: declaration.cooling_loop.clone(),
-            feed: declaration.feed,
-        }
-    }
-
-    pub fn of(resolved: &ResolvedSeries) -> Self {
-        Self {
-            unit: resolved.unit.clone(),
-            declared: resolved.declared,
-            temporality: resolved.temporality,
-            cooling_loop: resolved.cooling_loop.clone(),
-            feed: resolved.feed,
-        }
-    }
-}
-
 impl Registry {
     /// Adds a series that the log holds.
-    pub fn restore(&mut self, partition: PartitionId, declaration: SeriesDeclaration, unmapped: bool) {
-        let terms = Terms::of_declaration(&declaration);
-        self.partitions.insert(declaration.partition, partition);
+    pub fn restore(&mut self, partition: PartitionId, declaration: Arc<SeriesDeclaration>, unmapped: bool) {
+        self.partitions.insert(declaration.partition.clone(), partition);
         self.last_partition = self.last_partition.max(partition.0);
         let members = self.members.entry(partition).or_default();
         members.next = members.next.max(declaration.id.0 + 1);
-        if members.find(&declaration.identity).is_none() {
-            let series = Registered::new(partition, declaration.id, declaration.source, terms);
-            self.insert(declaration.identity, series, unmapped);
+        if members.find(&self.series, &declaration.identity).is_none() {
+            self.insert(Registered::new(partition, declaration, true), unmapped);
         }
     }
 
-    fn insert(&mut self, identity: SeriesIdentity, series: Registered, unmapped: bool) -> u32 {
+    fn insert(&mut self, series: Registered, unmapped: bool) -> u32 {
         let number = self.series.len() as u32;
-        let census = self.by_source.entry(series.source.clone()).or_default();
+        let census = self.by_source.entry(series.declaration.source.clone()).or_default();
         census.series += 1;
         census.unmapped += usize::from(unmapped);
-        self.members.entry(series.partition).or_default().insert(identity, number);
+        let partition = series.partition;
         make_room(&mut self.series, 1);
         self.series.push(series);
+        self.members.entry(partition).or_default().insert(&self.series, number);
         number
     }
 
@@ -198,7 +160,7 @@ impl Registry {
     /// The series of this identity in its partition.
     pub fn find(&self, resolved: &ResolvedSeries) -> Option<u32> {
         let partition = self.partitions.get(&resolved.partition)?;
-        self.members.get(partition)?.find(&resolved.identity)
+        self.members.get(partition)?.find(&self.series, &resolved.identity)
     }
 
     pub fn get(&self, number: u32) -> &Registered {
@@ -209,40 +171,48 @@ impl Registry {
         &mut self.series[number as usize]
     }
 
-    /// Registers a series, or that its terms changed; in both cases it is pending until it is declared.
+    /// Registers a series, or that it is judged otherwise; in both cases it is pending until it is declared.
     pub fn register(&mut self, resolved: &ResolvedSeries, unmapped: bool) -> u32 {
         let known = self.find(resolved);
-        if let Some(number) = known.filter(|number| self.get(*number).terms == Terms::of(resolved)) {
+        if let Some(number) = known.filter(|number| self.get(*number).is_judged_as(resolved)) {
             return number;
         }
         let mut declaration = resolved.declaration(SeriesId(0));
         self.names.share(&mut declaration);
-        let terms = Terms::of_declaration(&declaration);
         let number = match known {
-            Some(number) => number,
+            Some(number) => {
+                let series = &mut self.series[number as usize];
+                declaration.id = series.declaration.id;
+                series.declaration = Arc::new(declaration);
+                series.is_confirmed = false;
+                series.version += 1;
+                number
+            }
             None => {
                 let partition = self.partition(&declaration.partition);
                 let members = self.members.entry(partition).or_default();
-                let id = SeriesId(members.next);
+                declaration.id = SeriesId(members.next);
                 members.next += 1;
-                let series = Registered::new(partition, id, declaration.source.clone(), terms.clone());
-                self.insert(declaration.identity.clone(), series, unmapped)
+                self.insert(Registered::new(partition, Arc::new(declaration), false), unmapped)
             }
         };
-        let series = &mut self.series[number as usize];
-        series.terms = terms;
-        series.version += 1;
-        declaration.id = series.id;
-        series.declaration = Some(Box::new(declaration));
-        self.members.entry(series.partition).or_default().pending.insert((series.id, number));
+        let Registered { partition, declaration, .. } = self.get(number);
+        let pending = (declaration.id, number);
+        self.members.entry(*partition).or_default().pending.insert(pending);
         number
     }
 
     /// Declares a series in this request, and with it all pending ones of its partition that have lower numbers, so
     /// that numbers are dense in the log whichever appends succeed.
-    pub fn declare(&mut self, number: u32, request: u64, mut tell: impl FnMut(SeriesDeclaration, Declared)) {
-        let Registered { partition, id, .. } = self.series[number as usize];
-        let Some(members) = self.members.get_mut(&partition) else { return };
+    pub fn declare(
+        &mut self,
+        number: u32,
+        request: u64,
+        mut tell: impl FnMut(Arc<SeriesDeclaration>, Declared),
+    ) {
+        let Registered { partition, declaration, .. } = &self.series[number as usize];
+        let id = declaration.id;
+        let Some(members) = self.members.get_mut(partition) else { return };
         let from = if members.declared.0 == request { members.declared.1 } else { None };
         if from.is_some_and(|from| id <= from) {
             return;
@@ -251,18 +221,17 @@ impl Registry {
         let from = from.map_or(SeriesId(0), |from| SeriesId(from.0 + 1));
         for (_, number) in members.pending.range((from, 0)..=(id, u32::MAX)) {
             let series = &self.series[*number as usize];
-            if let Some(declaration) = &series.declaration {
-                tell((**declaration).clone(), Declared { number: *number, version: series.version });
-            }
+            tell(series.declaration.clone(), Declared { number: *number, version: series.version });
         }
     }
 
     /// The log holds this declaration.
     pub fn confirm(&mut self, declared: Declared) {
         let Some(series) = self.series.get_mut(declared.number as usize) else { return };
-        if series.version == declared.version && series.declaration.take().is_some() {
+        if series.version == declared.version && !series.is_confirmed {
+            series.is_confirmed = true;
             let pending = self.members.get_mut(&series.partition).map(|members| &mut members.pending);
-            pending.map(|pending| pending.remove(&(series.id, declared.number)));
+            pending.map(|pending| pending.remove(&(series.declaration.id, declared.number)));
         }
     }
 

@@ -80,7 +80,7 @@ impl Taking {
 
     /// Declares a series, unless its declaration is known to be in the log.
     pub fn declare(&mut self, stored: &mut Stored, registry: &mut Registry, request: u64) {
-        if registry.get(stored.series).is_confirmed() {
+        if registry.get(stored.series).is_confirmed {
             stored.confirmed = true;
             return;
         }

@@ -1,5 +1,7 @@
 //! Numbers, flags, limits and events: what the front makes of readings, whatever source they come from.
 
+use std::sync::Arc;
+
 use ingest::Decoded;
 use ingest::front::{Front, Limits};
 use proptest::prelude::*;
@@ -27,7 +29,7 @@ fn keep(front: &mut Front, readings: &[Reading]) -> Vec<Record> {
     taken.records
 }
 
-fn declared(records: &[Record]) -> Vec<(PartitionId, SeriesDeclaration)> {
+fn declared(records: &[Record]) -> Vec<(PartitionId, Arc<SeriesDeclaration>)> {
     records
         .iter()
         .filter_map(|record| match &record.body {

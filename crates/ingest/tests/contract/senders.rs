@@ -176,7 +176,7 @@ pub fn declarations(records: &[Record]) -> Vec<&SeriesDeclaration> {
     records
         .iter()
         .filter_map(|record| match &record.body {
-            Body::Series(declaration) => Some(declaration),
+            Body::Series(declaration) => Some(&**declaration),
             _ => None,
         })
         .collect()

@@ -185,7 +185,7 @@ impl Player<'_> {
         }
     }
 
-    fn declare(&mut self, declaration: SeriesDeclaration) {
+    fn declare(&mut self, declaration: Arc<SeriesDeclaration>) {
         let Some(partition) = self.past.head.number(&declaration.partition) else { return };
         let of = (partition, declaration.id);
         self.apply(&[Record { partition, body: Body::Series(declaration) }]);

@@ -87,9 +87,9 @@ impl Engine {
             Body::Series(declaration) => {
                 // As the evaluator keeps it, so that both have the same texts, unless it was declared again since.
                 let kept = self.evaluator.declaration(record.partition, declaration.id);
-                match kept.filter(|kept| ***kept == *declaration) {
+                match kept.filter(|kept| *kept == declaration) {
                     Some(kept) => history.declare(record.partition, kept),
-                    None => history.declare(record.partition, &Arc::new(declaration.clone())),
+                    None => history.declare(record.partition, declaration),
                 }
             }
             Body::Samples(batch) => {
