@@ -14,6 +14,7 @@ mod named; // the files of `queries/`
 mod neighbours; // partial aggregates of rows in order
 mod provider; // a table as files and memory in one scan
 mod repeats; // readings that came again, which `samples` leaves out
+mod stretches; // conditions on texts
 mod texts; // views within a query, plain in its answer
 mod views; // rack_now, slo_now and others
 
