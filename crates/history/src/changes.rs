@@ -1,6 +1,6 @@
 //! Where rows that follow each other change: rows come in the order of their series, of which much is the same in each.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, StringArray, UInt32Array};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -21,6 +21,23 @@ pub fn begins(columns: &[ArrayRef], rows: usize) -> Result<Vec<bool>, ArrowError
     Ok(begins)
 }
 
+/// The first rows of all stretches, and the number of its stretch for each row.
+///
+/// # Errors
+/// As [`begins`].
+pub fn cut(columns: &[ArrayRef], rows: usize) -> Result<(UInt32Array, Vec<usize>), ArrowError> {
+    let begins = begins(columns, rows)?;
+    let mut firsts: Vec<u32> = Vec::new();
+    let stretches = begins.iter().zip(0..).map(|(begins, row)| {
+        if *begins {
+            firsts.push(row);
+        }
+        firsts.len() - 1
+    });
+    let stretches = stretches.collect();
+    Ok((firsts.into(), stretches))
+}
+
 fn mark(column: &ArrayRef, begins: &mut [bool]) -> Result<(), ArrowError> {
     if column.len() < 2 {
         return Ok(());
@@ -39,8 +56,7 @@ fn mark(column: &ArrayRef, begins: &mut [bool]) -> Result<(), ArrowError> {
         null_changes(begins);
         return Ok(());
     }
-    if let DataType::Map(_, _) = column.data_type() {
-        let map = column.as_map();
+    if let Some(map) = column.as_map_opt().filter(|map| is_of_texts(map)) {
         for (begins, row) in begins[1..].iter_mut().zip(1..) {
             *begins |= !same_entries(map, row);
         }
@@ -53,6 +69,10 @@ fn mark(column: &ArrayRef, begins: &mut [bool]) -> Result<(), ArrowError> {
         *begins |= changed;
     }
     Ok(())
+}
+
+fn is_of_texts(map: &MapArray) -> bool {
+    map.entries().columns().iter().all(|column| *column.data_type() == DataType::Utf8)
 }
 
 /// Whether a row of a map from text to text has the entries of the row before.
@@ -89,5 +109,14 @@ mod tests {
     #[test]
     fn no_rows_begin_nothing() {
         assert_eq!(begins(&[], 0).unwrap(), Vec::<bool>::new());
+        let (firsts, stretches) = cut(&[], 0).unwrap();
+        assert!(firsts.is_empty() && stretches.is_empty());
+    }
+
+    #[test]
+    fn each_row_is_of_the_stretch_that_began_last() {
+        let numbers = Int64Array::from(vec![7, 7, 8, 8, 7]);
+        let (firsts, stretches) = cut(&[Arc::new(numbers)], 5).unwrap();
+        assert_eq!((firsts.values().to_vec(), stretches), (vec![0, 2, 4], vec![0, 0, 1, 1, 2]));
     }
 }

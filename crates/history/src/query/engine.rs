@@ -18,6 +18,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -202,25 +203,16 @@ impl QueryEngine {
     /// Never for sessions that [`QueryEngine::session`] made.
     pub fn at_one_cut(&self, session: &SessionState) -> Result<SessionState, QueryError> {
         let failed = |error: DataFusionError| QueryError::Failed(Box::new(error));
-        let names = &session.config_options().catalog;
-        let catalog = Arc::new(MemoryCatalogProvider::new());
-        let source = Source::Fixed(Arc::new(self.history.cut()));
-        let tables = Tables { engine: self.clone(), source };
-        catalog.register_schema(&names.default_schema, Arc::new(tables)).map_err(failed)?;
+        let catalog = self.catalog(Source::Fixed(Arc::new(self.history.cut())));
         // What a server has added, such as the catalog tables that Postgres clients look into.
-        if let Some(known) = session.catalog_list().catalog(&names.default_catalog) {
-            let added = known.schema_names().into_iter().filter(|name| *name != names.default_schema);
-            for name in added {
+        if let Some(known) = session.catalog_list().catalog(CATALOG) {
+            for name in known.schema_names().into_iter().filter(|name| name != SCHEMA) {
                 if let Some(schema) = known.schema(&name) {
                     catalog.register_schema(&name, schema).map_err(failed)?;
                 }
             }
         }
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(names.default_catalog.clone(), catalog);
-        Ok(SessionStateBuilder::new_from_existing(session.clone())
-            .with_catalog_list(Arc::new(catalogs))
-            .build())
+        Ok(over(catalog, session))
     }
 
     /// Runs a plan within the limits.
@@ -277,14 +269,15 @@ impl QueryEngine {
     }
 
     pub(super) fn state(&self, source: Source) -> SessionState {
+        over(self.catalog(source), &self.without_tables)
+    }
+
+    /// The tables and views, seen through a source.
+    fn catalog(&self, source: Source) -> Arc<MemoryCatalogProvider> {
         let catalog = MemoryCatalogProvider::new();
         let tables = Tables { engine: self.clone(), source };
         catalog.register_schema(SCHEMA, Arc::new(tables)).expect("a catalog in memory takes it");
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        SessionStateBuilder::new_from_existing(SessionState::clone(&self.without_tables))
-            .with_catalog_list(Arc::new(catalogs))
-            .build()
+        Arc::new(catalog)
     }
 
     // A dashboard asks twenty questions at once: they take turns, and only a queue that does not move is refused.
@@ -298,6 +291,16 @@ impl QueryEngine {
             Ok(Err(_)) | Err(_) => Err(too_many),
         }
     }
+}
+
+/// A session over the tables of a catalog, with what it has else. Names that its plans make up count from one.
+fn over(catalog: Arc<MemoryCatalogProvider>, session: &SessionState) -> SessionState {
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(CATALOG.to_owned(), catalog);
+    SessionStateBuilder::new_from_existing(session.clone())
+        .with_catalog_list(Arc::new(catalogs))
+        .with_execution_props(ExecutionProps::new())
+        .build()
 }
 
 fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState> {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -154,9 +154,8 @@ impl Neighbours {
         }
         let value = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
         let groups = self.groups.iter().map(value).collect::<Result<Vec<_>>>()?;
-        let (firsts, group_of_row) = cut(&groups, rows)?;
+        let (firsts, group_of_row) = changes::cut(&groups, rows)?;
         let count = firsts.len();
-        let firsts = UInt32Array::from(firsts);
         let mut columns =
             groups.iter().map(|group| Ok(take(group, &firsts, None)?)).collect::<Result<Vec<ArrayRef>>>()?;
         let arguments = evaluate_many(&self.arguments, batch)?;
@@ -177,18 +176,4 @@ fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsA
     }
     let aggregate = aggregate.clone();
     Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
-}
-
-/// The rows at which another group begins, and the number of its stretch for each row.
-fn cut(groups: &[ArrayRef], rows: usize) -> Result<(Vec<u32>, Vec<usize>)> {
-    let begins = changes::begins(groups, rows)?;
-    let mut firsts = Vec::new();
-    let stretches = begins.iter().zip(0..).map(|(begins, row)| {
-        if *begins {
-            firsts.push(row);
-        }
-        firsts.len() - 1
-    });
-    let stretches = stretches.collect();
-    Ok((firsts, stretches))
 }

@@ -118,7 +118,7 @@ impl TableProvider for CutTable {
         TableType::Base
     }
 
-    // Files are skipped and rows dropped as well as the scan can; the filter above it decides.
+    // Files, their pages and rows of memory are skipped as well as the scan can; the filter above it decides.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }

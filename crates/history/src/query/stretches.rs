@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Schema};
@@ -95,9 +95,7 @@ impl PhysicalExpr for OfStretch {
         let columns = collect_columns(&self.condition);
         let texts: Vec<ArrayRef> =
             columns.iter().map(|column| batch.column(column.index()).clone()).collect();
-        let begins = changes::begins(&texts, batch.num_rows())?;
-        let firsts: UInt32Array =
-            begins.iter().zip(0..).filter_map(|(begins, row)| begins.then_some(row)).collect();
+        let (firsts, stretches) = changes::cut(&texts, batch.num_rows())?;
         // Where texts change all the time, all rows are asked at once.
         if batch.num_rows() < 4 * firsts.len() {
             return self.condition.evaluate(batch);
@@ -105,14 +103,6 @@ impl PhysicalExpr for OfStretch {
         let answers = self.condition.evaluate(&take_record_batch(batch, &firsts)?)?;
         let answers = answers.into_array(firsts.len())?;
         let answers = answers.as_boolean();
-        let mut stretch = 0;
-        let stretches: Vec<usize> = begins
-            .iter()
-            .map(|begins| {
-                stretch += usize::from(*begins);
-                stretch - 1
-            })
-            .collect();
         let of_rows = |bits: &BooleanBuffer| {
             BooleanBuffer::collect_bool(stretches.len(), |row| bits.value(stretches[row]))
         };
@@ -143,7 +133,7 @@ impl PhysicalExpr for OfStretch {
 mod tests {
     use arrow::array::{Int64Array, StringViewArray};
     use arrow::datatypes::Field;
-    use datafusion::physical_expr::expressions::{col, in_list, lit};
+    use datafusion::physical_expr::expressions::{col, in_list, like, lit};
 
     use super::*;
 
@@ -159,13 +149,18 @@ mod tests {
         let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
         let view = |text: &str| lit(datafusion::common::ScalarValue::Utf8View(Some(text.to_owned())));
         let list = vec![view("coolant_supply_temperature"), view("flow")];
-        let condition = in_list(col("signal", &schema).unwrap(), list, &negated, &schema).unwrap();
-        assert!(is_of_texts(&condition, &schema));
-        let rows = |condition: Arc<dyn PhysicalExpr>| {
-            condition.evaluate(&batch).unwrap().into_array(batch.num_rows()).unwrap()
-        };
-        let once_a_stretch = rows(Arc::new(OfStretch { condition: condition.clone() }));
-        assert_eq!(once_a_stretch.as_boolean(), rows(condition).as_boolean());
+        let signal = || col("signal", &schema).unwrap();
+        let is_in = in_list(signal(), list, &negated, &schema).unwrap();
+        let is_like = like(negated, false, signal(), view("coolant%"), &schema).unwrap();
+        let part = batch.slice(batch.num_rows() / 3, batch.num_rows() / 2);
+        for (condition, batch) in [(&is_in, &batch), (&is_in, &part), (&is_like, &batch), (&is_like, &part)] {
+            assert!(is_of_texts(condition, &schema));
+            let rows = |condition: &Arc<dyn PhysicalExpr>| {
+                condition.evaluate(batch).unwrap().into_array(batch.num_rows()).unwrap()
+            };
+            let once_a_stretch: Arc<dyn PhysicalExpr> = Arc::new(OfStretch { condition: condition.clone() });
+            assert_eq!(rows(&once_a_stretch).as_boolean(), rows(condition).as_boolean());
+        }
     }
 
     #[test]

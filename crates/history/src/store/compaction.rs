@@ -17,7 +17,7 @@ use deltalake_core::kernel::{Add, EagerSnapshot};
 use deltalake_core::{DeltaTable, DeltaTableError};
 use telemetry::table::Table;
 
-use self::merged::{Merged, SortedFile, Unreadable};
+use self::merged::{MergeError, Merged, SortedFile};
 use super::file::{FILE_BYTES_MAX, FileWriter};
 use super::location::Location;
 use super::scan::rows_of;
@@ -31,7 +31,8 @@ const OPEN_DAY_FILES_MIN: usize = 16;
 const CLOSED_DAY_FILES_MIN: usize = 2;
 /// Files that are merged at once: each is open while it is read.
 const MERGED_FILES_MAX: usize = 128;
-/// Rows of each file in memory while files are merged: at 128 files and 200 bytes a row 50 MB.
+/// Rows of each file in memory while files are merged: at 128 files and 200 bytes a row 50 MB, beside the row group that is
+/// read of each, which is half a MB of samples.
 const MERGED_ROWS: usize = 2_048;
 /// Sizes whose files are merged with each other only, so that a large file is not written again for a small one:
 /// a row is rewritten at most once a size.
@@ -101,17 +102,23 @@ pub async fn merge(
     group: &Group,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Vec<Add>, HistoryError> {
-    let failed = |Unreadable { path, error }| {
-        let error = format!("{path} cannot be read: {}", error.strip_backtrace());
-        HistoryError::store(table, "compact")(DeltaTableError::from(DataFusionError::Execution(error)))
+    let failed = |error| match error {
+        MergeError::File { path, error } => {
+            let error = format!("{path} cannot be read: {}", error.strip_backtrace());
+            HistoryError::store(table, "compact")(DeltaTableError::from(DataFusionError::Execution(error)))
+        }
+        MergeError::Columns(error) => HistoryError::columns(table)(error),
     };
     let stored = snapshot.log_data();
-    let files = stored.iter().filter(|file| group.paths.iter().any(|path| *path == file.path()));
-    let files = files.map(|file| {
-        let path = file.path().into_owned();
-        match rows_of(&file, location, table, runtime, MERGED_ROWS) {
-            Ok(rows) => Ok(SortedFile { path, rows }),
-            Err(error) => Err(failed(Unreadable { path, error })),
+    let files = group.paths.iter().map(|path| {
+        let file = stored.iter().find(|file| *path == file.path());
+        // Whoever replaces these files removes them all: none may be left out.
+        let missing = || DataFusionError::Execution("the table's log names it no more".to_owned());
+        let rows =
+            file.ok_or_else(missing).and_then(|file| rows_of(&file, location, table, runtime, MERGED_ROWS));
+        match rows {
+            Ok(rows) => Ok(SortedFile { path: path.clone(), rows }),
+            Err(error) => Err(failed(MergeError::File { path: path.clone(), error })),
         }
     });
     let mut merged = Merged::open(table, files.collect::<Result<_, _>>()?).await.map_err(failed)?;
@@ -126,6 +133,8 @@ pub async fn merge(
             writer.give_up().await;
             return Err(error);
         }
+        // What is flushed meanwhile has its turn: senders wait for that in the end, and for this nobody does.
+        tokio::task::yield_now().await;
     }
     let mut adds = writer.finish().await?;
     adds.iter_mut().for_each(|add| add.data_change = false);

@@ -97,6 +97,7 @@ impl FileWriter {
                     self.schema.clone(),
                     self.properties.clone(),
                     self.compression_level,
+                    row_group_rows(self.table),
                     |name| repeats(self.table, name),
                 )?;
                 self.open.insert(OpenFile::new(self.table, date, encoder))
@@ -294,6 +295,16 @@ fn repeats(table: Table, name: &str) -> Option<Pages> {
         "rack" | "signal" if of_series => Some(Pages::AtChanges),
         "flag" | "labels" | SHARD if of_series => Some(Pages::Full),
         _ => text_of_series(name).filter(|_| of_series).map(|_| Pages::Full),
+    }
+}
+
+/// Rows of a row group. Readers skip pages, so that few of its rows are decoded for one; but for each column of each group they
+/// begin zstd anew, which took a fifth of a query over samples in groups of a quarter of the size. Rows of other tables are
+/// large, and a group is held until it ends.
+const fn row_group_rows(table: Table) -> usize {
+    match table {
+        Table::Samples | Table::Blocks => 524_288,
+        _ => 131_072,
     }
 }
 

@@ -41,7 +41,7 @@ pub fn partitioned(file: &LogicalFileView, location: &Location, table: Table) ->
 }
 
 /// All rows of one file as they are in it, `rows_max` at a time, with the columns of [`file_schema`] and texts as views.
-/// Nothing of the file is kept in memory but what these rows take: neither its footer nor where its pages are.
+/// Of the file only the row group that is read is kept in memory, and not where its pages are.
 ///
 /// # Errors
 /// When the file's path is none that an object can have, or the store is not known to `runtime`.

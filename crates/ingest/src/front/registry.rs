@@ -69,7 +69,7 @@ pub(super) struct Census {
 #[derive(Debug)]
 pub(super) struct Registered {
     pub partition: PartitionId,
-    /// The declaration that is in force: the one that evaluator and history keep.
+    /// The declaration that is in force. Evaluator and history keep the same, but for texts that they knew before a restart.
     pub declaration: Arc<SeriesDeclaration>,
     /// Whether that is known to be in the log.
     pub is_confirmed: bool,

@@ -36,7 +36,7 @@ impl Key {
             kind.is_integer() || kind.is_temporal()
         };
         let (numbers, texts): (Vec<_>, Vec<_>) = sort_key(table).iter().map(index_of).partition(is_number);
-        let repeats = |index: usize| schema.field(index).data_type().is_run_ends_type();
+        let repeats = |index: usize| matches!(schema.field(index).data_type(), DataType::RunEndEncoded(_, _));
         let alike = (0..schema.fields().len()).filter(|index| repeats(*index) || texts.contains(index));
         let fields = vec![SortField::new_with_options(DataType::Utf8View, ORDER); texts.len()];
         let converter = RowConverter::new(fields).expect("texts can be compared as bytes");
@@ -130,20 +130,27 @@ impl Cursor {
         self.texts().cmp(other.texts()).then_with(|| self.compare_numbers(self.row, other, other.row))
     }
 
-    /// The row after those of this stretch that come before all of `other`'s, or are equal to its next.
-    pub fn end_before(&self, other: Option<&Self>) -> usize {
+    /// The row after those of this stretch that come before all of `other`'s.
+    ///
+    /// - `is_first_of_equals`: whether a row that is equal to its next one comes before it.
+    pub fn end_before(&self, other: Option<&Self>, is_first_of_equals: bool) -> usize {
         let end = self.ends[self.stretch];
         let Some(other) = other.filter(|other| other.texts() == self.texts()) else { return end };
+        let comes_first = |row: usize| match self.compare_numbers(row, other, other.row) {
+            Ordering::Less => true,
+            Ordering::Equal => is_first_of_equals,
+            Ordering::Greater => false,
+        };
         // Files follow each other in time, so that mostly all of a stretch comes first.
-        if self.compare_numbers(end - 1, other, other.row).is_le() {
+        if comes_first(end - 1) {
             return end;
         }
         let (mut low, mut high) = (self.row, end - 1);
         while low < high {
             let middle = low.midpoint(high);
-            match self.compare_numbers(middle, other, other.row) {
-                Ordering::Greater => high = middle,
-                Ordering::Less | Ordering::Equal => low = middle + 1,
+            match comes_first(middle) {
+                true => low = middle + 1,
+                false => high = middle,
             }
         }
         low

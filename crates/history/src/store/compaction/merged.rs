@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use futures::future::join_all;
 use telemetry::table::Table;
 
 use super::cursor::{Cursor, Key};
@@ -24,12 +25,17 @@ pub struct SortedFile {
     pub rows: SendableRecordBatchStream,
 }
 
-/// A file that cannot be read, and why.
-pub struct Unreadable {
-    /// Its path below the table.
-    pub path: String,
-    /// What was found.
-    pub error: DataFusionError,
+/// Why files are not merged.
+pub enum MergeError {
+    /// A file cannot be read.
+    File {
+        /// Its path below the table.
+        path: String,
+        /// What was found.
+        error: DataFusionError,
+    },
+    /// The rows do not become columns.
+    Columns(ArrowError),
 }
 
 /// The rows of several files in the order of the table's key.
@@ -48,18 +54,20 @@ impl Merged {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub async fn open(table: Table, files: Vec<SortedFile>) -> Result<Self, Unreadable> {
+    pub async fn open(table: Table, files: Vec<SortedFile>) -> Result<Self, MergeError> {
         let schema = rows_schema(table);
         let key = Key::new(table, &schema);
         let (mut paths, mut cursors) = (Vec::new(), Vec::new());
-        for SortedFile { path, rows } in files {
-            match Cursor::open(rows, &key).await {
+        let opened =
+            files.into_iter().map(async |SortedFile { path, rows }| (path, Cursor::open(rows, &key).await));
+        for (path, opened) in join_all(opened).await {
+            match opened {
                 Ok(Some(cursor)) => {
                     cursors.push(cursor);
                     paths.push(path);
                 }
                 Ok(None) => {}
-                Err(error) => return Err(Unreadable { path, error }),
+                Err(error) => return Err(MergeError::File { path, error }),
             }
         }
         let mut order: Vec<usize> = (0..cursors.len()).collect();
@@ -69,29 +77,35 @@ impl Merged {
         Ok(Self { key, paths, cursors, order, repeats, taken })
     }
 
-    /// The next rows: `rows_min`, and what is left of a stretch, or the last ones. What repeats in them comes as runs.
+    /// The next rows: what stays of `rows_min` and the rest of a stretch, or the last ones. What repeats in them comes as
+    /// runs.
     ///
     /// # Errors
     /// When a file cannot be read on.
-    pub async fn next(&mut self, rows_min: usize) -> Result<Option<RecordBatch>, Unreadable> {
-        while self.taken.rows.len() < rows_min
-            && let Some(leader) = self.order.first().copied()
-        {
-            self.take_stretch(leader).await.map_err(|error| self.unreadable(leader, error))?;
+    pub async fn next(&mut self, rows_min: usize) -> Result<Option<RecordBatch>, MergeError> {
+        loop {
+            // Rows that are passed count, and not those that stay: their batches are held until they are told.
+            while self.taken.passed < rows_min
+                && let Some(leader) = self.order.first().copied()
+            {
+                let taken = self.take_stretch(leader).await;
+                taken.map_err(|error| MergeError::File { path: self.paths[leader].clone(), error })?;
+            }
+            let is_end = self.taken.passed == 0;
+            let batch = self.taken.batch().map_err(MergeError::Columns)?;
+            if batch.is_some() || is_end {
+                return Ok(batch);
+            }
         }
-        let batch = self.taken.batch();
-        batch.map_err(|error| self.unreadable(self.order.first().copied().unwrap_or_default(), error.into()))
-    }
-
-    fn unreadable(&self, file: usize, error: DataFusionError) -> Unreadable {
-        Unreadable { path: self.paths[file].clone(), error }
     }
 
     /// Takes the rows of one file that come before those of all others.
     async fn take_stretch(&mut self, leader: usize) -> Result<(), DataFusionError> {
         let cursor = &self.cursors[leader];
-        let runner_up = self.order.get(1).map(|number| &self.cursors[*number]);
-        let end = cursor.end_before(runner_up);
+        let runner_up = self.order.get(1).copied();
+        let is_first_of_equals = runner_up.is_none_or(|other| leader < other);
+        let end = cursor.end_before(runner_up.map(|other| &self.cursors[other]), is_first_of_equals);
+        self.taken.passed += end - cursor.row();
         self.taken.begin_run(leader, cursor.batch());
         match &mut self.repeats {
             None => (cursor.row()..end).for_each(|row| self.taken.push(row)),
@@ -148,6 +162,8 @@ struct Taken {
     batch_of: Vec<Option<usize>>,
     /// The batch that rows are taken of.
     current: usize,
+    /// How many rows were looked at, with those that do not stay.
+    passed: usize,
     /// Batch and row of each.
     rows: Vec<(usize, usize)>,
     /// Batch and row of the first in each run.
@@ -163,6 +179,7 @@ impl Taken {
             batches: Vec::new(),
             batch_of: vec![None; cursors],
             current: 0,
+            passed: 0,
             rows: Vec::new(),
             firsts: Vec::new(),
             ends: Vec::new(),
@@ -192,20 +209,21 @@ impl Taken {
         self.batch_of[cursor] = None;
     }
 
-    /// The rows so far, which are told then; `None` when there are none.
+    /// The rows so far, which are told then; `None` when none stays.
     fn batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        if self.rows.is_empty() {
-            return Ok(None);
-        }
         let schema = self.schema.clone();
         let columns = schema.fields().iter().map(|field| self.column(field));
-        let batch = RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)?;
+        let batch = match self.rows.is_empty() {
+            true => None,
+            false => Some(RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)?),
+        };
         self.batches.clear();
         self.batch_of.fill(None);
+        self.passed = 0;
         self.rows.clear();
         self.firsts.clear();
         self.ends.clear();
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     fn column(&self, field: &Field) -> Result<ArrayRef, ArrowError> {
@@ -319,7 +337,8 @@ mod tests {
                     let mut rows: Vec<Row> = rows
                         .iter()
                         .map(|(rack, is_late, time)| {
-                            sequence += 1;
+                            // Rows of one record have one number.
+                            sequence += i64::from(*is_late || sequence % 3 == 0);
                             (RACKS[*rack], if *is_late { "late" } else { "ok" }, *time, sequence)
                         })
                         .collect();
@@ -335,6 +354,25 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             prop_assert_eq!(runtime.block_on(merged(files, rows_min)), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn repeats_are_passed_without_being_held() {
+        let rows: Vec<Row> = (0..500).map(|sequence| (Some("r01"), "late", Some(7), sequence)).collect();
+        let files = rows.chunks(100).map(|rows| SortedFile { path: String::new(), rows: file(rows, 10) });
+        let mut merged = Merged::open(Table::Samples, files.collect()).await.ok().unwrap();
+        let first = merged.next(20).await.ok().unwrap().unwrap();
+        assert_eq!(first.num_rows(), 1);
+        while let Some(leader) = merged.order.first().copied() {
+            merged.take_stretch(leader).await.unwrap();
+            assert!(merged.taken.rows.is_empty(), "the first has been told");
+            if merged.taken.passed >= 20 {
+                assert!(merged.taken.batches.len() <= 3, "{} batches", merged.taken.batches.len());
+                assert!(merged.taken.batch().unwrap().is_none());
+                assert!(merged.taken.batches.is_empty());
+            }
+        }
+        assert!(merged.next(20).await.ok().unwrap().is_none());
     }
 
     #[tokio::test]

@@ -14,10 +14,6 @@ use zstd::bulk::Compressor;
 
 use super::runs::{Pages, RunColumn};
 
-/// Rows of a row group. Readers skip pages, so that few of its rows are decoded for one; but for each of its columns that they
-/// read they begin zstd anew, which took a fifth of a query over groups of a quarter of the size.
-const ROW_GROUP_ROWS: usize = 524_288;
-
 /// One file.
 pub struct Encoder {
     schema: SchemaRef,
@@ -27,6 +23,7 @@ pub struct Encoder {
     writer: SerializedFileWriter<Vec<u8>>,
     row_groups: ArrowRowGroupWriterFactory,
     compressor: Compressor<'static>,
+    row_group_rows: usize,
     open: Option<RowGroup>,
 }
 
@@ -44,6 +41,7 @@ enum Column {
 impl Encoder {
     /// Begins a file.
     ///
+    /// - `row_group_rows`: after how many rows a row group ends.
     /// - `repeats`: by the name of a column whose rows repeat, where its pages end.
     ///
     /// # Errors
@@ -52,6 +50,7 @@ impl Encoder {
         schema: SchemaRef,
         properties: WriterProperties,
         compression_level: i32,
+        row_group_rows: usize,
         repeats: impl Fn(&str) -> Option<Pages>,
     ) -> Result<Self, ParquetError> {
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))?;
@@ -65,6 +64,7 @@ impl Encoder {
             writer,
             row_groups,
             compressor: Compressor::new(compression_level)?,
+            row_group_rows,
             open: None,
         })
     }
@@ -80,11 +80,11 @@ impl Encoder {
                 Some(group) => group,
                 None => self.begin()?,
             };
-            let rows = (batch.num_rows() - start).min(ROW_GROUP_ROWS - group.rows);
+            let rows = (batch.num_rows() - start).min(self.row_group_rows - group.rows);
             self.add(&mut group, &batch.slice(start, rows))?;
             group.rows += rows;
             start += rows;
-            if group.rows == ROW_GROUP_ROWS {
+            if group.rows == self.row_group_rows {
                 self.end(group)?;
             } else {
                 self.open = Some(group);
@@ -193,6 +193,8 @@ mod tests {
         Arc::new(Schema::new(vec![text, labels, shard, Field::new("number", DataType::Int64, true)]))
     }
 
+    const ROW_GROUP_ROWS: usize = 131_072;
+
     type Run = (Option<String>, Vec<(String, Option<String>)>, usize);
 
     fn batch(runs: &[Run]) -> RecordBatch {
@@ -224,8 +226,10 @@ mod tests {
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
             .set_statistics_truncate_length(None)
             .build();
-        let mut encoder =
-            Encoder::new(schema(), properties, 1, |name| repeats.filter(|_| name != "number")).unwrap();
+        let mut encoder = Encoder::new(schema(), properties, 1, ROW_GROUP_ROWS, |name| {
+            repeats.filter(|_| name != "number")
+        })
+        .unwrap();
         batches.iter().for_each(|batch| encoder.write(batch).unwrap());
         let metadata = encoder.finish().unwrap();
         (std::mem::take(encoder.ready()).into(), metadata)
