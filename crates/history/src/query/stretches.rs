@@ -78,7 +78,7 @@ impl PartialEq for OfStretch {
 
 impl fmt::Display for OfStretch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.condition)
+        write!(f, "once a stretch: {}", self.condition)
     }
 }
 

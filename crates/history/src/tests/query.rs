@@ -345,6 +345,37 @@ async fn groups_that_are_told_by_their_neighbours_are_those_of_all_rows() {
 }
 
 #[tokio::test]
+async fn rows_found_by_asking_of_texts_once_a_stretch_are_those_found_by_asking_of_each() {
+    let (_folder, path) = folder();
+    let history = open(&path).await;
+    (1..=20).for_each(|sequence| append(&history, sequence));
+    history.commit(&history.freeze(20)).await.unwrap();
+    (21..=30).for_each(|sequence| append(&history, sequence));
+    let all = number(&history, "SELECT count(*) FROM samples").await;
+    // A text made from another is no column, and is asked of each row.
+    for (once, each) in [
+        ("rack IN ('r1', 'r3', 'r5', 'r8')", "rack || '' IN ('r1', 'r3', 'r5', 'r8')"),
+        ("rack LIKE '%1'", "rack = 'r1'"),
+        (
+            "signal NOT LIKE 'x%' AND rack NOT IN ('r1', 'r4', 'r6', 'r7')",
+            "rack || '' NOT IN ('r1', 'r4', 'r6', 'r7')",
+        ),
+    ] {
+        let asked = |condition: &str| {
+            format!(
+                "SELECT rack, signal, time, value, seq FROM samples WHERE {condition} ORDER BY 1, 2, 3, 5"
+            )
+        };
+        let plan = text(&history, &format!("EXPLAIN {}", asked(once)), Format::Table).await;
+        assert!(plan.contains("once a stretch"), "{plan}");
+        let found = text(&history, &asked(once), Format::Csv).await;
+        assert_eq!(found, text(&history, &asked(each), Format::Csv).await, "{once}");
+        let rows = found.lines().count() as f64 - 1.0;
+        assert!(0.0 < rows && rows < all, "{once}: {rows} of {all}");
+    }
+}
+
+#[tokio::test]
 async fn memory_of_other_series_is_not_turned_into_columns() {
     let history = open("memory://").await;
     append(&history, 1);

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use arrow::error::ArrowError;
@@ -82,14 +82,12 @@ impl Cursor {
         let of = |columns: &[usize]| -> Vec<ArrayRef> {
             columns.iter().map(|column| batch.column(*column).clone()).collect()
         };
-        let begins = changes::begins(&of(&key.alike), batch.num_rows())?;
-        let firsts = begins.iter().zip(0_u32..).filter_map(|(begins, row)| begins.then_some(row));
-        let firsts = UInt32Array::from_iter_values(firsts);
+        let (firsts, _) = changes::cut(&of(&key.alike), batch.num_rows())?;
         let texts =
             of(&key.texts).iter().map(|texts| take(texts, &firsts, None)).collect::<Result<Vec<_>, _>>()?;
         self.texts = if texts.is_empty() { None } else { Some(key.converter.convert_columns(&texts)?) };
-        let starts = firsts.values().iter().map(|row| *row as usize);
-        self.ends = starts.skip(1).chain([batch.num_rows()]).collect();
+        let begun_later = firsts.values().iter().filter(|row| **row > 0).map(|row| *row as usize);
+        self.ends = begun_later.chain([batch.num_rows()]).collect();
         let numbers = of(&key.numbers);
         let number =
             |column: &ArrayRef| Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone());
