@@ -60,7 +60,15 @@ fn backtest(arguments: &BacktestArguments, runtime: &Handle) -> Result<u8, Failu
     if arguments.output == Output::Text {
         text(&lines);
     }
-    Ok(0)
+    ended(&lines)
+}
+
+/// A pipeline that asks what would have been said, and hears of no run, was not answered.
+fn ended(lines: &[Line]) -> Result<u8, Failure> {
+    if lines.iter().any(|line| line.new.is_some()) {
+        return Ok(0);
+    }
+    Err(Failure::bad_input(format!("none of {} runs could be tried; the note of each says why", lines.len())))
 }
 
 /// What `--runs` says.
@@ -205,4 +213,27 @@ fn text(lines: &[Line]) {
 /// `FAIL: coolant-dt …`: the sentence names what was observed, its threshold and unit.
 fn told(row: Option<&Row>) -> String {
     row.map_or_else(|| "not asked".to_owned(), |row| format!("{}: {}", judged(row.verdict), row.reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_which_none_could_be_tried_are_no_answer_and_one_that_could_is() {
+        let not_tried = || Line::not_tried("build-1", "its records are not kept any more".to_owned());
+        let failure = ended(&[not_tried(), not_tried()]).unwrap_err();
+        assert_eq!(
+            (failure.code, &*failure.message),
+            (crate::failure::BAD_INPUT, "none of 2 runs could be tried; the note of each says why",)
+        );
+        let said = Said {
+            policy: "default".into(),
+            verdict: "pass",
+            reason: String::new(),
+            watermark: String::new(),
+            stored: false,
+        };
+        assert_eq!(ended(&[not_tried(), Line { new: Some(said), ..not_tried() }]).unwrap(), 0);
+    }
 }
