@@ -1,5 +1,6 @@
-//! Reads an HTTP body within its limit, and says with which status a refusal is answered.
+//! Reads an HTTP body within its limit, has it taken in, and says with which status a refusal is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,13 +8,62 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
+use tokio::runtime::Handle;
 use tokio_stream::StreamExt;
 
-use crate::decoded::DecodeError;
-use crate::intake::{IntakeError, RequestLimits};
+use crate::decoded::{DecodeError, Decoded};
+use crate::intake::{Intake, IntakeError, RequestLimits};
+use crate::report::Report;
+
+/// How a sender that broke off its request may come again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the routes of telemetry over HTTP share.
+#[derive(Clone)]
+pub struct HttpIntake {
+    /// Who keeps what comes in.
+    pub intake: Arc<dyn Intake>,
+    /// Limits of one request.
+    pub limits: RequestLimits,
+    /// Where bodies are decoded and taken in. They are read where their connection is served: to hand on each piece of a
+    /// body as it comes wakes two threads each time.
+    pub threads: Handle,
+}
+
+impl HttpIntake {
+    /// Reads a request's body, and decodes and takes it in on the threads for that.
+    pub(crate) async fn take_in(
+        self,
+        source: &'static str,
+        request: Request<Body>,
+        decode: impl FnOnce(Bytes) -> Result<Decoded, DecodeError> + Send + 'static,
+    ) -> Result<Report, IntakeError> {
+        let body = match read(request, self.limits).await {
+            Ok(body) => Ok(body),
+            Err(Unread::Refused(error)) => Err(error),
+            Err(Unread::Broken(message)) => {
+                return Err(IntakeError::Overloaded { message, retry_after: RETRY_AFTER });
+            }
+        };
+        let Self { intake, threads, .. } = self;
+        let taken = threads.spawn(async move {
+            match body.and_then(decode) {
+                Ok(decoded) => intake.take_in(decoded).await,
+                Err(error) => {
+                    intake.note_unreadable(source, &error);
+                    Err(error.into())
+                }
+            }
+        });
+        taken.await.unwrap_or_else(|error| {
+            tracing::error!(source, %error, "a request was not taken in");
+            Err(IntakeError::Internal { message: format!("the request was not taken in: {error}") })
+        })
+    }
+}
 
 /// Why there is no body.
-pub(crate) enum Unread {
+enum Unread {
     /// It is too large.
     Refused(DecodeError),
     /// The connection broke; nobody will read the answer.
@@ -21,7 +71,7 @@ pub(crate) enum Unread {
 }
 
 /// Reads the whole body; stops at the first byte over the limit, and before the first when the length is declared.
-pub(crate) async fn read(request: Request<Body>, limits: RequestLimits) -> Result<Bytes, Unread> {
+async fn read(request: Request<Body>, limits: RequestLimits) -> Result<Bytes, Unread> {
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limits.request_bytes as u64) {

@@ -21,6 +21,7 @@ pub mod report; // what became of a request
 mod body; // HTTP bodies and statuses
 pub mod intake; // the seam between servers and whoever keeps what they take in
 
+pub use body::HttpIntake;
 pub use decoded::{DecodeError, Decoded, Point, PointKind, SourceKind};
 pub use front::{Front, Limits, Taken, Ticket};
 pub use intake::{Intake, IntakeError, RequestLimits};

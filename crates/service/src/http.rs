@@ -165,9 +165,10 @@ async fn evaluate(State(shared): State<Arc<Shared>>, Path(segment): Path<String>
     }
 }
 
+/// Who waits for a verdict asks again beyond this: proxies give up on longer answers.
+pub const WAIT_MAX: Microseconds = Microseconds::from_minutes(10);
+
 async fn answer(shared: &Shared, gate: &str, body: EvaluateBody) -> Result<String, ControlError> {
-    /// Beyond this a caller asks again: proxies give up on longer answers.
-    const WAIT_MAX: Microseconds = Microseconds::from_minutes(10);
     let racks: Vec<Name> =
         body.scope.rack.iter().chain(&body.scope.racks).map(|rack| rack.as_str().into()).collect();
     let field = |field: &'static str| move |message: String| ControlError::Field { field, message };

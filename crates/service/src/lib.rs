@@ -26,6 +26,7 @@ pub mod http; // JSON API, SQL, metrics, health
 pub mod metrics; // the service's own metrics
 pub mod net; // ports
 pub mod offline; // a data folder without a service
+mod open_files; // how many this process may have
 pub mod past; // a run as the history remembers it, evaluated again
 pub mod shared; // what the servers share
 pub mod sql; // SQL for tools: Flight SQL and the Postgres wire

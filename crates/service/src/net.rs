@@ -1,19 +1,22 @@
 //! Ports: one way to serve them all, plain or TLS, HTTP/1 and HTTP/2, ended gracefully.
 
+mod connections; // of one port: how many, and for how long
+mod moving; // a connection on which something moves
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::serve::{Listener, ListenerExt};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::server::TlsStream;
 
+pub use self::connections::ConnectionLimits;
+use self::connections::Connections;
 use crate::access::AccessError;
 use crate::settings::AccessSettings;
 
@@ -42,25 +45,15 @@ impl Port {
         self.listener
     }
 
-    /// Answers until `stop` becomes true and the last request is answered.
-    pub async fn serve(self, router: Router, tls: Option<TlsAcceptor>, mut stop: watch::Receiver<bool>) {
-        let stopped = async move {
-            // An error means that the sender is gone: then it is time to stop as well.
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        let served = match tls {
-            None => {
-                axum::serve(self.listener.tap_io(send_at_once), router).with_graceful_shutdown(stopped).await
-            }
-            Some(acceptor) => {
-                axum::serve(TlsListener::start(self.listener, acceptor), router)
-                    .with_graceful_shutdown(stopped)
-                    .await
-            }
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, address = %self.address, "a port ended");
-        }
+    /// Answers HTTP, inside TLS where there is an acceptor, until `stop` becomes true and the last request is answered.
+    pub async fn serve(
+        self,
+        router: Router,
+        tls: Option<TlsAcceptor>,
+        limits: ConnectionLimits,
+        stop: watch::Receiver<bool>,
+    ) {
+        Connections { listener: self.listener, tls, router, limits }.answer(stop).await;
     }
 }
 
@@ -90,58 +83,4 @@ pub fn tls(settings: &AccessSettings, protocols: &[&[u8]]) -> Result<Option<TlsA
         .map_err(|error| refused(&settings.tls_certificate, error.to_string()))?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
-}
-
-/// A gate's answer is one small write: it does not wait for more (Nagle).
-fn send_at_once(stream: &mut TcpStream) {
-    // Only the delay is at stake, so a failure changes nothing else.
-    let _ = stream.set_nodelay(true);
-}
-
-/// Handshakes run beside each other, so that a slow client delays nobody.
-struct TlsListener {
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: std::io::Result<SocketAddr>,
-}
-
-impl TlsListener {
-    fn start(mut listener: TcpListener, acceptor: TlsAcceptor) -> Self {
-        /// A handshake that takes longer is given up.
-        const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
-        let address = listener.local_addr();
-        let (sender, ready) = mpsc::channel(64);
-        tokio::spawn(async move {
-            loop {
-                let (stream, address) = tokio::select! {
-                    accepted = Listener::accept(&mut listener) => accepted,
-                    () = sender.closed() => return,
-                };
-                let (acceptor, sender) = (acceptor.clone(), sender.clone());
-                tokio::spawn(async move {
-                    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => drop(sender.send((stream, address)).await),
-                        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
-                        Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
-                    }
-                });
-            }
-        });
-        Self { ready, address }
-    }
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(connection) => connection,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.address.as_ref().copied().map_err(|error| std::io::Error::new(error.kind(), error.to_string()))
-    }
 }

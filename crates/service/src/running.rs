@@ -11,10 +11,10 @@ use evaluator::objective_document::RemarkLevel;
 use history::lock::FolderLock;
 use history::{Budget, History, MaintenanceReport};
 use ingest::otlp::grpc::MetricsServer;
-use ingest::{Front, RequestLimits};
+use ingest::{Front, HttpIntake, RequestLimits};
 use telemetry::EventTime;
 use telemetry::record::{Body, PartitionId, Record};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
@@ -25,14 +25,14 @@ use crate::configuration::{self, Documents, Texts};
 use crate::gates::Gates;
 use crate::lookup::Lookup;
 use crate::metrics::{Id, Metrics};
-use crate::net::{self, Port};
+use crate::net::{self, ConnectionLimits, Port};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::control::Control;
 use crate::pipeline::engine::{Loop, Outlets};
 use crate::pipeline::recovery::{Recovered, recover};
 use crate::pipeline::writer::Writer;
 use crate::pipeline::{Pipeline, Start};
-use crate::settings::{AlertSettings, Clock, HistorySettings, Settings};
+use crate::settings::{AlertSettings, Clock, HistorySettings, Length, Settings};
 use crate::shared::Shared;
 use crate::sql::{flight, postgres::Postgres};
 use crate::tell::Tell;
@@ -108,6 +108,9 @@ const GATE_THREADS: usize = 1;
 const ADVISORY_THREADS: usize = 1;
 /// Threads that write rows to the store, and tend it.
 const STORE_THREADS: usize = 2;
+/// A connection on which nothing moves for so long is ended, the longest answer's time added. Prometheus and Go's clients
+/// keep unused connections for five minutes at most, others for less.
+const IDLE: Duration = Duration::from_secs(300);
 
 impl Running {
     /// Starts everything, or nothing.
@@ -278,9 +281,10 @@ impl Running {
             request_bytes: settings.ingest.request_bytes_max,
             decompressed_bytes: settings.ingest.decompressed_bytes_max,
         };
-        let otlp_http_routes = ingest_threads.serve(ingest::otlp::http::router(pipeline.clone(), limits));
-        let remote_write_routes =
-            ingest_threads.serve(ingest::remote_write::server::router(pipeline.clone(), limits));
+        let intake =
+            HttpIntake { intake: pipeline.clone(), limits, threads: ingest_threads.handle().clone() };
+        let otlp_http_routes = ingest::otlp::http::router(intake.clone());
+        let remote_write_routes = ingest::remote_write::server::router(intake);
         let routers: [Router; 4] = [
             ingest_threads
                 .serve(Routes::new(MetricsServer::new(pipeline.clone(), limits)).into_axum_router()),
@@ -307,13 +311,20 @@ impl Running {
         let postgres = postgres
             .serve(postgres_port, stopping.clone())
             .map_err(|error| StartError::System(error.strip_backtrace()))?;
+        let connections_max = settings.listen.connections_max.min(Semaphore::MAX_PERMITS);
+        crate::open_files::allow(
+            connections_max.saturating_mul(routers.len()).saturating_add(settings.query.connections_max),
+        );
+        let longest_answer =
+            Length(http::WAIT_MAX).duration().max(Duration::from_secs(settings.query.seconds_max));
+        let connection_limits = ConnectionLimits { connections_max, idle: IDLE + longest_answer };
         let serving = ports
             .into_iter()
             .zip(routers)
             .map(|(port, router)| {
                 let router =
                     router.layer(axum::middleware::from_fn_with_state(access.clone(), access::authorise));
-                tokio::spawn(port.serve(router, tls.clone(), stopping.clone()))
+                tokio::spawn(port.serve(router, tls.clone(), connection_limits, stopping.clone()))
             })
             .chain([tokio::spawn(postgres)])
             .collect();
@@ -361,8 +372,9 @@ impl Running {
         self.shared.ready.store(false, Ordering::Relaxed);
         // An error means that all receivers have ended already.
         let _ = self.stop.send(true);
+        let last_answers = tokio::time::Instant::now() + Duration::from_secs(10);
         for port in self.ports {
-            let _ = tokio::time::timeout(Duration::from_secs(10), port).await;
+            let _ = tokio::time::timeout_at(last_answers, port).await;
         }
         for task in self.background {
             task.abort();

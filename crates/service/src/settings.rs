@@ -108,7 +108,14 @@ section! {
 }
 section! {
     /// `[listen]`
-    ListenSettings { otlp_grpc: SocketAddr, otlp_http: SocketAddr, grpc: SocketAddr, http: SocketAddr, postgres: SocketAddr, }
+    ListenSettings {
+        otlp_grpc: SocketAddr,
+        otlp_http: SocketAddr,
+        grpc: SocketAddr,
+        http: SocketAddr,
+        postgres: SocketAddr,
+        connections_max: usize,
+    }
 }
 section! {
     /// `[access]`

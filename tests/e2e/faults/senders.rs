@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::START;
 use crate::crash::quick_objectives;
-use crate::harness::{Service, get, wait_for};
+use crate::harness::{Service, get, run, wait_for};
 use crate::remote_write::{Reading, Sender, body, send};
 
 const ON_TELEMETRY_S_CLOCK: [&str; 2] = ["--set", "clock.kind=telemetry"];
@@ -144,6 +144,27 @@ fn a_thousand_connections_that_send_half_a_request_hold_up_nobody() {
         2,
         "half a request leaves nothing behind"
     );
+    service.stop();
+}
+
+#[test]
+fn connections_that_take_all_places_of_a_port_leave_the_other_ports_alone_and_are_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limit = ["--set", "listen.connections_max=16"];
+    let service = Service::start(&folder.path().join("data"), &[&ON_TELEMETRY_S_CLOCK[..], &limit].concat());
+    let silent: Vec<_> = (0..16).map(|_| connect(&service)).collect();
+    let mut one_more = connect(&service);
+    one_more.write_all(&request("r01")).expect("a request");
+    one_more.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    one_more.read(&mut [0; 1]).expect_err("it waits for a place");
+    let runs = run(&["run", "list", "--grpc", &service.grpc]);
+    assert_eq!(runs.code, 0, "{runs:?}");
+    assert!(service.log().contains("raise listen.connections_max"), "{}", service.log());
+    drop(silent);
+    one_more.set_read_timeout(None).expect("a socket");
+    let mut answer = String::new();
+    one_more.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
     service.stop();
 }
 

@@ -1,9 +1,6 @@
 //! `POST /v1/metrics`: OTLP over HTTP, as protobuf or JSON, answered in kind.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,18 +13,18 @@ use serde_json::json;
 
 use super::SOURCE;
 use super::grpc::{answer, status_of};
-use crate::body::{self, Unread};
+use crate::body::{self, HttpIntake};
 use crate::compression::{gzip, zstd};
 use crate::decoded::{DecodeError, Decoded};
-use crate::intake::{Intake, IntakeError, RequestLimits};
+use crate::intake::{IntakeError, RequestLimits};
 use crate::report::Report;
 
 /// The path that senders post to.
 pub const PATH: &str = "/v1/metrics";
 
 /// The route of OTLP metrics.
-pub fn router(intake: Arc<dyn Intake>, limits: RequestLimits) -> Router {
-    Router::new().route(PATH, post(export)).with_state((intake, limits))
+pub fn router(intake: HttpIntake) -> Router {
+    Router::new().route(PATH, post(export)).with_state(intake)
 }
 
 /// How request and answer are written.
@@ -53,15 +50,13 @@ enum Encoding {
     Zstd,
 }
 
-async fn export(
-    State((intake, limits)): State<(Arc<dyn Intake>, RequestLimits)>,
-    request: Request,
-) -> Response {
+async fn export(State(intake): State<HttpIntake>, request: Request) -> Response {
     let (form, encoding) = match declared(request.headers()) {
         Ok(declared) => declared,
         Err(message) => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message + "\n").into_response(),
     };
-    match take_in(&*intake, limits, form, encoding, request).await {
+    let limits = intake.limits;
+    match intake.take_in(SOURCE, request, move |body| decode(body, limits, form, encoding)).await {
         Ok(report) => success(&report, form),
         Err(error) => failure(&error, form),
     }
@@ -88,29 +83,6 @@ fn declared(headers: &HeaderMap) -> Result<(Form, Encoding), String> {
         }
     };
     Ok((form, encoding))
-}
-
-async fn take_in(
-    intake: &dyn Intake,
-    limits: RequestLimits,
-    form: Form,
-    encoding: Encoding,
-    request: Request<Body>,
-) -> Result<Report, IntakeError> {
-    let decoded = match body::read(request, limits).await {
-        Ok(body) => decode(body, limits, form, encoding),
-        Err(Unread::Refused(error)) => Err(error),
-        Err(Unread::Broken(message)) => {
-            return Err(IntakeError::Overloaded { message, retry_after: std::time::Duration::from_secs(1) });
-        }
-    };
-    match decoded {
-        Ok(decoded) => intake.take_in(decoded).await,
-        Err(error) => {
-            intake.note_unreadable(SOURCE, &error);
-            Err(error.into())
-        }
-    }
 }
 
 fn decode(

@@ -3,10 +3,7 @@
 //! Statuses: 204 durable; 400 unreadable, or some samples refused after the rest was stored; 413 too large; 415 not
 //! spoken here; 429 and 503 nothing stored, come again.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,18 +12,18 @@ use axum::routing::post;
 use bytes::Bytes;
 
 use super::{SOURCE, decode_v1, decode_v2};
-use crate::body::{self, Unread};
+use crate::body::{self, HttpIntake};
 use crate::compression::snappy_block;
 use crate::decoded::{DecodeError, Decoded};
-use crate::intake::{Intake, IntakeError, RequestLimits};
+use crate::intake::RequestLimits;
 use crate::report::Report;
 
 /// The path that senders post to.
 pub const PATH: &str = "/api/v1/write";
 
 /// The route of remote write.
-pub fn router(intake: Arc<dyn Intake>, limits: RequestLimits) -> Router {
-    Router::new().route(PATH, post(write)).with_state((intake, limits))
+pub fn router(intake: HttpIntake) -> Router {
+    Router::new().route(PATH, post(write)).with_state(intake)
 }
 
 /// Which message a request holds.
@@ -36,15 +33,14 @@ enum Version {
     Two,
 }
 
-async fn write(
-    State((intake, limits)): State<(Arc<dyn Intake>, RequestLimits)>,
-    request: Request,
-) -> Response {
+async fn write(State(intake): State<HttpIntake>, request: Request) -> Response {
     let version = match version(request.headers()) {
         Ok(version) => version,
         Err(message) => return counted(StatusCode::UNSUPPORTED_MEDIA_TYPE, message, None, Version::Two),
     };
-    let (status, message, retry_after, report) = match take_in(&*intake, limits, version, request).await {
+    let limits = intake.limits;
+    let taken = intake.take_in(SOURCE, request, move |body| decode(&body, limits, version)).await;
+    let (status, message, retry_after, report) = match taken {
         Ok(report) => {
             let text = report.refusal_text();
             let status = if text.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST };
@@ -60,28 +56,6 @@ async fn write(
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
-}
-
-async fn take_in(
-    intake: &dyn Intake,
-    limits: RequestLimits,
-    version: Version,
-    request: Request<Body>,
-) -> Result<Report, IntakeError> {
-    let decoded = match body::read(request, limits).await {
-        Ok(body) => decode(&body, limits, version),
-        Err(Unread::Refused(error)) => Err(error),
-        Err(Unread::Broken(message)) => {
-            return Err(IntakeError::Overloaded { message, retry_after: std::time::Duration::from_secs(1) });
-        }
-    };
-    match decoded {
-        Ok(decoded) => intake.take_in(decoded).await,
-        Err(error) => {
-            intake.note_unreadable(SOURCE, &error);
-            Err(error.into())
-        }
-    }
 }
 
 /// Decompresses and decodes a body.

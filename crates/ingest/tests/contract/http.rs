@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
-use ingest::{IntakeError, RequestLimits};
+use ingest::{HttpIntake, IntakeError, RequestLimits};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use serde_json::json;
@@ -41,6 +41,11 @@ impl Answer {
     }
 }
 
+/// Routes that decode where they are asked.
+pub fn over(intake: &std::sync::Arc<TestIntake>, limits: RequestLimits) -> HttpIntake {
+    HttpIntake { intake: intake.clone(), limits, threads: tokio::runtime::Handle::current() }
+}
+
 async fn post(router: Router, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
     let mut request = Request::post(path);
     for (name, value) in headers {
@@ -53,7 +58,7 @@ async fn post(router: Router, path: &str, headers: &[(&str, &str)], body: impl I
 }
 
 async fn write(intake: &std::sync::Arc<TestIntake>, content_type: &str, body: impl Into<Bytes>) -> Answer {
-    let router = ingest::remote_write::server::router(intake.clone(), LIMITS);
+    let router = ingest::remote_write::server::router(over(intake, LIMITS));
     let headers = [("content-type", content_type), ("content-encoding", "snappy")];
     post(router, "/api/v1/write", &headers, body).await
 }
@@ -63,7 +68,7 @@ async fn export(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    post(ingest::otlp::http::router(intake.clone(), LIMITS), "/v1/metrics", headers, body).await
+    post(ingest::otlp::http::router(over(intake, LIMITS)), "/v1/metrics", headers, body).await
 }
 
 #[tokio::test]
@@ -161,7 +166,7 @@ async fn what_is_too_large_is_413_and_names_limit_and_setting() {
 #[tokio::test]
 async fn what_is_not_spoken_here_is_415_so_that_a_sender_may_fall_back() {
     let intake = TestIntake::new();
-    let router = || ingest::remote_write::server::router(intake.clone(), LIMITS);
+    let router = || ingest::remote_write::server::router(over(&intake, LIMITS));
     let cases = [
         ("application/json", "snappy"),
         ("application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy"),

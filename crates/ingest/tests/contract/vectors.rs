@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ingest::RequestLimits;
 use tower::ServiceExt;
 
+use super::http::over;
 use super::senders::{START_SECONDS, TestIntake, samples, snappy};
 
 /// A request and the answer to it.
@@ -45,9 +46,9 @@ fn parse(text: &str) -> Vector {
 
 async fn check(name: &str, vector: &Vector) {
     let intake = TestIntake::new();
-    let limits = RequestLimits::default();
-    let router = ingest::remote_write::server::router(intake.clone(), limits)
-        .merge(ingest::otlp::http::router(intake.clone(), limits));
+    let intake_over = over(&intake, RequestLimits::default());
+    let router = ingest::remote_write::server::router(intake_over.clone())
+        .merge(ingest::otlp::http::router(intake_over));
     let mut request = Request::post(&vector.path).header("content-type", &vector.content_type);
     let mut body = Bytes::from(vector.body.clone());
     if vector.path == ingest::remote_write::server::PATH {
