@@ -49,7 +49,7 @@ minutes AS (
     avg(mean) FILTER (WHERE signal = 'coolant_flow' AND node IS NULL AND device IS NULL) AS flow,
     avg(mean) FILTER (WHERE signal = 'coolant_supply_temperature' AND node IS NULL AND device IS NULL) AS supply,
     avg(mean) FILTER (WHERE signal = 'coolant_return_temperature' AND node IS NULL AND device IS NULL) AS return,
-    min(known_seconds) FILTER (WHERE starts_with(signal, 'coolant_') AND node IS NULL AND device IS NULL) AS coolant_seconds
+    min(known_seconds) FILTER (WHERE signal NOT IN ('rack_power', 'gpu_power') AND node IS NULL AND device IS NULL) AS coolant_seconds
   FROM kept
   GROUP BY on_rack, time
 ),

@@ -137,7 +137,9 @@ impl QueryEngine {
     /// The same with another `now()`: for recorded data, and for questions about the past.
     pub fn with_now(mut self, now: EventTime) -> Self {
         self.clock = Clock::Fixed(now);
-        self.without_tables = without_tables(&self.runtime, &self.clock);
+        let mut state = SessionState::clone(&self.without_tables);
+        functions::register(&mut state, &self.clock);
+        self.without_tables = Arc::new(state);
         self
     }
 

@@ -7,6 +7,7 @@ use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, Result, Statistics};
 use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -86,8 +87,11 @@ pub fn scan(
     let side_by_side = files.len() == 1 || (is_much && files.len() <= SIDE_BY_SIDE_MAX);
     let files = files.iter().map(|file| partitioned(file, location, table)).collect::<Result<Vec<_>>>()?;
     let (groups, order) = if side_by_side {
-        let groups = files.into_iter().map(|file| FileGroup::new(vec![file])).collect();
-        (groups, key_order(table, &in_files)?)
+        let piece_bytes = bytes.div_ceil(settings.execution.target_partitions.max(1));
+        let pieces = files
+            .into_iter()
+            .flat_map(|file| if is_much { in_pieces(file, piece_bytes) } else { vec![file] });
+        (pieces.map(|piece| FileGroup::new(vec![piece])).collect(), key_order(table, &in_files)?)
     } else if is_much {
         (FileGroup::new(files).split_files(settings.execution.target_partitions), None)
     } else {
@@ -101,6 +105,15 @@ pub fn scan(
         .with_projection_indices(Some(kept))?
         .build();
     Ok(Some(DataSourceExec::from_data_source(scan)))
+}
+
+/// A file as ranges of its bytes, each of about `piece_bytes` at most, so that a file with most of the rows keeps all cores
+/// busy. A row group is read with the range that it begins in; each range has the order of the file.
+fn in_pieces(file: PartitionedFile, piece_bytes: usize) -> Vec<PartitionedFile> {
+    let bytes = file.object_meta.size;
+    let count = bytes.div_ceil(piece_bytes.max(1) as u64).max(1);
+    let at = |number: u64| i64::try_from(bytes * number / count).unwrap_or(i64::MAX);
+    (0..count).map(|number| file.clone().with_range(at(number), at(number + 1))).collect()
 }
 
 /// The order of a table's key, as far as these columns tell it.
@@ -127,4 +140,22 @@ fn files_asked(
     let predicate = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(filter);
     let Some(kept) = predicate.and_then(|predicate| predicate.prune(snapshot).ok()) else { return Ok(files) };
     Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_file_adjoin_from_its_begin_to_its_end() {
+        for (bytes, piece_bytes, count) in [(1, 10, 1), (10, 10, 1), (11, 10, 2), (99, 10, 10), (7, 0, 7)] {
+            let pieces = in_pieces(PartitionedFile::new("part.parquet", bytes), piece_bytes);
+            let ranges = pieces.iter().map(|piece| piece.range.clone().unwrap());
+            let ranges: Vec<_> = ranges.map(|range| (range.start, range.end)).collect();
+            assert_eq!(ranges.len(), count);
+            assert_eq!((ranges[0].0, ranges[count - 1].1), (0, bytes as i64));
+            assert!(ranges.windows(2).all(|pair| pair[0].1 == pair[1].0), "{ranges:?}");
+            assert!(ranges.iter().all(|(start, end)| start < end), "{ranges:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use zstd::bulk::Compressor;
 
-use super::runs::{Pages, RunColumn};
+use super::runs::{PLAIN_BYTES_MAX, Pages, RunColumn};
 
 /// One file.
 pub struct Encoder {
@@ -23,6 +23,7 @@ pub struct Encoder {
     writer: SerializedFileWriter<Vec<u8>>,
     row_groups: ArrowRowGroupWriterFactory,
     compressor: Compressor<'static>,
+    plain_bytes_max: usize,
     row_group_rows: usize,
     open: Option<RowGroup>,
 }
@@ -64,6 +65,7 @@ impl Encoder {
             writer,
             row_groups,
             compressor: Compressor::new(compression_level)?,
+            plain_bytes_max: PLAIN_BYTES_MAX,
             row_group_rows,
             open: None,
         })
@@ -118,7 +120,7 @@ impl Encoder {
             let mut library = library.into_iter();
             for leaf in 0..leaves(field) {
                 match (columns.next(), library.next()) {
-                    (Some(Column::Runs(column)), _) => column.write(array, leaf, &mut self.compressor)?,
+                    (Some(Column::Runs(column)), _) => column.write(array, leaf)?,
                     (Some(Column::Rows(column)), Some(values)) => column.write(&values)?,
                     _ => return Err(ParquetError::General(format!("{:?} has other leaves", field.name()))),
                 }
@@ -133,7 +135,7 @@ impl Encoder {
             match column {
                 Column::Rows(column) => column.close()?.append_to_row_group(&mut writer)?,
                 Column::Runs(column) => {
-                    let (bytes, close) = column.close(&mut self.compressor)?;
+                    let (bytes, close) = column.close(&mut self.compressor, self.plain_bytes_max)?;
                     writer.append_column(&bytes, close)?;
                 }
             }
@@ -222,6 +224,14 @@ mod tests {
     }
 
     fn file(batches: &[RecordBatch], repeats: Option<Pages>) -> (Bytes, ParquetMetaData) {
+        file_with(PLAIN_BYTES_MAX, batches, repeats)
+    }
+
+    fn file_with(
+        plain_bytes_max: usize,
+        batches: &[RecordBatch],
+        repeats: Option<Pages>,
+    ) -> (Bytes, ParquetMetaData) {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
             .set_statistics_truncate_length(None)
@@ -230,6 +240,7 @@ mod tests {
             repeats.filter(|_| name != "number")
         })
         .unwrap();
+        encoder.plain_bytes_max = plain_bytes_max;
         batches.iter().for_each(|batch| encoder.write(batch).unwrap());
         let metadata = encoder.finish().unwrap();
         (std::mem::take(encoder.ready()).into(), metadata)
@@ -262,9 +273,10 @@ mod tests {
             batches in prop::collection::vec(prop::collection::vec(run(), 1..30), 1..4),
             skipped in 0_usize..30_000,
             pages in prop_oneof![Just(Pages::Full), Just(Pages::AtChanges)],
+            plain_bytes_max in prop_oneof![Just(0), Just(PLAIN_BYTES_MAX)],
         ) {
             let batches: Vec<_> = batches.iter().map(|runs| batch(runs)).collect();
-            let (ours, written) = file(&batches, Some(pages));
+            let (ours, written) = file_with(plain_bytes_max, &batches, Some(pages));
             let (theirs, expected) = file(&batches, None);
             let all = concat_batches(&schema(), &batches).unwrap();
             prop_assert_eq!(&read(&ours, None), &all);
@@ -288,6 +300,22 @@ mod tests {
             };
             prop_assert_eq!(pages(&ours), pages(&theirs));
         }
+    }
+
+    #[test]
+    fn a_small_column_is_not_compressed_a_large_one_is_and_both_are_the_rows() {
+        let text = |number: usize| (Some(format!("text number {number}")), Vec::new(), 2);
+        let rows_and_compressions = [3, 10_000].map(|count| {
+            let rows = batch(&(0..count).map(text).collect::<Vec<_>>());
+            let (bytes, metadata) = file(std::slice::from_ref(&rows), Some(Pages::Full));
+            assert_eq!(read(&bytes, None), rows);
+            metadata.row_group(0).columns().iter().map(|column| column.compression()).collect::<Vec<_>>()
+        });
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        // Texts, keys and values of labels, shard; numbers are the library's.
+        let plain = Compression::UNCOMPRESSED;
+        assert_eq!(rows_and_compressions[0][..4], [plain; 4]);
+        assert_eq!(rows_and_compressions[1][..4], [zstd, plain, plain, plain]);
     }
 
     #[test]

@@ -27,6 +27,9 @@ use crate::changes;
 
 /// Rows of a page: what is decoded at least when one row is wanted; the library's default.
 const PAGE_ROWS: usize = 20_000;
+/// A column chunk of up to so many bytes is not compressed: it would be a few kB smaller, and each reader begins a
+/// decompressor for each chunk, which took a seventh of a query that reads few pages of many row groups.
+pub const PLAIN_BYTES_MAX: usize = 8 << 10;
 /// Pages that end where the value changes have at least so many: each takes about 90 bytes.
 const PAGE_ROWS_MIN: usize = 1_024;
 
@@ -69,8 +72,9 @@ struct Run {
 }
 
 struct DonePage {
-    page: CompressedPage,
+    bytes: Vec<u8>,
     rows: usize,
+    count: usize,
     nulls: usize,
     /// Numbers of the smallest and largest value.
     bounds: Option<(u32, u32)>,
@@ -108,13 +112,8 @@ impl RunColumn {
     /// - `leaf`: of a map 0 for the keys, 1 for the values; else 0.
     ///
     /// # Errors
-    /// When the compressor fails, or the column is none that [`RunColumn::takes`].
-    pub fn write(
-        &mut self,
-        column: &ArrayRef,
-        leaf: usize,
-        compressor: &mut Compressor<'_>,
-    ) -> Result<(), ParquetError> {
+    /// When the column is none that [`RunColumn::takes`].
+    pub fn write(&mut self, column: &ArrayRef, leaf: usize) -> Result<(), ParquetError> {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
         for (row, mut rows) in runs(column)? {
@@ -122,14 +121,14 @@ impl RunColumn {
                 && PAGE_ROWS_MIN <= self.page.rows
                 && self.last_text() != text(values, row)
             {
-                self.end_page(compressor)?;
+                self.end_page();
             }
             while rows > 0 {
                 let taken = rows.min(PAGE_ROWS - self.page.rows);
                 self.add(values, leaf, row, taken, &mut last);
                 rows -= taken;
                 if self.page.rows == PAGE_ROWS {
-                    self.end_page(compressor)?;
+                    self.end_page();
                 }
             }
         }
@@ -201,10 +200,10 @@ impl RunColumn {
         number
     }
 
-    fn end_page(&mut self, compressor: &mut Compressor<'_>) -> Result<(), ParquetError> {
+    fn end_page(&mut self) {
         let page = std::mem::take(&mut self.page);
         if page.rows == 0 {
-            return Ok(());
+            return;
         }
         let highest = self.descriptor.max_def_level() as u32;
         let levels = |levels: &[u32], largest: u32| -> Vec<u8> {
@@ -227,22 +226,13 @@ impl RunColumn {
 
         let count: usize = page.runs.iter().map(|run| run.rows * run.levels.len()).sum();
         let known: usize = page.runs.iter().map(|run| run.rows * run.numbers.len()).sum();
-        let uncompressed = bytes.len();
-        let data = Page::DataPage {
-            buf: compressor.compress(&bytes)?.into(),
-            num_values: count as u32,
-            encoding: Encoding::RLE_DICTIONARY,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
         self.done.push(DonePage {
-            page: CompressedPage::new(data, uncompressed),
+            bytes,
             rows: page.rows,
+            count,
             nulls: count - known,
             bounds: self.bounds(page.numbers.iter().copied()),
         });
-        Ok(())
     }
 
     fn bounds(&self, numbers: impl Iterator<Item = u32>) -> Option<(u32, u32)> {
@@ -267,13 +257,16 @@ impl RunColumn {
 
     /// Ends the chunk: its bytes, and what the file's footer says of them.
     ///
+    /// - `plain_bytes_max`: up to so many bytes are not compressed.
+    ///
     /// # Errors
     /// When the compressor fails.
     pub fn close(
         mut self,
         compressor: &mut Compressor<'_>,
+        plain_bytes_max: usize,
     ) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
-        self.end_page(compressor)?;
+        self.end_page();
         let text = matches!(self.descriptor.physical_type(), parquet::basic::Type::BYTE_ARRAY);
         let mut dictionary = Vec::new();
         for value in &self.values {
@@ -283,15 +276,21 @@ impl RunColumn {
                 dictionary.extend_from_slice(value);
             }
         }
+        let bytes = dictionary.len() + self.done.iter().map(|page| page.bytes.len()).sum::<usize>();
+        let is_plain = bytes <= plain_bytes_max;
+        let mut stored = |bytes: Vec<u8>| -> Result<Bytes, ParquetError> {
+            Ok(if is_plain { bytes.into() } else { compressor.compress(&bytes)?.into() })
+        };
+        let uncompressed = dictionary.len();
         let page = Page::DictionaryPage {
-            buf: compressor.compress(&dictionary)?.into(),
+            buf: stored(dictionary)?,
             num_values: self.values.len() as u32,
             encoding: Encoding::PLAIN,
             is_sorted: false,
         };
         let mut sink = TrackedWrite::new(Vec::new());
         let mut writer = SerializedPageWriter::new(&mut sink);
-        let first = writer.write_page(CompressedPage::new(page, dictionary.len()))?;
+        let first = writer.write_page(CompressedPage::new(page, uncompressed))?;
         let mut uncompressed = first.uncompressed_size;
         let mut offsets = OffsetIndexBuilder::new();
         let mut index = ColumnIndexBuilder::new(self.descriptor.physical_type());
@@ -304,7 +303,16 @@ impl RunColumn {
                 (value(bounds.0), value(bounds.1))
             });
             index.append(done.bounds.is_none(), least, greatest, done.nulls as i64);
-            let written = writer.write_page(done.page)?;
+            let length = done.bytes.len();
+            let page = Page::DataPage {
+                buf: stored(done.bytes)?,
+                num_values: done.count as u32,
+                encoding: Encoding::RLE_DICTIONARY,
+                def_level_encoding: Encoding::RLE,
+                rep_level_encoding: Encoding::RLE,
+                statistics: None,
+            };
+            let written = writer.write_page(CompressedPage::new(page, length))?;
             offsets.append_row_count(done.rows as i64);
             offsets.append_offset_and_size(written.offset as i64, written.compressed_size as i32);
             uncompressed += written.uncompressed_size;
@@ -316,7 +324,11 @@ impl RunColumn {
         let bytes = sink.into_inner()?;
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
             .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
-            .set_compression(Compression::ZSTD(Default::default()))
+            .set_compression(if is_plain {
+                Compression::UNCOMPRESSED
+            } else {
+                Compression::ZSTD(Default::default())
+            })
             .set_num_values(count as i64)
             .set_total_compressed_size(bytes.len() as i64)
             .set_total_uncompressed_size(uncompressed as i64)
