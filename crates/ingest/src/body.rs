@@ -25,8 +25,8 @@ pub struct HttpIntake {
     pub intake: Arc<dyn Intake>,
     /// Limits of one request.
     pub limits: RequestLimits,
-    /// Where bodies are decoded and taken in. They are read where their connection is served: to hand on each piece of a
-    /// body as it comes wakes two threads each time.
+    /// Where bodies are decoded and taken in. They are read where their connection is served: a piece of a body need not
+    /// wake a thread that waits for the next.
     pub threads: Handle,
 }
 
