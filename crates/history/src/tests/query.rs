@@ -292,6 +292,33 @@ async fn files_read(history: &History, sql: &str) -> usize {
 }
 
 #[tokio::test]
+async fn a_large_file_is_read_by_all_cores_and_each_of_its_rows_once() {
+    // More than a row group has, and than is read in one piece.
+    const SERIES: u32 = 700;
+    const SECONDS: i64 = 800;
+    let (_folder, path) = folder();
+    let history = History::open(&path, HistorySettings::default()).await.unwrap();
+    declare(&history, SERIES);
+    for second in 1..=SECONDS {
+        let batch = SampleBatch {
+            value: (0..SERIES).map(|id| (f64::from(id) * second as f64).sin()).collect(),
+            ..readings(SERIES, second)
+        };
+        let fates = [Fate::Stored(Flag::Ok); SERIES as usize];
+        history.append_samples(second as Sequence, PartitionId::FIRST, &batch, &fates);
+    }
+    history.commit(&history.freeze(SECONDS as Sequence)).await.unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(files_read(&history, "SELECT value FROM samples").await, cores);
+    let seconds = (SECONDS * (SECONDS + 1) / 2) as f64;
+    assert_eq!(number(&history, "SELECT sum(seq) FROM samples").await, f64::from(SERIES) * seconds);
+    let whole =
+        "SELECT count(*) FROM (SELECT rack, signal, count(*) AS readings FROM samples GROUP BY rack, signal)
+                 WHERE readings = 800";
+    assert_eq!(number(&history, whole).await, f64::from(SERIES));
+}
+
+#[tokio::test]
 async fn files_without_the_rack_or_the_time_asked_for_are_not_read() {
     let (_folder, path) = folder();
     let history = open(&path).await;
