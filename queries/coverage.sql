@@ -30,37 +30,30 @@
 --   maximum           -  greatest reading
 --   last_time         -  the latest reading
 --   age_seconds       s  its age
-WITH readings AS (
-  SELECT site, "loop", rack, node, device, signal, sensor, time, value, flag,
-    flag IN ('ok', 'unusual', 'late') AS good,
-    lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor,
-      flag IN ('ok', 'unusual', 'late') ORDER BY time) AS next_time
-  FROM samples
-  WHERE ($rack IS NULL OR rack = $rack)
-    AND ($signal IS NULL OR signal = $signal)
-    AND time >= $since AND time <= $until
-),
-series AS (
+WITH series AS (
   SELECT site, "loop", rack, node, device, signal, sensor,
     count(*) FILTER (WHERE good) AS readings,
     count(*) FILTER (WHERE NOT good) AS set_aside,
     count(*) FILTER (WHERE flag = 'late') AS late,
-    median(date_part('epoch', next_time - time)) FILTER (WHERE good AND next_time IS NOT NULL) AS median_interval,
-    max(date_part('epoch', next_time - time)) FILTER (WHERE good) AS longest_interval,
-    count(*) FILTER (WHERE good AND coalesce(next_time, $until) - time > $hold) AS stale_spans,
-    sum(date_part('epoch', CASE WHEN coalesce(next_time, $until) - time > $hold THEN $hold
-                                ELSE coalesce(next_time, $until) - time END)) FILTER (WHERE good) AS known_seconds,
+    reading_intervals(time, date_part('epoch', $hold), $until) FILTER (WHERE good) AS intervals,
     date_part('epoch', $until - min(time) FILTER (WHERE good)) AS asked_seconds,
     min(value) FILTER (WHERE good) AS minimum,
     avg(value) FILTER (WHERE good) AS mean,
     max(value) FILTER (WHERE good) AS maximum,
     max(time) FILTER (WHERE good) AS last_time
-  FROM readings
+  FROM (
+    SELECT *, flag IN ('ok', 'unusual', 'late') AS good
+    FROM samples
+    WHERE ($rack IS NULL OR rack = $rack)
+      AND ($signal IS NULL OR signal = $signal)
+      AND time >= $since AND time <= $until
+  )
   GROUP BY site, "loop", rack, node, device, signal, sensor
 )
-SELECT site, "loop", rack, node, device, signal, sensor, readings, set_aside, late, median_interval,
-  longest_interval, stale_spans, known_seconds, asked_seconds,
-  round(known_seconds / nullif(asked_seconds, 0.0), 6) AS coverage,
+SELECT site, "loop", rack, node, device, signal, sensor, readings, set_aside, late,
+  intervals['median_seconds'] AS median_interval, intervals['longest_seconds'] AS longest_interval,
+  coalesce(intervals['stale_spans'], 0) AS stale_spans, intervals['known_seconds'] AS known_seconds, asked_seconds,
+  round(intervals['known_seconds'] / nullif(asked_seconds, 0.0), 6) AS coverage,
   minimum, round(mean, 4) AS mean, maximum, last_time, date_part('epoch', $until - last_time) AS age_seconds
 FROM series
 ORDER BY site, "loop", rack, node, device, signal, sensor

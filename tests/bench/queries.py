@@ -44,8 +44,31 @@ CREATE MACRO slope(value, moment) AS regr_slope(value, epoch(moment));
 CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
 """
 
-# Where ours has an aggregate of its own: what duckdb is asked before the same last SELECT.
-IN_DUCKDB = {"throttling_against_power": """
+# Where ours has an aggregate of its own: from which words on, up to which others, duckdb is asked what else.
+LAST_SELECT = "\nSELECT "
+IN_DUCKDB = {"coverage": ("WITH series AS (", LAST_SELECT, """
+WITH readings AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, time, value, flag,
+    flag IN ('ok', 'unusual', 'late') AS good,
+    lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor,
+      flag IN ('ok', 'unusual', 'late') ORDER BY time) AS next_time
+  FROM samples
+  WHERE ($rack IS NULL OR rack = $rack) AND ($signal IS NULL OR signal = $signal) AND time >= $since AND time <= $until
+),
+series AS (
+  SELECT site, "loop", rack, node, device, signal, sensor,
+    count(*) FILTER (WHERE good) AS readings, count(*) FILTER (WHERE NOT good) AS set_aside,
+    count(*) FILTER (WHERE flag = 'late') AS late,
+    {'median_seconds': median(epoch(next_time - time)) FILTER (WHERE good AND next_time IS NOT NULL),
+      'longest_seconds': max(epoch(next_time - time)) FILTER (WHERE good),
+      'stale_spans': count(*) FILTER (WHERE good AND coalesce(next_time, $until) - time > $hold),
+      'known_seconds': sum(epoch(least(coalesce(next_time, $until) - time, $hold))) FILTER (WHERE good)} AS intervals,
+    epoch($until - min(time) FILTER (WHERE good)) AS asked_seconds,
+    min(value) FILTER (WHERE good) AS minimum, avg(value) FILTER (WHERE good) AS mean,
+    max(value) FILTER (WHERE good) AS maximum, max(time) FILTER (WHERE good) AS last_time
+  FROM readings
+  GROUP BY site, "loop", rack, node, device, signal, sensor
+)"""), "throttling_against_power": ("WITH series AS (", LAST_SELECT, """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, value,
     date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') AS bucket,
@@ -63,7 +86,7 @@ series AS (
     sum(CASE WHEN before IS NULL THEN 0.0 WHEN value < before THEN value ELSE value - before END) AS grown
   FROM readings
   GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
-)""", "telemetry_gaps": """
+)"""), "telemetry_gaps": ("WITH series AS (", LAST_SELECT, """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, time,
     lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS next_time
@@ -77,7 +100,39 @@ found AS (
   SELECT site, "loop", rack, node, device, signal, sensor, {'start': time, 'end': next_time} AS gap
   FROM readings
   WHERE coalesce(next_time, $until) - time > $longer_than
-)"""}
+)"""), "workload_against_cooling": ("WITH series AS (", "racks AS (", """WITH readings AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, time, value,
+    date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') AS bucket,
+    lead(time) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor,
+      date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') ORDER BY time) AS next_time
+  FROM samples
+  WHERE signal IN ('gpu_utilization', 'gpu_power', 'gpu_temperature', 'rack_power', 'coolant_flow',
+                   'coolant_supply_temperature', 'coolant_return_temperature')
+    AND rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late')
+    AND ($rack IS NULL OR rack = $rack)
+    AND time >= $since AND ($until IS NULL OR time <= $until)
+),
+series AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, bucket,
+    sum(value * epoch(next_time - time)) / sum(epoch(next_time - time)) AS mean,
+    max(value) AS highest, 60.0 * slope(value, time) AS rise
+  FROM readings
+  GROUP BY site, "loop", rack, node, device, signal, sensor, bucket
+),
+"""), "worst_racks": ("series AS (", "devices AS (", """readings AS (
+  SELECT site, "loop", rack, node, device, signal, sensor, time, value,
+    lag(value) OVER (PARTITION BY site, "loop", rack, node, device, signal, sensor ORDER BY time) AS before
+  FROM samples
+  WHERE rack IS NOT NULL AND flag IN ('ok', 'unusual', 'late') AND time >= $since
+),
+series AS (
+  SELECT rack, node, device, signal, max(time) AS last_time, min(value) AS lowest, max(value) AS highest,
+    sum(CASE WHEN before IS NULL THEN 0.0 WHEN value < before THEN value ELSE value - before END)
+      FILTER (WHERE signal = 'gpu_thermal_throttle_time') AS grown
+  FROM readings
+  GROUP BY site, "loop", rack, node, device, signal, sensor
+),
+""")}
 
 
 def fill(arguments, folder):
@@ -130,7 +185,8 @@ def written_in(text, now, given):
             value = f"INTERVAL '{value.replace('s', ' seconds').replace('m', ' minutes')}'"
         values[name] = value
     text = re.sub(r"\$(\w+)", lambda found: f"({values[found[1]]})", text)
-    text = text.replace("first_value(", "first(")  # of a group; the name is a window's there
+    # Of a group; the names are a window's there.
+    text = text.replace("first_value(", "first(").replace("last_value(", "last(")
     return text.replace("now()", f"TIMESTAMPTZ '{now}'")
 
 
@@ -184,7 +240,8 @@ def main():
             text = path.read_text()
             asked = text
             if path.stem in IN_DUCKDB:
-                asked = text[:text.index("\nWITH ")] + IN_DUCKDB[path.stem] + text[text.rindex("\nSELECT "):]
+                begin, end, instead = IN_DUCKDB[path.stem]
+                asked = text[:text.index(begin)] + instead + text[text.rindex(end):]
             names = [name for name, _, default in parameters(text) if default == "required"]
             given = dict(zip(names, RUNS))
             if any(name == "since" for name, _, _ in parameters(text)):

@@ -5,6 +5,7 @@
 
 mod aggregate; // aggregates over readings as DataFusion sees them
 mod curve; // readings in order of time, and what holds between them
+mod of_times; // aggregates over times alone as DataFusion sees them
 
 mod delta; // growth of a counter
 mod gaps; // where a series said nothing for too long
@@ -13,6 +14,7 @@ mod locf; // last value carried forward
 mod now; // the data's watermark
 mod percentile_tw; // time-weighted percentile
 mod rate; // growth of a counter a second
+mod reading_intervals; // how often a series speaks
 mod settling_time; // how long until a value stays in its band
 mod slope; // least squares
 mod time_above; // time above a threshold
@@ -49,7 +51,7 @@ enum Make {
     /// All readings of a group.
     OfReadings(Rule),
     /// All rows of a group.
-    Aggregate(fn() -> AggregateUDF),
+    Aggregate(fn(&'static Function) -> AggregateUDF),
     /// A row and those before it.
     Window(fn() -> WindowUDF),
 }
@@ -67,6 +69,7 @@ pub static FUNCTIONS: &[Function] = &[
     settling_time::SETTLING_TIME,
     locf::LOCF,
     gaps::GAPS,
+    reading_intervals::READING_INTERVALS,
     verdict_checks::VERDICT_CHECKS,
 ];
 
@@ -79,7 +82,7 @@ pub fn register(state: &mut SessionState, clock: &Clock) {
                 let aggregate = AggregateUDF::from(OfReadings::new(function, rule));
                 state.register_udaf(Arc::new(aggregate)).map(drop)
             }
-            Make::Aggregate(make) => state.register_udaf(Arc::new(make())).map(drop),
+            Make::Aggregate(make) => state.register_udaf(Arc::new(make(function))).map(drop),
             Make::Window(make) => state.register_udwf(Arc::new(make())).map(drop),
         };
         taken.expect("a session takes any function");

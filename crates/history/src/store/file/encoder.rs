@@ -321,7 +321,14 @@ mod tests {
     #[test]
     fn one_text_is_read_without_the_pages_of_others() {
         let run = |text: &str, rows| (Some(text.to_owned()), Vec::new(), rows);
-        let runs = [run("a", 2_000), run("b", 900), run("c", 30_000), run("d", 1_500), run("e", 10)];
+        let runs = [
+            run("a", 2_000),
+            run("b", 600),
+            run("b2", 300),
+            run("c", 30_000),
+            run("d", 1_500),
+            run("e", 10),
+        ];
         // As merging brings them: a run comes in several batches.
         let whole = batch(&runs);
         let batches: Vec<_> = (0..whole.num_rows())
@@ -333,8 +340,8 @@ mod tests {
         let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();
         let pages = reader.metadata().offset_index().unwrap()[0][0].page_locations();
         let first_rows: Vec<_> = pages.iter().map(|page| page.first_row_index).collect();
-        // A page that is too small takes the next text in; one that is full ends.
-        assert_eq!(first_rows, [0, 2_000, 22_000, 32_900, 34_400]);
+        // Short runs share a page, long ones have their own; one that is full ends.
+        assert_eq!(first_rows, [0, 2_000, 2_900, 22_900, 32_900, 34_400]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ const PAGE_ROWS: usize = 20_000;
 /// A column chunk of up to so many bytes is not compressed: it would be a few kB smaller, and each reader begins a
 /// decompressor for each chunk, which took a seventh of a query that reads few pages of many row groups.
 pub const PLAIN_BYTES_MAX: usize = 8 << 10;
-/// Pages that end where the value changes have at least so many: each takes about 90 bytes.
+/// Pages end where the value changes once they have so many, or so many follow: each takes about 90 bytes.
 const PAGE_ROWS_MIN: usize = 1_024;
 
 /// Where pages end.
@@ -117,8 +117,11 @@ impl RunColumn {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
         for (row, mut rows) in runs(column)? {
+            // A few short runs share a page, which a long one behind them would make long too.
+            let is_long = PAGE_ROWS_MIN <= self.page.rows || PAGE_ROWS_MIN <= rows;
             if self.pages == Pages::AtChanges
-                && PAGE_ROWS_MIN <= self.page.rows
+                && is_long
+                && 0 < self.page.rows
                 && self.last_text() != text(values, row)
             {
                 self.end_page();
