@@ -23,25 +23,14 @@
 --   heat_seconds   s    time of which it is known
 --   liquid_share   1    mean heat by mean power; far from the share of liquid cooling when a sensor lies
 WITH one_run AS (
-  SELECT run, racks, start, coalesce("end", now()) AS until
-  FROM (
-    SELECT *, row_number() OVER (PARTITION BY run ORDER BY time DESC, seq DESC) AS newest FROM runs WHERE run = $run
-  )
-  WHERE newest = 1
+  SELECT racks, start, coalesce("end", now()) AS until FROM runs WHERE run = $run ORDER BY time DESC, seq DESC LIMIT 1
 ),
 on_racks AS (
-  SELECT run, start, until, date_part('epoch', until - start) AS seconds, unnest(racks) AS on_rack FROM one_run
-),
-kept AS (
-  SELECT on_rack, node, device, signal, sensor, blocks.time AS time, mean, maximum, known_seconds
-  FROM on_racks
-  JOIN blocks ON blocks.rack = on_rack AND blocks.time >= start AND blocks.time < until
-  WHERE signal IN ('rack_power', 'gpu_power', 'coolant_flow', 'coolant_supply_temperature',
-                   'coolant_return_temperature')
-    AND known_seconds > 0.0
+  -- No run has as many: with a limit it is known beforehand that they are few, and they are looked up by all readers.
+  SELECT start, until, unnest(racks) AS on_rack FROM one_run LIMIT 100000
 ),
 minutes AS (
-  SELECT on_rack, time,
+  SELECT on_rack, blocks.time AS time, min(start) AS start, min(until) AS until,
     avg(mean) FILTER (WHERE signal = 'rack_power') AS power,
     max(maximum) FILTER (WHERE signal = 'rack_power') AS highest,
     max(known_seconds) FILTER (WHERE signal = 'rack_power') AS power_seconds,
@@ -50,27 +39,32 @@ minutes AS (
     avg(mean) FILTER (WHERE signal = 'coolant_supply_temperature' AND node IS NULL AND device IS NULL) AS supply,
     avg(mean) FILTER (WHERE signal = 'coolant_return_temperature' AND node IS NULL AND device IS NULL) AS return,
     min(known_seconds) FILTER (WHERE signal NOT IN ('rack_power', 'gpu_power') AND node IS NULL AND device IS NULL) AS coolant_seconds
-  FROM kept
-  GROUP BY on_rack, time
+  FROM on_racks
+  LEFT JOIN blocks ON blocks.rack = on_rack AND blocks.time >= start AND blocks.time < until
+    AND signal IN ('rack_power', 'gpu_power', 'coolant_flow', 'coolant_supply_temperature',
+                   'coolant_return_temperature')
+    AND known_seconds > 0.0
+  GROUP BY on_rack, blocks.time
 ),
 heats AS (
   SELECT *, heat_kw(flow, return - supply, $coolant) AS heat FROM minutes
 ),
 sums AS (
-  SELECT on_rack, sum(power_seconds) AS known_seconds, sum(power * power_seconds) AS kilojoules,
-    max(highest) AS highest_power, sum(gpu_joules) AS gpu_joules, sum(heat * coolant_seconds) AS heat_kilojoules,
+  SELECT on_rack, min(start) AS start, min(until) AS until, coalesce(sum(power_seconds), 0.0) AS known_seconds,
+    sum(power * power_seconds) AS kilojoules, max(highest) AS highest_power, sum(gpu_joules) AS gpu_joules,
+    sum(heat * coolant_seconds) AS heat_kilojoules,
     sum(coolant_seconds) FILTER (WHERE heat IS NOT NULL) AS heat_seconds
   FROM heats
   GROUP BY on_rack
+),
+known AS (
+  SELECT *, date_part('epoch', until - start) AS seconds, kilojoules / nullif(known_seconds, 0.0) AS mean_power FROM sums
 )
-SELECT run, on_racks.on_rack AS rack, start, until, seconds, coalesce(known_seconds, 0.0) AS known_seconds,
-  round(coalesce(known_seconds, 0.0) / nullif(seconds, 0.0), 6) AS coverage,
-  round(kilojoules / 3600.0, 4) AS energy,
-  round(kilojoules / nullif(known_seconds, 0.0), 3) AS mean_power, round(highest_power, 3) AS highest_power,
+SELECT $run AS run, on_rack AS rack, start, until, seconds, known_seconds,
+  round(known_seconds / nullif(seconds, 0.0), 6) AS coverage, round(kilojoules / 3600.0, 4) AS energy,
+  round(mean_power, 3) AS mean_power, round(highest_power, 3) AS highest_power,
   round(gpu_joules / 3.6e6, 4) AS gpu_energy, round(heat_kilojoules / 3600.0, 4) AS heat,
   coalesce(heat_seconds, 0.0) AS heat_seconds,
-  round((heat_kilojoules / nullif(heat_seconds, 0.0)) / nullif(kilojoules / nullif(known_seconds, 0.0), 0.0), 4)
-    AS liquid_share
-FROM on_racks
-LEFT JOIN sums ON sums.on_rack = on_racks.on_rack
-ORDER BY on_racks.on_rack
+  round((heat_kilojoules / nullif(heat_seconds, 0.0)) / nullif(mean_power, 0.0), 4) AS liquid_share
+FROM known
+ORDER BY on_rack

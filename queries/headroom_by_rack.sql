@@ -32,15 +32,18 @@ WITH latest AS (
   GROUP BY rack
 ),
 limits AS (
-  SELECT headroom.rack, split_part(headroom."limit", '/', 1) AS ambient, split_part(headroom."limit", '/', 2) AS bound,
-    max(headroom.time) AS time,
-    max(headroom.value) FILTER (WHERE headroom.confidence = 0.5) AS estimate,
-    max(headroom.value) FILTER (WHERE headroom.confidence = 0.95) AS lower,
-    max(headroom.value) FILTER (WHERE headroom.confidence = 0.05) AS upper,
-    max(CASE WHEN headroom.confidence = 0.0 THEN split_part(headroom."limit", '/', 2) END) AS unknown
-  FROM headroom
-  JOIN latest ON latest.rack = headroom.rack AND latest.time = headroom.time
-  GROUP BY headroom.rack, split_part(headroom."limit", '/', 1), split_part(headroom."limit", '/', 2)
+  SELECT rack, ambient, bound, max(time) AS time,
+    max(value) FILTER (WHERE confidence = 0.5) AS estimate,
+    max(value) FILTER (WHERE confidence = 0.95) AS lower,
+    max(value) FILTER (WHERE confidence = 0.05) AS upper,
+    max(bound) FILTER (WHERE confidence = 0.0) AS unknown
+  FROM (
+    SELECT headroom.rack AS rack, headroom.time AS time, value, confidence, split_part("limit", '/', 1) AS ambient,
+      split_part("limit", '/', 2) AS bound
+    FROM headroom
+    JOIN latest ON latest.rack = headroom.rack AND latest.time = headroom.time
+  )
+  GROUP BY rack, ambient, bound
 ),
 found AS (
 SELECT rack, ambient,

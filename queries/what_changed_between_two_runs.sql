@@ -23,14 +23,21 @@ WITH both_runs AS (
   )
   WHERE newest = 1
 ),
+on_racks AS (
+  -- No run has as many: with a limit it is known beforehand that they are few, and they are looked up by all readers.
+  SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs LIMIT 100000
+),
 facts AS (
-  SELECT run, 'run' AS kind, 'stage' AS name, stage AS value, CAST(NULL AS DOUBLE) AS number FROM both_runs
-  UNION ALL
-  SELECT run, 'run', 'state', state, NULL FROM both_runs
-  UNION ALL
-  SELECT run, 'run', 'racks', array_to_string(racks, ','), NULL FROM both_runs
-  UNION ALL
-  SELECT run, 'run', 'seconds', NULL, seconds FROM both_runs
+  SELECT run, 'run' AS kind, part['name'] AS name, part['value'] AS value, part['number'] AS number
+  FROM (
+    SELECT run, unnest([
+      {'name': 'stage', 'value': stage, 'number': CAST(NULL AS DOUBLE)},
+      {'name': 'state', 'value': state, 'number': NULL},
+      {'name': 'racks', 'value': array_to_string(racks, ','), 'number': NULL},
+      {'name': 'seconds', 'value': NULL, 'number': seconds}
+    ]) AS part
+    FROM both_runs
+  )
   UNION ALL
   SELECT run, 'version', entry['key'], entry['value'], NULL
   FROM (SELECT run, unnest(map_entries(versions)) AS entry FROM both_runs)
@@ -44,12 +51,12 @@ facts AS (
   WHERE newest = 1
   UNION ALL
   SELECT run, 'finding', detector, NULL, CAST(count(DISTINCT finding) AS DOUBLE)
-  FROM (SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs) AS on_racks
+  FROM on_racks
   JOIN findings ON findings.rack = on_rack AND findings.onset >= start AND findings.onset < until
   GROUP BY run, detector
   UNION ALL
   SELECT run, 'signal', signal, NULL, sum(mean * known_seconds) / nullif(sum(known_seconds), 0.0)
-  FROM (SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs) AS on_racks
+  FROM on_racks
   JOIN blocks ON blocks.rack = on_rack AND blocks.time >= start AND blocks.time < until
   GROUP BY run, signal
 ),

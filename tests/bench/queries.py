@@ -11,6 +11,7 @@ of the query with its parameters written in, over the files that the newest vers
 is told as such. Rows are counted on both sides.
 """
 import argparse
+import http.client
 import json
 import pathlib
 import re
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 import ingest
 
@@ -190,13 +190,19 @@ def written_in(text, now, given):
     return text.replace("now()", f"TIMESTAMPTZ '{now}'")
 
 
-def ask(port, question):
-    body = json.dumps(question).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/sql", body, {"Content-Type": "application/json"})
+def connect(port):
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=900)
+
+
+def ask(connection, question):
+    """Seconds and answer; the connection stays, as duckdb's does."""
     since = time.monotonic()
-    with urllib.request.urlopen(request, timeout=900) as response:
-        answer = response.read()
+    connection.request("POST", "/v1/sql", json.dumps(question), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
     seconds = time.monotonic() - since
+    if response.status != 200:
+        raise OSError(answer.decode())
     return seconds, pyarrow.ipc.open_stream(answer).read_all()
 
 
@@ -221,6 +227,7 @@ def main():
         store = folder / "data" / "store"
         receiver = ingest.Thermogate(arguments, folder)
         receiver.start()
+        ours_connection = connect(receiver.port)
         other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
         other.execute("SET TimeZone = 'UTC'")
         other.execute(MACROS)
@@ -229,7 +236,7 @@ def main():
             columns = ", ".join(f'NULL AS "{field.name}"' for field in DeltaTable(str(table)).schema().fields)
             rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
             other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
-        now = ask(receiver.port, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
+        now = ask(ours_connection, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
         count, earliest = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
         print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
         print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
@@ -249,11 +256,11 @@ def main():
             ours, theirs = [], []
             for _ in range(arguments.times):
                 try:
-                    seconds, answer = ask(receiver.port, {"query": path.stem, "parameters": given})
+                    seconds, answer = ask(ours_connection, {"query": path.stem, "parameters": given})
                     ours.append(seconds)
                     rows = str(len(answer))
                 except OSError as error:
-                    rows = f"thermogate: {getattr(error, 'read', lambda: str(error))()}"
+                    rows = f"thermogate: {error}"
                 try:
                     since = time.monotonic()
                     found = other.execute(written_in(asked, now, given)).fetchall()
@@ -263,7 +270,7 @@ def main():
                 except duckdb.Error as error:
                     rows += f"; duckdb: {str(error).splitlines()[0]}"
                     break
-            told = lambda seconds: f"{statistics.median(seconds):.3f}" if seconds else "-"
+            told = lambda seconds: f"{statistics.median(seconds):.4f}" if seconds else "-"
             ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if ours and theirs else "-"
             print(f"| {path.stem} | {told(ours)} | {told(theirs)} | {ratio} | {rows} |", flush=True)
         receiver.end()

@@ -116,13 +116,12 @@ impl RunColumn {
     pub fn write(&mut self, column: &ArrayRef, leaf: usize) -> Result<(), ParquetError> {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
-        for (row, mut rows) in runs(column)? {
-            // A few short runs share a page, which a long one behind them would make long too.
-            let is_long = PAGE_ROWS_MIN <= self.page.rows || PAGE_ROWS_MIN <= rows;
+        let runs = runs(column)?;
+        for (index, (row, mut rows)) in runs.iter().copied().enumerate() {
             if self.pages == Pages::AtChanges
-                && is_long
                 && 0 < self.page.rows
                 && self.last_text() != text(values, row)
+                && self.may_end_before(&runs[index..], values)
             {
                 self.end_page();
             }
@@ -136,6 +135,18 @@ impl RunColumn {
             }
         }
         Ok(())
+    }
+
+    /// Whether a page of its own pays for what comes. A few short runs share a page, which a long one behind them would make
+    /// long too. What is equal comes as one run of each series.
+    fn may_end_before(&self, coming: &[(usize, usize)], values: &ArrayRef) -> bool {
+        let begins = coming.first().and_then(|(row, _)| text(values, *row));
+        let equal = coming.iter().take_while(|(row, _)| text(values, *row) == begins);
+        let mut sums = equal.scan(0, |sum, (_, rows)| {
+            *sum += rows;
+            Some(*sum)
+        });
+        PAGE_ROWS_MIN <= self.page.rows || sums.any(|rows| PAGE_ROWS_MIN <= rows)
     }
 
     /// What the last row of the open page says.
