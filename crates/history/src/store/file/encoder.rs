@@ -321,14 +321,8 @@ mod tests {
     #[test]
     fn one_text_is_read_without_the_pages_of_others() {
         let run = |text: &str, rows| (Some(text.to_owned()), Vec::new(), rows);
-        let runs = [
-            run("a", 2_000),
-            run("b", 600),
-            run("b2", 300),
-            run("c", 30_000),
-            run("d", 1_500),
-            run("e", 10),
-        ];
+        let runs =
+            [run("a", 2_000), run("b", 600), run("b2", 300), run("c", 30_000), run("d", 1_500), run("e", 10)];
         // As merging brings them: a run comes in several batches.
         let whole = batch(&runs);
         let batches: Vec<_> = (0..whole.num_rows())

@@ -30,7 +30,7 @@ const PAGE_ROWS: usize = 20_000;
 /// A column chunk of up to so many bytes is not compressed: it would be a few kB smaller, and each reader begins a
 /// decompressor for each chunk, which took a seventh of a query that reads few pages of many row groups.
 pub const PLAIN_BYTES_MAX: usize = 8 << 10;
-/// Pages end where the value changes once they have so many, or so many follow: each takes about 90 bytes.
+/// So many rows of one value have a page of their own, and fewer share one: each takes about 90 bytes.
 const PAGE_ROWS_MIN: usize = 1_024;
 
 /// Where pages end.
@@ -59,9 +59,18 @@ pub struct RunColumn {
 struct OpenPage {
     rows: usize,
     runs: Vec<Run>,
+    /// Where the last text begins, when others are before it.
+    changed: Position,
     repetitions: Vec<u32>,
     definitions: Vec<u32>,
     numbers: Vec<u32>,
+}
+
+/// A place within a page.
+#[derive(Default, Clone, Copy)]
+struct Position {
+    runs: usize,
+    rows: usize,
 }
 
 /// Equal rows.
@@ -116,37 +125,30 @@ impl RunColumn {
     pub fn write(&mut self, column: &ArrayRef, leaf: usize) -> Result<(), ParquetError> {
         let values = column.as_run_opt::<Int32Type>().map_or(column, |column| column.values());
         let mut last = None;
-        let runs = runs(column)?;
-        for (index, (row, mut rows)) in runs.iter().copied().enumerate() {
-            if self.pages == Pages::AtChanges
-                && 0 < self.page.rows
-                && self.last_text() != text(values, row)
-                && self.may_end_before(&runs[index..], values)
-            {
-                self.end_page();
+        for (row, mut rows) in runs(column)? {
+            if self.pages == Pages::AtChanges && 0 < self.page.rows && self.last_text() != text(values, row) {
+                match PAGE_ROWS_MIN <= self.page.rows {
+                    true => self.end_page(),
+                    false => {
+                        self.page.changed = Position { runs: self.page.runs.len(), rows: self.page.rows }
+                    }
+                }
             }
             while rows > 0 {
                 let taken = rows.min(PAGE_ROWS - self.page.rows);
                 self.add(values, leaf, row, taken, &mut last);
                 rows -= taken;
+                if 0 < self.page.changed.rows && PAGE_ROWS_MIN <= self.page.rows - self.page.changed.rows {
+                    let long = self.page.split_at_change();
+                    self.end_page();
+                    self.page = long;
+                }
                 if self.page.rows == PAGE_ROWS {
                     self.end_page();
                 }
             }
         }
         Ok(())
-    }
-
-    /// Whether a page of its own pays for what comes. A few short runs share a page, which a long one behind them would make
-    /// long too. What is equal comes as one run of each series.
-    fn may_end_before(&self, coming: &[(usize, usize)], values: &ArrayRef) -> bool {
-        let begins = coming.first().and_then(|(row, _)| text(values, *row));
-        let equal = coming.iter().take_while(|(row, _)| text(values, *row) == begins);
-        let mut sums = equal.scan(0, |sum, (_, rows)| {
-            *sum += rows;
-            Some(*sum)
-        });
-        PAGE_ROWS_MIN <= self.page.rows || sums.any(|rows| PAGE_ROWS_MIN <= rows)
     }
 
     /// What the last row of the open page says.
@@ -381,6 +383,27 @@ impl OpenPage {
     fn push_level(&mut self, repetition: u32, definition: u32) {
         self.repetitions.push(repetition);
         self.definitions.push(definition);
+    }
+
+    /// Takes what begins with the last text; what is before it stays.
+    fn split_at_change(&mut self) -> Self {
+        let at = std::mem::take(&mut self.changed);
+        let mut runs = self.runs.split_off(at.runs);
+        let first = runs.first().map_or((0, 0), |run| (run.levels.start, run.numbers.start));
+        for run in &mut runs {
+            run.levels = run.levels.start - first.0..run.levels.end - first.0;
+            run.numbers = run.numbers.start - first.1..run.numbers.end - first.1;
+        }
+        let rows = self.rows - at.rows;
+        self.rows = at.rows;
+        Self {
+            rows,
+            runs,
+            changed: Position::default(),
+            repetitions: self.repetitions.split_off(first.0),
+            definitions: self.definitions.split_off(first.0),
+            numbers: self.numbers.split_off(first.1),
+        }
     }
 }
 
