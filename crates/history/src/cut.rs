@@ -39,6 +39,11 @@ impl Cut {
         &self.published.versions[table as usize]
     }
 
+    /// How many rows of a table are in memory; some may be in the files too.
+    pub fn rows_in_memory(&self, table: Table) -> usize {
+        self.parts(table).map(|(_, mark)| mark.rows(table)).sum()
+    }
+
     /// Rows of `samples` in memory; some may be in the files too.
     pub fn samples(&self) -> Vec<(Arc<Chunk<f64>>, usize)> {
         self.parts(Table::Samples).flat_map(|(part, mark)| part.samples(mark)).collect()

@@ -4,6 +4,7 @@
 //! same rows. `now()` is the data's watermark, not this machine's clock.
 
 mod asked; // what filters say of rows in memory
+mod cores; // how many of them a query is given
 mod damage; // which file could not be read
 mod engine; // planning and running with limits: read this first
 mod error; // what can go wrong, by who must act

@@ -70,6 +70,7 @@ pub fn history_settings(settings: &Settings, read_only: bool) -> HistorySettings
             seconds_max: settings.query.seconds_max,
             memory_bytes_max: settings.query.memory_bytes_max,
             concurrency_max: settings.query.concurrency_max,
+            ..Limits::default()
         },
         ..HistorySettings::default()
     }

@@ -229,6 +229,17 @@ pub struct Mark {
     plain: Vec<usize>,
 }
 
+impl Mark {
+    /// Rows of a table up to it.
+    pub fn rows(&self, table: Table) -> usize {
+        match table {
+            Table::Samples => self.samples,
+            Table::Blocks => self.blocks,
+            _ => self.plain[table as usize],
+        }
+    }
+}
+
 impl Part {
     /// A part without rows.
     pub fn empty() -> Arc<Self> {

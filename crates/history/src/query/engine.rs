@@ -23,13 +23,14 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
 use telemetry::EventTime;
 use telemetry::table::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
+use super::cores;
 use super::damage::Files;
 use super::functions::{self, Clock};
 use super::neighbours::ByNeighbours;
@@ -51,12 +52,20 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Queries that run at the same time.
     pub concurrency_max: usize,
+    /// Rows in the tables of a query that one core answers by itself.
+    pub one_core_rows_max: usize,
 }
 
 impl Default for Limits {
-    /// A million rows, 60 s, 512 MiB, 8 queries.
+    /// A million rows, 60 s, 512 MiB, 8 queries; one core reads 65,536 rows in some milliseconds.
     fn default() -> Self {
-        Self { rows_max: 1_000_000, seconds_max: 60, memory_bytes_max: 512 << 20, concurrency_max: 8 }
+        Self {
+            rows_max: 1_000_000,
+            seconds_max: 60,
+            memory_bytes_max: 512 << 20,
+            concurrency_max: 8,
+            one_core_rows_max: 65_536,
+        }
     }
 }
 
@@ -225,9 +234,13 @@ impl QueryEngine {
         let limits = self.limits;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
         let permit = self.permit().await?;
-        let frame = DataFrame::new(state, plan);
-        let context = Arc::new(frame.task_ctx());
-        let planned = tokio::time::timeout_at(deadline, frame.create_physical_plan())
+        let context = state.task_ctx();
+        let planned = async {
+            let plan = state.optimize(&plan)?;
+            let state = cores::suited(state, &plan, limits.one_core_rows_max)?;
+            state.query_planner().create_physical_plan(&plan, &state).await
+        };
+        let planned = tokio::time::timeout_at(deadline, planned)
             .await
             .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
             .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;

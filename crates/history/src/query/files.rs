@@ -107,6 +107,13 @@ pub fn scan(
     Ok(Some(DataSourceExec::from_data_source(scan)))
 }
 
+/// Rows of all files; one that does not say how many has more than any query should read at once.
+pub fn rows(snapshot: &EagerSnapshot) -> usize {
+    let files = snapshot.log_data();
+    let rows = files.iter().map(|file| file.num_records().unwrap_or(usize::MAX));
+    rows.fold(0, usize::saturating_add)
+}
+
 /// A file as ranges of its bytes, each of about `piece_bytes` at most, so that a file with most of the rows keeps all cores
 /// busy. A row group is read with the range that it begins in; each range has the order of the file.
 fn in_pieces(file: PartitionedFile, piece_bytes: usize) -> Vec<PartitionedFile> {

@@ -89,14 +89,21 @@ impl Tables {
     }
 
     fn cut(&self) -> Arc<Cut> {
-        match &self.source {
-            Source::Fixed(cut) => cut.clone(),
-            Source::Newest => Arc::new(self.engine.history().cut()),
+        self.source.cut(self.engine.history())
+    }
+}
+
+impl Source {
+    fn cut(&self, history: &History) -> Arc<Cut> {
+        match self {
+            Self::Fixed(cut) => cut.clone(),
+            Self::Newest => Arc::new(history.cut()),
         }
     }
 }
 
-struct CutTable {
+/// One table.
+pub struct CutTable {
     table: Table,
     history: History,
     source: Source,
@@ -131,10 +138,7 @@ impl TableProvider for CutTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let cut = match &self.source {
-            Source::Fixed(cut) => cut.clone(),
-            Source::Newest => Arc::new(self.history.cut()),
-        };
+        let cut = self.source.cut(&self.history);
         let snapshot = cut.version(self.table).snapshot.clone();
         let memory = self.memory(session, cut, projection, filters)?;
         let Some(snapshot) = snapshot else { return Ok(memory) };
@@ -148,6 +152,13 @@ impl TableProvider for CutTable {
 }
 
 impl CutTable {
+    /// How many rows it has about: some of those in memory may be in files too.
+    pub fn rows(&self) -> usize {
+        let cut = self.source.cut(&self.history);
+        let snapshot = &cut.version(self.table).snapshot;
+        cut.rows_in_memory(self.table) + snapshot.as_ref().map_or(0, |snapshot| files::rows(snapshot))
+    }
+
     fn memory(
         &self,
         session: &dyn Session,

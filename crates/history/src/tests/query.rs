@@ -319,6 +319,40 @@ async fn a_large_file_is_read_by_all_cores_and_each_of_its_rows_once() {
 }
 
 #[tokio::test]
+async fn few_rows_are_read_by_one_core_and_many_or_what_multiplies_them_by_all() {
+    let (_folder, path) = folder();
+    let history = History::open(&path, HistorySettings::default()).await.unwrap();
+    declare(&history, 700);
+    let hands_over = async |sql: &str| {
+        text(&history, &format!("EXPLAIN {sql}"), Format::Csv)
+            .await
+            .contains("RepartitionExec: partitioning=Hash")
+    };
+    let by_rack = "SELECT rack, sum(value) FROM samples GROUP BY rack";
+    for second in 1..=100 {
+        let fates = [Fate::Stored(Flag::Ok); 700];
+        history.append_samples(second as Sequence, PartitionId::FIRST, &readings(700, second), &fates);
+        match second {
+            50 => assert!(!hands_over(by_rack).await, "35,000 in memory"),
+            60 => {
+                history.commit(&history.freeze(60)).await.unwrap();
+            }
+            70 => {
+                assert!(!hands_over(by_rack).await, "42,000 in files and 7,000 in memory");
+                assert!(
+                    !hands_over("SELECT count(*) FROM samples JOIN runs ON run = rack GROUP BY run").await
+                );
+                let multiplied = "SELECT samples.rack, count(*) FROM samples JOIN runs ON run < samples.rack GROUP BY samples.rack";
+                assert!(hands_over(multiplied).await);
+            }
+            100 => assert!(hands_over(by_rack).await, "42,000 in files and 28,000 in memory"),
+            _ => {}
+        }
+    }
+    assert!(!hands_over("SELECT state, count(*) FROM runs GROUP BY state").await);
+}
+
+#[tokio::test]
 async fn files_without_the_rack_or_the_time_asked_for_are_not_read() {
     let (_folder, path) = folder();
     let history = open(&path).await;

@@ -24,7 +24,11 @@ pub struct Recorded {
 
 impl Recorded {
     pub async fn new() -> Self {
-        let history = History::open("memory://", HistorySettings::default()).await.unwrap();
+        Self::with(HistorySettings::default()).await
+    }
+
+    pub async fn with(settings: HistorySettings) -> Self {
+        let history = History::open("memory://", settings).await.unwrap();
         Self { history, newest: EventTime::from_unix_micros(0), series: BTreeMap::new(), sequence: 0 }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A script adds rows with `INSERT INTO table (columns) query`, sets `now()` with `NOW time`, and asks with SQL or with
 //! `NAMED query parameter=value …`. Labels are written as JSON, lists of names with commas between. Each script runs
-//! with its rows in memory and once more with its rows in the store.
+//! with its rows in memory, with its rows in the store, and once more as a query of few rows is run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondTyp
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use datafusion::prelude::SessionContext;
-use history::query::{FUNCTIONS, NamedQuery};
+use history::HistorySettings;
+use history::query::{FUNCTIONS, Limits, NamedQuery};
 use history::schema::time_type;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_validator};
 use telemetry::place::Place;
@@ -75,14 +76,19 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 /// Runs all of them and tells all that is wrong at once.
 async fn expect_answers(scripts: &[PathBuf]) {
     let mut wrong = String::new();
-    for (script, is_stored) in scripts.iter().flat_map(|script| [(script, false), (script, true)]) {
+    let ways =
+        [(false, "in memory", 0), (true, "in the store", 0), (true, "in the store, by one core", usize::MAX)];
+    for (script, (is_stored, way, one_core_rows_max)) in
+        scripts.iter().flat_map(|script| ways.map(|way| (script, way)))
+    {
         let mut runner = Runner::new(|| async move {
-            Ok(Script { recorded: Recorded::new().await, is_stored, is_committed: true })
+            let limits = Limits { one_core_rows_max, ..Limits::default() };
+            let settings = HistorySettings { limits, ..HistorySettings::default() };
+            Ok(Script { recorded: Recorded::with(settings).await, is_stored, is_committed: true })
         });
         runner.with_column_validator(strict_column_validator);
         if let Err(error) = runner.run_file_async(script).await {
-            let rows = if is_stored { "in the store" } else { "in memory" };
-            wrong += &format!("with rows {rows}: {error}\n");
+            wrong += &format!("with rows {way}: {error}\n");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
