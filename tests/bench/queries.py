@@ -68,7 +68,7 @@ series AS (
     max(value) FILTER (WHERE good) AS maximum, max(time) FILTER (WHERE good) AS last_time
   FROM readings
   GROUP BY site, "loop", rack, node, device, signal, sensor
-)"""), "throttling_against_power": ("WITH series AS (", LAST_SELECT, """
+)"""), "throttling_against_power": ("WITH spans AS (", LAST_SELECT, """
 WITH readings AS (
   SELECT site, "loop", rack, node, device, signal, sensor, value,
     date_bin($bucket, time, TIMESTAMP '1970-01-01T00:00:00Z') AS bucket,
@@ -206,6 +206,55 @@ def ask(connection, question):
     return seconds, pyarrow.ipc.open_stream(answer).read_all()
 
 
+def compare(arguments, store, port):
+    ours_connection = connect(port)
+    other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
+    other.execute("SET TimeZone = 'UTC'")
+    other.execute(MACROS)
+    for table in store.iterdir():
+        files = DeltaTable(str(table)).file_uris()
+        columns = ", ".join(f'NULL AS "{field.name}"' for field in DeltaTable(str(table)).schema().fields)
+        rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
+        other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
+    now = ask(ours_connection, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
+    count, earliest = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
+    print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
+    print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
+    wanted = arguments.queries.split(",") if arguments.queries else None
+    for path in sorted((ingest.ROOT / "queries").glob("*.sql")):
+        if wanted and path.stem not in wanted:
+            continue
+        text = path.read_text()
+        asked = text
+        if path.stem in IN_DUCKDB:
+            begin, end, instead = IN_DUCKDB[path.stem]
+            asked = text[:text.index(begin)] + instead + text[text.rindex(end):]
+        names = [name for name, _, default in parameters(text) if default == "required"]
+        given = dict(zip(names, RUNS))
+        if any(name == "since" for name, _, _ in parameters(text)):
+            given["since"] = earliest
+        ours, theirs = [], []
+        for _ in range(arguments.times):
+            try:
+                seconds, answer = ask(ours_connection, {"query": path.stem, "parameters": given})
+                ours.append(seconds)
+                rows = str(len(answer))
+            except OSError as error:
+                rows = f"thermogate: {error}"
+            try:
+                since = time.monotonic()
+                found = other.execute(written_in(asked, now, given)).fetchall()
+                theirs.append(time.monotonic() - since)
+                if ours and len(found) != len(answer):
+                    rows = f"{len(answer)}, duckdb {len(found)}"
+            except duckdb.Error as error:
+                rows += f"; duckdb: {str(error).splitlines()[0]}"
+                break
+        told = lambda seconds: f"{statistics.median(seconds):.4f}" if seconds else "-"
+        ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if ours and theirs else "-"
+        print(f"| {path.stem} | {told(ours)} | {told(theirs)} | {ratio} | {rows} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--racks", type=int, default=100, help="of 300 series")
@@ -227,53 +276,10 @@ def main():
         store = folder / "data" / "store"
         receiver = ingest.Thermogate(arguments, folder)
         receiver.start()
-        ours_connection = connect(receiver.port)
-        other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
-        other.execute("SET TimeZone = 'UTC'")
-        other.execute(MACROS)
-        for table in store.iterdir():
-            files = DeltaTable(str(table)).file_uris()
-            columns = ", ".join(f'NULL AS "{field.name}"' for field in DeltaTable(str(table)).schema().fields)
-            rows = f"read_parquet({files}, hive_partitioning = true)" if files else f"(SELECT {columns}) WHERE false"
-            other.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM {rows}')
-        now = ask(ours_connection, {"sql": "select cast(now() as text)"})[1].column(0)[0].as_py()
-        count, earliest = other.execute("SELECT count(*), strftime(min(time), '%Y-%m-%dT%H:%M:%SZ') FROM samples").fetchone()
-        print(f"{count} samples in {len(DeltaTable(str(store / 'samples')).file_uris())} files; now is {now}")
-        print("| query | thermogate, s | duckdb, s | ratio | rows |\n|---|---|---|---|---|")
-        wanted = arguments.queries.split(",") if arguments.queries else None
-        for path in sorted((ingest.ROOT / "queries").glob("*.sql")):
-            if wanted and path.stem not in wanted:
-                continue
-            text = path.read_text()
-            asked = text
-            if path.stem in IN_DUCKDB:
-                begin, end, instead = IN_DUCKDB[path.stem]
-                asked = text[:text.index(begin)] + instead + text[text.rindex(end):]
-            names = [name for name, _, default in parameters(text) if default == "required"]
-            given = dict(zip(names, RUNS))
-            if any(name == "since" for name, _, _ in parameters(text)):
-                given["since"] = earliest
-            ours, theirs = [], []
-            for _ in range(arguments.times):
-                try:
-                    seconds, answer = ask(ours_connection, {"query": path.stem, "parameters": given})
-                    ours.append(seconds)
-                    rows = str(len(answer))
-                except OSError as error:
-                    rows = f"thermogate: {error}"
-                try:
-                    since = time.monotonic()
-                    found = other.execute(written_in(asked, now, given)).fetchall()
-                    theirs.append(time.monotonic() - since)
-                    if ours and len(found) != len(answer):
-                        rows = f"{len(answer)}, duckdb {len(found)}"
-                except duckdb.Error as error:
-                    rows += f"; duckdb: {str(error).splitlines()[0]}"
-                    break
-            told = lambda seconds: f"{statistics.median(seconds):.4f}" if seconds else "-"
-            ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if ours and theirs else "-"
-            print(f"| {path.stem} | {told(ours)} | {told(theirs)} | {ratio} | {rows} |", flush=True)
-        receiver.end()
+        try:
+            compare(arguments, store, receiver.port)
+        finally:
+            receiver.end()
 
 
 if __name__ == "__main__":

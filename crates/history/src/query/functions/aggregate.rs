@@ -30,6 +30,17 @@ pub struct Rule {
     /// - The arguments are as many as above, each in its span.
     /// - Returns `None` where nothing can be said.
     pub evaluate: fn(Curve<'_>, &[f64]) -> Option<f64>,
+    /// How to find the same answer without keeping the readings; `None` where they are all needed.
+    pub streamed: Option<Streamed>,
+}
+
+/// An aggregate that takes readings as they come, and answers what its rule does.
+#[derive(Debug)]
+pub struct Streamed {
+    /// Begins a group. Rows are value and time, as in [`Accumulator::update_batch`].
+    pub begin: fn() -> Box<dyn Accumulator>,
+    /// The numbers that its state is.
+    pub state: &'static [&'static str],
 }
 
 /// A number that is the same for all readings of a group.
@@ -141,7 +152,8 @@ impl AggregateUDFImpl for OfReadings {
     }
 
     fn accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.gathered(arguments, false)
+        let gathered = self.gathered(arguments, false)?;
+        Ok(self.rule.streamed.as_ref().map_or(gathered, |streamed| (streamed.begin)()))
     }
 
     fn create_sliding_accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -149,6 +161,12 @@ impl AggregateUDFImpl for OfReadings {
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if let Some(streamed) = &self.rule.streamed {
+            let number = |part: &&str| {
+                Arc::new(Field::new(format_state_name(arguments.name, part), DataType::Float64, true))
+            };
+            return Ok(streamed.state.iter().map(number).collect());
+        }
         let list = |part: &str, kind: DataType| {
             let name = format_state_name(arguments.name, part);
             Arc::new(Field::new_list(name, Field::new_list_field(kind, true), true))
@@ -230,7 +248,7 @@ impl Gathered {
 }
 
 /// What is no finite number is no value.
-fn finite(values: &Float64Array, row: usize) -> Option<f64> {
+pub fn finite(values: &Float64Array, row: usize) -> Option<f64> {
     values.is_valid(row).then(|| values.value(row)).filter(|value| value.is_finite())
 }
 

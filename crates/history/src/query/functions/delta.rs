@@ -10,7 +10,12 @@ pub const DELTA: Function = Function {
     unit: Some("of value"),
     meaning: "growth of a counter from the first to the last reading; one that falls has begun anew and counts from \
               zero; null for readings of less than two times",
-    make: Make::OfReadings(Rule { arguments: &[], takes_gap: false, evaluate: |curve, _| growth(curve) }),
+    make: Make::OfReadings(Rule {
+        arguments: &[],
+        takes_gap: false,
+        evaluate: |curve, _| growth(curve),
+        streamed: None,
+    }),
 };
 
 /// Growth of a counter, never negative; `None` for less than two times.

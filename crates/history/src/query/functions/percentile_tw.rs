@@ -16,6 +16,7 @@ pub const PERCENTILE_TW: Function = Function {
         arguments: &[Argument { name: "fraction", lowest: 0.0, highest: 1.0, expected: "0 to 1" }],
         takes_gap: true,
         evaluate: percentile,
+        streamed: None,
     }),
 };
 

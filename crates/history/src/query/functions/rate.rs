@@ -10,7 +10,7 @@ pub const RATE: Function = Function {
     arguments: "value, time",
     unit: Some("of value, a second"),
     meaning: "growth of a counter a second, between the first and the last reading; as delta",
-    make: Make::OfReadings(Rule { arguments: &[], takes_gap: false, evaluate: rate }),
+    make: Make::OfReadings(Rule { arguments: &[], takes_gap: false, evaluate: rate, streamed: None }),
 };
 
 fn rate(curve: Curve<'_>, _: &[f64]) -> Option<f64> {

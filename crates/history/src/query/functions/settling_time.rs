@@ -14,6 +14,7 @@ pub const SETTLING_TIME: Function = Function {
         arguments: &[Argument::any("target"), Argument::not_negative("band")],
         takes_gap: false,
         evaluate: settling_time,
+        streamed: None,
     }),
 };
 

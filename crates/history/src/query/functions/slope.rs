@@ -1,6 +1,12 @@
 //! `slope`: how fast a value rises.
 
-use super::aggregate::Rule;
+use arrow::array::{Array, ArrayRef};
+use datafusion::common::cast::{as_float64_array, as_timestamp_microsecond_array};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::Accumulator;
+use twofloat::TwoFloat;
+
+use super::aggregate::{Rule, Streamed, finite};
 use super::curve::Curve;
 use super::{Function, Make};
 
@@ -9,21 +15,201 @@ pub const SLOPE: Function = Function {
     arguments: "value, time",
     unit: Some("of value, a second"),
     meaning: "rise of a value by least squares, a second; null for readings of less than two times",
-    make: Make::OfReadings(Rule { arguments: &[], takes_gap: false, evaluate: slope }),
+    make: Make::OfReadings(Rule {
+        arguments: &[],
+        takes_gap: false,
+        evaluate: slope,
+        streamed: Some(Streamed { begin: || Box::new(Line::default()), state: &STATE }),
+    }),
 };
 
 fn slope(curve: Curve<'_>, _: &[f64]) -> Option<f64> {
-    let (first, _) = curve.known().next()?;
-    // Around the mean of both, so that neither the year nor a great offset of the value costs digits.
-    let points = curve.known().map(|(time, value)| ((time - first).as_seconds(), value));
-    let count = points.clone().count() as f64;
-    let mean_second = points.clone().map(|(seconds, _)| seconds / count).sum::<f64>();
-    let mean_value = points.clone().map(|(_, value)| value / count).sum::<f64>();
-    let (mut spread, mut common) = (0.0, 0.0);
-    for (seconds, value) in points {
-        spread += (seconds - mean_second) * (seconds - mean_second);
-        common += (seconds - mean_second) * (value - mean_value);
+    let mut line = Line::default();
+    curve.known().for_each(|(time, value)| line.add(time.unix_micros(), value));
+    line.slope()
+}
+
+const STATE: [&str; 10] = [
+    "count",
+    "origin",
+    "times",
+    "times_rest",
+    "squares",
+    "squares_rest",
+    "values",
+    "values_rest",
+    "products",
+    "products_rest",
+];
+
+/// Sums of readings by which a line of least squares is found: slope = (n Σtv − Σt Σv) / (n Σt² − (Σt)²).
+///
+/// Kept with twice the digits of a double: neither the year nor a great offset of the value costs digits, and whatever the
+/// order in which readings come, the slope is the same to its last digit.
+#[derive(Debug)]
+struct Line {
+    count: f64,
+    /// The time that the others are counted from, µs.
+    origin: i64,
+    times: TwoFloat,
+    squares: TwoFloat,
+    values: TwoFloat,
+    products: TwoFloat,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let nothing = TwoFloat::from(0.0);
+        Self { count: 0.0, origin: 0, times: nothing, squares: nothing, values: nothing, products: nothing }
     }
-    let (last, _) = curve.known().next_back()?;
-    (last > first).then(|| common / spread)
+}
+
+impl Line {
+    fn add(&mut self, time: i64, value: f64) {
+        if self.count == 0.0 {
+            self.origin = time;
+        }
+        let time = time.saturating_sub(self.origin) as f64;
+        self.count += 1.0;
+        self.times += time;
+        self.squares += TwoFloat::new_mul(time, time);
+        self.values += value;
+        self.products += TwoFloat::new_mul(time, value);
+    }
+
+    /// Counts from another time.
+    fn move_to(&mut self, origin: i64) {
+        let later = self.origin.saturating_sub(origin) as f64;
+        self.squares += self.times * (2.0 * later) + TwoFloat::new_mul(later, later) * self.count;
+        self.times += TwoFloat::new_mul(later, self.count);
+        self.products += self.values * later;
+        self.origin = origin;
+    }
+
+    fn join(&mut self, mut other: Self) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = other;
+            return;
+        }
+        other.move_to(self.origin);
+        self.count += other.count;
+        self.times += other.times;
+        self.squares += other.squares;
+        self.values += other.values;
+        self.products += other.products;
+    }
+
+    /// Of value, a second; `None` for less than two times.
+    fn slope(&self) -> Option<f64> {
+        let common = self.products * self.count - self.times * self.values;
+        let spread = self.squares * self.count - self.times * self.times;
+        // The library's quotient of two sums has no more digits than a double has.
+        let common = common * 1e6;
+        let nearly = common.hi() / spread.hi();
+        let rest = common - spread * nearly;
+        (spread.hi() > 0.0).then(|| nearly + rest.hi() / spread.hi())
+    }
+
+    fn numbers(&self) -> [f64; STATE.len()] {
+        let Self { count, origin, times, squares, values, products } = self;
+        // A double has the microseconds of 285 years; an origin that is rounded is another origin, and the line moves to it.
+        let [a, b, c, d] = [times, squares, values, products].map(|sum| (sum.hi(), sum.lo()));
+        [*count, *origin as f64, a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]
+    }
+
+    fn of(numbers: [f64; STATE.len()]) -> Self {
+        // Sums that grew beyond a double make the whole no number.
+        let sum = |at: usize| {
+            TwoFloat::try_from((numbers[at], numbers[at + 1])).unwrap_or_else(|_| TwoFloat::from(f64::NAN))
+        };
+        Self {
+            count: numbers[0],
+            origin: numbers[1] as i64,
+            times: sum(2),
+            squares: sum(4),
+            values: sum(6),
+            products: sum(8),
+        }
+    }
+}
+
+impl Accumulator for Line {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let [values, times] = columns else { return internal_err!("slope has a value and a time") };
+        let (values, times) = (as_float64_array(values)?, as_timestamp_microsecond_array(times)?);
+        for row in (0..times.len()).filter(|row| times.is_valid(*row)) {
+            if let Some(value) = finite(values, row) {
+                self.add(times.value(row), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::Float64(self.slope().filter(|slope| slope.is_finite())))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.move_to(self.origin as f64 as i64);
+        Ok(self.numbers().iter().map(|number| ScalarValue::Float64(Some(*number))).collect())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let states = states.iter().map(|state| as_float64_array(state)).collect::<Result<Vec<_>>>()?;
+        let Ok(states) = <[_; STATE.len()]>::try_from(states) else {
+            return internal_err!("the state of slope is {} numbers", STATE.len());
+        };
+        for row in 0..states[0].len() {
+            self.join(Self::of(states.map(|state| state.value(row))));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(readings: &[(i64, f64)]) -> Line {
+        let mut line = Line::default();
+        readings.iter().for_each(|(time, value)| line.add(*time, *value));
+        line
+    }
+
+    proptest! {
+        #[test]
+        fn parts_in_any_order_have_the_slope_of_the_whole_to_its_last_digit(
+            readings in prop::collection::vec((0_i64..100_000_000_000, -1e6..1e6_f64), 2..200),
+            year in 0_i64..100,
+            cut in 0_usize..200,
+        ) {
+            let start = year * 31_557_600_000_000 + 1;
+            let readings: Vec<_> = readings.into_iter().map(|(time, value)| (start + time, value)).collect();
+            let whole = line(&readings).slope();
+            let (one, other) = readings.split_at(cut.min(readings.len()));
+            let backwards: Vec<_> = one.iter().rev().copied().collect();
+            let mut joined = line(other);
+            joined.join(Line::of(line(&backwards).numbers()));
+            prop_assert_eq!(joined.slope(), whole);
+        }
+    }
+
+    #[test]
+    fn sums_beyond_a_double_are_no_slope_and_neither_is_one_time() {
+        let mut beyond = line(&[(0, 1e300), (1_000_000_000, -1e308), (2_000_000_000, 1e308)]);
+        assert_eq!(beyond.evaluate().unwrap(), ScalarValue::Float64(None));
+        let mut joined = line(&[(0, 1.0), (1, 2.0)]);
+        joined.join(Line::of(beyond.numbers()));
+        assert_eq!(joined.evaluate().unwrap(), ScalarValue::Float64(None));
+        assert_eq!(line(&[(7, 1.0), (7, 2.0)]).slope(), None);
+    }
 }

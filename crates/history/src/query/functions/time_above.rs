@@ -17,6 +17,7 @@ pub const TIME_ABOVE: Function = Function {
         arguments: &[Argument::any("threshold")],
         takes_gap: true,
         evaluate: time_above,
+        streamed: None,
     }),
 };
 

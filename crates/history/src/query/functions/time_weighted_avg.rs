@@ -11,7 +11,7 @@ pub const TIME_WEIGHTED_AVG: Function = Function {
     meaning: "mean of the step function from the first to the last reading, each holding until the next; a time \
               between two readings that is longer than gap_seconds, or that follows a missing value, counts for \
               nothing; of readings of one time the value itself",
-    make: Make::OfReadings(Rule { arguments: &[], takes_gap: true, evaluate: mean }),
+    make: Make::OfReadings(Rule { arguments: &[], takes_gap: true, evaluate: mean, streamed: None }),
 };
 
 fn mean(curve: Curve<'_>, _: &[f64]) -> Option<f64> {
