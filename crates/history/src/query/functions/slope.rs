@@ -44,15 +44,16 @@ const STATE: [&str; 10] = [
 
 /// Sums of readings by which a line of least squares is found: slope = (n Σtv − Σt Σv) / (n Σt² − (Σt)²).
 ///
-/// Kept with twice the digits of a double: neither the year nor a great offset of the value costs digits, and whatever the
-/// order in which readings come, the slope is the same to its last digit.
+/// Of times they are exact, of values they have twice the digits of a double: neither the year nor a great offset of the
+/// value costs digits, and whatever the order in which readings come, the slope is the same to its last digit.
 #[derive(Debug)]
 struct Line {
-    count: f64,
+    count: i64,
     /// The time that the others are counted from, µs.
     origin: i64,
-    times: TwoFloat,
-    squares: TwoFloat,
+    times: i128,
+    /// The greatest number when they are beyond it.
+    squares: i128,
     values: TwoFloat,
     products: TwoFloat,
 }
@@ -60,76 +61,87 @@ struct Line {
 impl Default for Line {
     fn default() -> Self {
         let nothing = TwoFloat::from(0.0);
-        Self { count: 0.0, origin: 0, times: nothing, squares: nothing, values: nothing, products: nothing }
+        Self { count: 0, origin: 0, times: 0, squares: 0, values: nothing, products: nothing }
     }
+}
+
+/// A sum of times with the digits of two doubles.
+fn twofold(sum: i128) -> TwoFloat {
+    let nearest = sum as f64;
+    TwoFloat::new_add(nearest, (sum - nearest as i128) as f64)
 }
 
 impl Line {
     fn add(&mut self, time: i64, value: f64) {
-        if self.count == 0.0 {
+        if self.count == 0 {
             self.origin = time;
         }
-        let time = time.saturating_sub(self.origin) as f64;
-        self.count += 1.0;
-        self.times += time;
-        self.squares += TwoFloat::new_mul(time, time);
+        let time = time.saturating_sub(self.origin);
+        self.count += 1;
+        self.times += i128::from(time);
+        self.squares = self.squares.saturating_add(i128::from(time) * i128::from(time));
         self.values += value;
-        self.products += TwoFloat::new_mul(time, value);
+        self.products += TwoFloat::new_mul(time as f64, value);
     }
 
     /// Counts from another time.
     fn move_to(&mut self, origin: i64) {
-        let later = self.origin.saturating_sub(origin) as f64;
-        self.squares += self.times * (2.0 * later) + TwoFloat::new_mul(later, later) * self.count;
-        self.times += TwoFloat::new_mul(later, self.count);
-        self.products += self.values * later;
+        let later = self.origin.saturating_sub(origin);
+        let (exact, count) = (i128::from(later), i128::from(self.count));
+        let moved = (2 * exact).checked_mul(self.times).zip((exact * exact).checked_mul(count));
+        let moved = moved.and_then(|(twice, square)| self.squares.checked_add(twice.checked_add(square)?));
+        self.squares = moved.filter(|_| self.squares < i128::MAX).unwrap_or(i128::MAX);
+        self.times += exact * count;
+        self.products += self.values * later as f64;
         self.origin = origin;
     }
 
     fn join(&mut self, mut other: Self) {
-        if other.count == 0.0 {
+        if other.count == 0 {
             return;
         }
-        if self.count == 0.0 {
+        if self.count == 0 {
             *self = other;
             return;
         }
         other.move_to(self.origin);
         self.count += other.count;
         self.times += other.times;
-        self.squares += other.squares;
+        self.squares = self.squares.saturating_add(other.squares);
         self.values += other.values;
         self.products += other.products;
     }
 
-    /// Of value, a second; `None` for less than two times.
+    /// Of value, a second; `None` for less than two times, and for times of which the squares are beyond all sums, such as
+    /// those of a million readings over 400 years.
     fn slope(&self) -> Option<f64> {
-        let common = self.products * self.count - self.times * self.values;
-        let spread = self.squares * self.count - self.times * self.times;
+        let (count, times) = (self.count as f64, twofold(self.times));
+        let common = (self.products * count - times * self.values) * 1e6;
+        let spread = twofold(self.squares) * count - times * times;
         // The library's quotient of two sums has no more digits than a double has.
-        let common = common * 1e6;
         let nearly = common.hi() / spread.hi();
         let rest = common - spread * nearly;
-        (spread.hi() > 0.0).then(|| nearly + rest.hi() / spread.hi())
+        (spread.hi() > 0.0 && self.squares < i128::MAX).then(|| nearly + rest.hi() / spread.hi())
     }
 
     fn numbers(&self) -> [f64; STATE.len()] {
         let Self { count, origin, times, squares, values, products } = self;
-        // A double has the microseconds of 285 years; an origin that is rounded is another origin, and the line moves to it.
-        let [a, b, c, d] = [times, squares, values, products].map(|sum| (sum.hi(), sum.lo()));
-        [*count, *origin as f64, a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]
+        let [a, b, c, d] =
+            [twofold(*times), twofold(*squares), *values, *products].map(|sum| (sum.hi(), sum.lo()));
+        [*count as f64, *origin as f64, a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]
     }
 
     fn of(numbers: [f64; STATE.len()]) -> Self {
+        let whole = |at: usize| (numbers[at] as i128).saturating_add(numbers[at + 1] as i128);
         // Sums that grew beyond a double make the whole no number.
         let sum = |at: usize| {
             TwoFloat::try_from((numbers[at], numbers[at + 1])).unwrap_or_else(|_| TwoFloat::from(f64::NAN))
         };
         Self {
-            count: numbers[0],
+            count: numbers[0] as i64,
             origin: numbers[1] as i64,
-            times: sum(2),
-            squares: sum(4),
+            times: whole(2),
+            squares: whole(4),
             values: sum(6),
             products: sum(8),
         }
@@ -157,6 +169,7 @@ impl Accumulator for Line {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        // The state is doubles, which hold the microseconds of 285 years: an origin of theirs.
         self.move_to(self.origin as f64 as i64);
         Ok(self.numbers().iter().map(|number| ScalarValue::Float64(Some(*number))).collect())
     }
@@ -211,5 +224,7 @@ mod tests {
         joined.join(Line::of(beyond.numbers()));
         assert_eq!(joined.evaluate().unwrap(), ScalarValue::Float64(None));
         assert_eq!(line(&[(7, 1.0), (7, 2.0)]).slope(), None);
+        let ages = i64::MAX / 2;
+        assert_eq!(line(&[(-ages, 1.0), (ages, 2.0), (-ages, 1.0), (ages, 2.0), (ages, 2.0)]).slope(), None);
     }
 }
