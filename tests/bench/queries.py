@@ -197,9 +197,13 @@ def connect(port):
 def ask(connection, question):
     """Seconds and answer; the connection stays, as duckdb's does."""
     since = time.monotonic()
-    connection.request("POST", "/v1/sql", json.dumps(question), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    answer = response.read()
+    try:
+        connection.request("POST", "/v1/sql", json.dumps(question), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()  # the next question opens it again
+        raise OSError(str(error)) from error
     seconds = time.monotonic() - since
     if response.status != 200:
         raise OSError(answer.decode())

@@ -22,7 +22,8 @@ pub fn suited(mut session: SessionState, plan: &LogicalPlan, few: usize) -> Resu
     Ok(session)
 }
 
-/// Whether all that it reads is tables of ours with few rows, and nothing in it makes many of them.
+/// Whether all that it reads is tables of ours with few rows, before any filter, and none of them is put together with each
+/// other. A join by a key that most rows share makes many of few, too, and is left to one core.
 fn reads_few_rows(plan: &LogicalPlan, few: usize) -> Result<bool> {
     let mut rows = Some(0_usize);
     plan.apply_with_subqueries(|node| {

@@ -156,7 +156,8 @@ impl CutTable {
     pub fn rows(&self) -> usize {
         let cut = self.source.cut(&self.history);
         let snapshot = &cut.version(self.table).snapshot;
-        cut.rows_in_memory(self.table) + snapshot.as_ref().map_or(0, |snapshot| files::rows(snapshot))
+        let in_files = snapshot.as_ref().map_or(0, |snapshot| files::rows(snapshot));
+        in_files.saturating_add(cut.rows_in_memory(self.table))
     }
 
     fn memory(

@@ -329,6 +329,7 @@ async fn few_rows_are_read_by_one_core_and_many_or_what_multiplies_them_by_all()
             .contains("RepartitionExec: partitioning=Hash")
     };
     let by_rack = "SELECT rack, sum(value) FROM samples GROUP BY rack";
+    let has_cores = 1 < std::thread::available_parallelism().unwrap().get();
     for second in 1..=100 {
         let fates = [Fate::Stored(Flag::Ok); 700];
         history.append_samples(second as Sequence, PartitionId::FIRST, &readings(700, second), &fates);
@@ -343,9 +344,9 @@ async fn few_rows_are_read_by_one_core_and_many_or_what_multiplies_them_by_all()
                     !hands_over("SELECT count(*) FROM samples JOIN runs ON run = rack GROUP BY run").await
                 );
                 let multiplied = "SELECT samples.rack, count(*) FROM samples JOIN runs ON run < samples.rack GROUP BY samples.rack";
-                assert!(hands_over(multiplied).await);
+                assert_eq!(hands_over(multiplied).await, has_cores);
             }
-            100 => assert!(hands_over(by_rack).await, "42,000 in files and 28,000 in memory"),
+            100 => assert_eq!(hands_over(by_rack).await, has_cores, "42,000 in files and 28,000 in memory"),
             _ => {}
         }
     }

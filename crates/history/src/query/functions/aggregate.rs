@@ -34,7 +34,7 @@ pub struct Rule {
     pub streamed: Option<Streamed>,
 }
 
-/// An aggregate that takes readings as they come, and answers what its rule does.
+/// An aggregate that takes readings as they come, and answers what its rule does, which has no arguments.
 #[derive(Debug)]
 pub struct Streamed {
     /// Begins a group. Rows are value and time, as in [`Accumulator::update_batch`].

@@ -1,5 +1,5 @@
-//! Aggregates over the times of readings: what a group keeps is small when its rows come in order, and the same when they
-//! do not.
+//! Aggregates over the times of readings: what a group keeps is small when its rows come in order, and the answer is the same
+//! when they do not.
 
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -39,7 +39,7 @@ pub trait Times: std::fmt::Debug + Default + Send + Sync + 'static {
     /// The answer about what was taken.
     ///
     /// # Errors
-    /// Never.
+    /// When finding it would take too much.
     fn evaluate(&mut self, asked: &Asked) -> Result<ScalarValue>;
 
     /// Bytes that it holds beside itself.
@@ -57,7 +57,7 @@ pub struct Asked {
 impl Asked {
     /// The length that is asked, µs; `None` when it is not known.
     pub fn length(&self) -> Option<i64> {
-        self.seconds.map(|seconds| (seconds * 1e6) as i64)
+        self.seconds.map(|seconds| (seconds * 1e6).round() as i64)
     }
 
     /// Takes what a row says.
@@ -147,7 +147,13 @@ impl<T: Times> AggregateUDFImpl for OfTimes<T> {
         }
     }
 
-    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if arguments.is_distinct {
+            return plan_err!(
+                "{} has no DISTINCT: two readings of one time are two readings",
+                self.function.name
+            );
+        }
         Ok(Box::new(Gathered { function: self.function, asked: Asked::default(), times: T::default() }))
     }
 

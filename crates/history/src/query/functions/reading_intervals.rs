@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, exec_err};
 
 use super::of_times::{Asked, OfTimes, Times};
 use super::{Function, Make};
@@ -48,47 +48,64 @@ impl Progression {
     }
 }
 
+/// So many readings of a group, a season of a series, are put in order one by one when they came in none. That takes 64 MB.
+const ENTANGLED_MAX: i64 = 8_000_000;
+
 /// All readings, as progressions: a handful where a series keeps its interval, and no reading is lost where it does not.
 #[derive(Debug, Default)]
 struct Progressions(Vec<Progression>);
 
 impl Progressions {
     fn push(&mut self, next: Progression) {
-        let Some(last) = self.0.last_mut() else { return self.0.push(next) };
-        let between = next.start.saturating_sub(last.last());
-        let goes_on = between >= 0
-            && (last.count == 1 || last.interval == between)
-            && (next.count == 1 || next.interval == between);
-        match goes_on {
-            true => (last.interval, last.count) = (between, last.count + next.count),
-            false => self.0.push(next),
+        let between = self.0.last().and_then(|last| next.start.checked_sub(last.last()));
+        let goes_on = |last: &Progression, between: i64| {
+            between >= 0
+                && (last.count == 1 || last.interval == between)
+                && (next.count == 1 || next.interval == between)
+        };
+        match (self.0.last_mut(), between) {
+            (Some(last), Some(between)) if goes_on(last, between) => {
+                (last.interval, last.count) = (between, last.count + next.count);
+            }
+            _ => self.0.push(next),
         }
     }
 
     /// Puts them in an order in which none begins before the one before has ended.
-    fn sort(&mut self) {
+    ///
+    /// # Errors
+    /// [`ENTANGLED_MAX`] readings would have to be sorted one by one.
+    fn sort(&mut self) -> Result<()> {
         let follows = |one: &Progression, next: &Progression| one.last() <= next.start;
         if self.0.is_sorted_by(follows) {
-            return;
+            return Ok(());
         }
         self.0.sort_unstable();
         if self.0.is_sorted_by(follows) {
-            return;
+            return Ok(());
+        }
+        let readings: i64 = self.0.iter().map(|progression| progression.count).sum();
+        if readings > ENTANGLED_MAX {
+            return exec_err!(
+                "{readings} readings of one group of reading_intervals are of several series, or came in no order: group \
+                 by all that makes a series, or ask for less than {ENTANGLED_MAX} of them"
+            );
         }
         let mut times: Vec<i64> = self.0.iter().flat_map(|progression| progression.times()).collect();
         times.sort_unstable();
         self.0.clear();
         times.into_iter().for_each(|start| self.push(Progression { start, interval: 0, count: 1 }));
+        Ok(())
     }
 
     /// The intervals between readings in order, and how many there are of each; by length.
-    fn intervals(&mut self) -> Vec<(i64, i64)> {
-        self.sort();
+    fn intervals(&mut self) -> Result<Vec<(i64, i64)>> {
+        self.sort()?;
         let within = self.0.iter().map(|progression| (progression.interval, progression.count - 1));
-        let between = self.0.windows(2).map(|pair| (pair[1].start - pair[0].last(), 1));
+        let between = self.0.windows(2).map(|pair| (pair[1].start.saturating_sub(pair[0].last()), 1));
         let mut intervals: Vec<(i64, i64)> = within.filter(|(_, count)| *count > 0).chain(between).collect();
         intervals.sort_unstable();
-        intervals
+        Ok(intervals)
     }
 }
 
@@ -130,11 +147,12 @@ impl Times for Progressions {
     }
 
     fn evaluate(&mut self, asked: &Asked) -> Result<ScalarValue> {
-        let intervals = self.intervals();
+        let intervals = self.intervals()?;
         let last = self.0.last().map(|progression| progression.last());
         let held = last.zip(asked.until).map(|(last, until)| (until.saturating_sub(last).max(0), 1));
         let (mut stale, mut known) = (0, 0_i64);
-        let hold = asked.length();
+        // Nor is anything known of no readings.
+        let hold = asked.length().filter(|_| last.is_some());
         for (interval, count) in intervals.iter().copied().chain(held) {
             let hold = hold.unwrap_or(0);
             stale += if interval > hold { count } else { 0 };
@@ -173,7 +191,7 @@ mod tests {
             let state: Vec<&[i64]> = state.iter().map(Vec::as_slice).collect();
             all.merge(&state, &asked);
         }
-        let intervals = all.intervals();
+        let intervals = all.intervals().unwrap();
         intervals.iter().flat_map(|(interval, count)| vec![*interval; *count as usize]).collect()
     }
 
@@ -200,6 +218,17 @@ mod tests {
             };
             prop_assert_eq!(median(&counted), middle);
         }
+    }
+
+    #[test]
+    fn readings_of_many_series_as_one_are_refused_before_they_take_the_memory() {
+        let asked = Asked::default();
+        let mut all = Progressions::default();
+        for series in 0..100 {
+            all.merge(&[&[series], &[1_000_000], &[86_400]], &asked);
+        }
+        let error = all.evaluate(&asked).unwrap_err().to_string();
+        assert!(error.contains("8640000 readings of one group"), "{error}");
     }
 
     #[test]

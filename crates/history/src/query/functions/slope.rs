@@ -42,10 +42,14 @@ const STATE: [&str; 10] = [
     "products_rest",
 ];
 
+/// What is less than this by the sums that it is the difference of, is of their last digits, which the order of the
+/// readings makes: nothing.
+const SUMS_PRECISION: f64 = 1.0 / (1_u128 << 96) as f64;
+
 /// Sums of readings by which a line of least squares is found: slope = (n Σtv − Σt Σv) / (n Σt² − (Σt)²).
 ///
-/// Of times they are exact, of values they have twice the digits of a double: neither the year nor a great offset of the
-/// value costs digits, and whatever the order in which readings come, the slope is the same to its last digit.
+/// They have twice the digits of a double, those of times more: neither the year nor a great offset of the value costs
+/// digits, and whatever the order in which readings come, the slope is the same to its last digit.
 #[derive(Debug)]
 struct Line {
     count: i64,
@@ -113,7 +117,7 @@ impl Line {
     }
 
     /// Of value, a second; `None` for less than two times, and for times of which the squares are beyond all sums, such as
-    /// those of a million readings over 400 years.
+    /// those of a million readings over 1,000 years.
     fn slope(&self) -> Option<f64> {
         let (count, times) = (self.count as f64, twofold(self.times));
         let common = (self.products * count - times * self.values) * 1e6;
@@ -121,14 +125,23 @@ impl Line {
         // The library's quotient of two sums has no more digits than a double has.
         let nearly = common.hi() / spread.hi();
         let rest = common - spread * nearly;
-        (spread.hi() > 0.0 && self.squares < i128::MAX).then(|| nearly + rest.hi() / spread.hi())
+        let slope = if common.hi().abs() <= self.products.hi().abs() * count * 1e6 * SUMS_PRECISION {
+            0.0
+        } else {
+            nearly + rest.hi() / spread.hi()
+        };
+        (spread.hi() > 0.0 && self.squares < i128::MAX).then_some(slope)
     }
 
     fn numbers(&self) -> [f64; STATE.len()] {
         let Self { count, origin, times, squares, values, products } = self;
-        let [a, b, c, d] =
-            [twofold(*times), twofold(*squares), *values, *products].map(|sum| (sum.hi(), sum.lo()));
-        [*count as f64, *origin as f64, a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]
+        let sums = [twofold(*times), twofold(*squares), *values, *products];
+        let mut numbers = [*count as f64; STATE.len()];
+        numbers[1] = *origin as f64;
+        for (at, sum) in sums.iter().enumerate() {
+            (numbers[2 + 2 * at], numbers[3 + 2 * at]) = (sum.hi(), sum.lo());
+        }
+        numbers
     }
 
     fn of(numbers: [f64; STATE.len()]) -> Self {
@@ -214,6 +227,13 @@ mod tests {
             joined.join(Line::of(line(&backwards).numbers()));
             prop_assert_eq!(joined.slope(), whole);
         }
+    }
+
+    #[test]
+    fn what_stays_the_same_has_no_slope_in_whatever_order_it_comes() {
+        let readings: Vec<_> = (0..86_399).map(|at| (at * 1_000_000 + at * 7_919 % 997, 21.3)).collect();
+        let backwards: Vec<_> = readings.iter().rev().copied().collect();
+        assert_eq!((line(&readings).slope(), line(&backwards).slope()), (Some(0.0), Some(0.0)));
     }
 
     #[test]
