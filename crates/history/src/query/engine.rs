@@ -333,7 +333,7 @@ fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState>
     // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
     // held until the last row.
     options.optimizer.prefer_existing_sort = true;
-    // A third pass of the rules changes nothing of our queries and views, and took a tenth of the planning of small ones.
+    // A third pass of the rules changes nothing but names in the plans of our queries and views, and takes its time.
     options.optimizer.max_passes = 2;
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
