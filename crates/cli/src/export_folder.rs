@@ -3,6 +3,7 @@
 //! `Past`, `Readings` → **export_folder** → files → `replay`
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -33,6 +34,8 @@ const FORMAT: u32 = 1;
 const COMPRESSION: i32 = 3;
 /// Samples of a row group.
 const ROW_GROUP: usize = 131_072;
+/// Samples that are written at once.
+const BATCH: usize = 8_192;
 
 const CONFIGURATION: &str = "configuration.json";
 const LOG: &str = "log.jsonl";
@@ -108,9 +111,14 @@ impl Writer {
         let failed = |error: &dyn std::fmt::Display| {
             PastError::Refused(format!("{}: {error}", self.folder.join(SAMPLES).display()))
         };
-        let batch = batch(&self.schema, &self.numbers, readings).map_err(|error| failed(&error))?;
+        // A page's texts all at once would take several times what its numbers do.
+        for from in (0..readings.len()).step_by(BATCH) {
+            let rows = from..readings.len().min(from + BATCH);
+            let batch = batch(&self.schema, &self.numbers, readings, rows).map_err(|error| failed(&error))?;
+            self.samples.write(&batch).map_err(|error| failed(&error))?;
+        }
         self.rows += readings.len() as u64;
-        self.samples.write(&batch).map_err(|error| failed(&error))
+        Ok(())
     }
 
     /// Writes all else, and the manifest. Returns the number of samples.
@@ -263,10 +271,11 @@ fn batch(
     schema: &SchemaRef,
     numbers: &Numbers,
     readings: &Readings,
+    rows: Range<usize>,
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
     let mut identity: Vec<StringBuilder> = IDENTITY.iter().map(|_| StringBuilder::new()).collect();
-    for of in readings.partition.iter().copied().zip(readings.series.iter().copied()) {
-        let declared = numbers.declaration(of);
+    for row in rows.clone() {
+        let declared = numbers.declaration((readings.partition[row], readings.series[row]));
         let texts =
             declared.map_or([None; 7], |declared| texts(&declared.identity, declared.cooling_loop.as_ref()));
         for (column, text) in identity.iter_mut().zip(texts) {
@@ -275,11 +284,11 @@ fn batch(
     }
     let mut columns: Vec<ArrayRef> =
         identity.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
-    let times = readings.time.iter().copied().map(EventTime::unix_micros);
+    let times = readings.time[rows.clone()].iter().copied().map(EventTime::unix_micros);
     columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")));
-    let values = readings.value.iter().map(|value| (!value.is_nan()).then_some(*value));
+    let values = readings.value[rows.clone()].iter().map(|value| (!value.is_nan()).then_some(*value));
     columns.push(Arc::new(Float64Array::from_iter(values)));
-    columns.push(Arc::new(StringArray::from_iter_values(readings.flag.iter().map(|flag| flag.name()))));
+    columns.push(Arc::new(StringArray::from_iter_values(readings.flag[rows].iter().map(|flag| flag.name()))));
     RecordBatch::try_new(schema.clone(), columns)
 }
 

@@ -22,8 +22,14 @@ async fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
     let (verdicts, statuses) = (read.verdicts.len(), read.statuses.len());
     let mut writer = Writer::begin(&arguments.to, read.clone())?;
     let mut pages = Pages::of(&source, &read).await?;
-    while let Some(page) = pages.next(&source).await? {
-        writer.add(&page)?;
+    let mut next = pages.next(&source).await?;
+    // The next page is read while this one is written.
+    while let Some(page) = next {
+        let writing = tokio::task::spawn_blocking(move || writer.add(&page).map(|()| writer));
+        let (written, read) = tokio::join!(writing, pages.next(&source));
+        writer =
+            written.map_err(|error| Failure::unreachable(format!("the writing broke off: {error}")))??;
+        next = read?;
     }
     let samples = writer.finish()?;
     print_line!(

@@ -18,12 +18,13 @@ use tokio::runtime::Handle;
 
 use self::asked::{Source, filter, parsed, within};
 use self::before::RunRow;
-use super::readings::{IDENTITY, Numbers};
+use super::readings::{Numbers, gathered_sql};
 use super::{AFTER_END, Answers, Head, Past, PastError, Readings, Remembered, Trial, Tried};
 use crate::settings::Settings;
 
-/// Samples that are asked for at once.
-const PAGE_ROWS: u64 = 200_000;
+/// Samples that are asked for at once. Files are in order of series, so that each page looks at nearly all of them:
+/// few pages are better, and one of this many takes 50 MB as columns, and several times that while it is read.
+const PAGE_ROWS: u64 = 2_000_000;
 /// Ticks that the log's table does not hold yet are made a second apart, as a service writes them.
 const TICK: Microseconds = Microseconds::from_seconds(1);
 /// The length of a block.
@@ -91,7 +92,7 @@ pub async fn read(source: &impl Answers, run: &str, warm_up: Microseconds) -> Re
     Ok(Past { head, configuration, log, ticks, run_rows, statuses, verdicts, overrides })
 }
 
-/// The samples of a run in the canonical order, some hundred thousand at once.
+/// The samples of a run in the canonical order, some million at once.
 #[derive(Debug, Clone)]
 pub struct Pages {
     numbers: Numbers,
@@ -122,14 +123,9 @@ impl Pages {
     /// [`PastError`].
     pub async fn next(&mut self, source: &impl Answers) -> Result<Option<Readings>, PastError> {
         let Some((from, until)) = self.left.next() else { return Ok(None) };
-        let identity = IDENTITY.map(|name| format!("\"{name}\"")).join(", ");
-        let sql = format!(
-            "select {identity}, cast(time as bigint) as time, value, flag from samples where {} and {}",
-            self.filter,
-            within("time", from, until)
-        );
-        let answer = source.answer(sql).await?;
-        self.numbers.readings(&answer.batches).map(Some)
+        let condition = format!("{} and {}", self.filter, within("time", from, until));
+        let answer = source.answer(gathered_sql(&condition)).await?;
+        self.numbers.gathered(&answer.batches).map(Some)
     }
 }
 
@@ -313,6 +309,38 @@ mod tests {
         let counted: Vec<Counted> = crate::stored::rows(&answer).expect("two columns");
         let counted: Vec<(i64, u64)> = counted.iter().map(|counted| (counted.page, counted.rows)).collect();
         assert_eq!(counted, [(times[0], 2), (times[2], 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_page_holds_each_reading_with_its_series_value_and_flag_in_order() {
+        let settings = history::HistorySettings::default();
+        let history = history::History::open("memory://", settings).await.expect("memory has room");
+        let mut numbers = Numbers::default();
+        for (id, rack) in [(0, "r2"), (1, "r1")] {
+            let declaration = declaration(id, rack);
+            history.declare(PartitionId::FIRST, &std::sync::Arc::new(declaration.clone()));
+            numbers.declare(PartitionId::FIRST, &declaration);
+        }
+        let fates = [Flag::Ok, Flag::Ok, Flag::Sentinel, Flag::Ok, Flag::Late].map(Fate::Stored);
+        let batch = SampleBatch {
+            series: [0, 1, 1, 0, 1].map(SeriesId).to_vec(),
+            time: [20, 20, 21, 21, 19].map(at).to_vec(),
+            value: vec![1.0, 2.0, f64::NAN, 4.0, 5.0],
+            flag: Vec::new(),
+        };
+        history.append_samples(1, PartitionId::FIRST, &batch, &fates);
+        let sql = gathered_sql(&within("time", at(0), at(21)));
+        let answer = history.query_engine().sql(&sql, &[]).await.expect("SQL").collect().await.expect("rows");
+        let page = numbers.gathered(&answer).expect("the columns that were asked for");
+        assert_eq!(page.time, [at(19), at(20), at(20)]);
+        assert_eq!(page.series, [1, 0, 1].map(SeriesId));
+        assert_eq!(page.value, [5.0, 1.0, 2.0]);
+        assert_eq!(page.flag, [Flag::Late, Flag::Ok, Flag::Ok]);
+        let sql = gathered_sql(&within("time", at(21), at(22)));
+        let answer = history.query_engine().sql(&sql, &[]).await.expect("SQL").collect().await.expect("rows");
+        let page = numbers.gathered(&answer).expect("the columns that were asked for");
+        assert_eq!((page.series, page.value[0]), ([0, 1].map(SeriesId).to_vec(), 4.0));
+        assert!(page.value[1].is_nan(), "a sentinel is no number: {}", page.value[1]);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! table `samples`, or a file → **readings** → `play`
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type};
 use telemetry::place::{Place, SeriesIdentity};
 use telemetry::record::{Flag, PartitionId, SeriesDeclaration, SeriesId};
 use telemetry::{EventTime, Name};
@@ -56,14 +57,16 @@ impl Readings {
         if (1..self.len()).all(|at| key(at - 1) <= key(at)) {
             return self;
         }
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(|at| key(*at));
+        // The keys are moved with the places: to look them up by their place at each comparison costs several times
+        // as much.
+        let mut order: Vec<_> = (0..self.len()).map(|at| (key(at), at)).collect();
+        order.sort();
         Self {
-            partition: order.iter().map(|at| self.partition[*at]).collect(),
-            series: order.iter().map(|at| self.series[*at]).collect(),
-            time: order.iter().map(|at| self.time[*at]).collect(),
-            value: order.iter().map(|at| self.value[*at]).collect(),
-            flag: order.iter().map(|at| self.flag[*at]).collect(),
+            partition: order.iter().map(|((_, partition, _), _)| *partition).collect(),
+            series: order.iter().map(|((_, _, series), _)| *series).collect(),
+            time: order.iter().map(|((time, _, _), _)| *time).collect(),
+            value: order.iter().map(|(_, at)| self.value[*at]).collect(),
+            flag: order.iter().map(|(_, at)| self.flag[*at]).collect(),
         }
     }
 }
@@ -95,28 +98,71 @@ impl Numbers {
     pub fn readings(&self, batches: &[RecordBatch]) -> Result<Readings, PastError> {
         let mut readings = Readings::default();
         for batch in batches {
-            let columns = Columns::of(batch)?;
-            let mut series = columns.identity.of_rows(&self.by_identity);
+            let (identity, flags) = (Identity::of(batch)?, Flags::of(batch)?);
+            let time = column_as(batch, "time", &DataType::Int64)?;
+            let value = column_as(batch, "value", &DataType::Float64)?;
+            let (time, value) = (time.as_primitive::<Int64Type>(), value.as_primitive::<Float64Type>());
+            let mut series = identity.of_rows(&self.by_identity);
             for row in 0..batch.num_rows() {
-                let (Some(of), Some(flag)) = (series(row), columns.flags.of(row)) else { continue };
-                let value = if columns.value.is_null(row) { f64::NAN } else { columns.value.value(row) };
-                let time = EventTime::from_unix_micros(columns.time.value(row));
-                readings.push(of, time, value, flag);
+                let (Some(of), Some(flag)) = (series(row), flags.of_row(row)) else { continue };
+                readings.push(of, EventTime::from_unix_micros(time.value(row)), number(value, row), flag);
+            }
+        }
+        Ok(readings.sorted())
+    }
+
+    /// The same of rows that were asked for by [`gathered_sql`].
+    ///
+    /// # Errors
+    /// Names the column that is missing or of another type.
+    pub fn gathered(&self, batches: &[RecordBatch]) -> Result<Readings, PastError> {
+        let mut readings = Readings::default();
+        for batch in batches {
+            let (identity, flags) = (Identity::of(batch)?, Flags::of(batch)?);
+            let lists = column_as(batch, GATHERED, &gathered_type())?;
+            let lists = lists.as_list::<i32>();
+            let of_all = lists.values().as_struct();
+            let (time, value) = (of_all.column(0), of_all.column(1));
+            let (time, value) = (time.as_primitive::<Int64Type>(), value.as_primitive::<Float64Type>());
+            let mut series = identity.of_rows(&self.by_identity);
+            for (row, span) in lists.value_offsets().windows(2).enumerate() {
+                let (Some(of), Some(flag)) = (series(row), flags.of_row(row)) else { continue };
+                // Offsets are positive.
+                for at in span[0] as usize..span[1] as usize {
+                    readings.push(of, EventTime::from_unix_micros(time.value(at)), number(value, at), flag);
+                }
             }
         }
         Ok(readings.sorted())
     }
 }
 
+/// The readings of samples that meet a condition: a row for each series and flag, whose texts are told once and not
+/// with each reading.
+pub fn gathered_sql(condition: &str) -> String {
+    let identity = IDENTITY.map(|name| format!("\"{name}\"")).join(", ");
+    format!(
+        "select {identity}, flag, array_agg(named_struct('time', cast(time as bigint), 'value', value)) as {GATHERED} \
+         from samples where {condition} group by {identity}, flag"
+    )
+}
+
+/// The column of [`gathered_sql`] that has the readings.
+const GATHERED: &str = "readings";
+
+fn gathered_type() -> DataType {
+    let parts = [("time", DataType::Int64), ("value", DataType::Float64)];
+    let parts = parts.map(|(name, kind)| Arc::new(Field::new(name, kind, true)));
+    DataType::new_list(DataType::Struct(parts.into()), true)
+}
+
+/// NaN where there is no number.
+fn number(values: &Float64Array, at: usize) -> f64 {
+    if values.is_null(at) { f64::NAN } else { values.value(at) }
+}
+
 /// Columns of identity, in the order of a place.
 pub const IDENTITY: [&str; 7] = ["site", "loop", "rack", "node", "device", "signal", "sensor"];
-
-struct Columns {
-    identity: Identity,
-    flags: Flags,
-    time: Int64Array,
-    value: Float64Array,
-}
 
 /// Series of rows, as texts or as numbers of texts.
 enum Identity {
@@ -138,42 +184,33 @@ pub fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-impl Columns {
-    fn of(batch: &RecordBatch) -> Result<Self, PastError> {
-        let column = |name: &str| {
-            batch
-                .column_by_name(name)
-                .ok_or_else(|| PastError::Refused(format!("the samples have no column {name:?}")))
-        };
-        let cast_to = |name: &str, kind: &DataType| {
-            cast(column(name)?, kind)
-                .map_err(|error| PastError::Refused(format!("column {name:?} of the samples: {error}")))
-        };
-        let text = |name: &str| Ok(cast_to(name, &DataType::Utf8)?.as_string::<i32>().clone());
-        let keys = |name: &str| Some(column(name).ok()?.as_dictionary_opt::<Int32Type>()?.clone());
-        let identity = match IDENTITY.into_iter().map(keys).collect::<Option<_>>() {
-            Some(keys) => Identity::Keys(keys),
-            None => Identity::Texts(IDENTITY.into_iter().map(text).collect::<Result<_, PastError>>()?),
-        };
-        let flags = match keys("flag") {
-            Some(keys) => {
-                let texts = cast(keys.values(), &DataType::Utf8);
-                let texts = texts.map_err(|error| PastError::Refused(format!("column \"flag\": {error}")))?;
-                let flags = texts.as_string::<i32>().iter().map(|name| flag_of(name?)).collect();
-                Flags::Keys(keys.keys().clone(), flags)
-            }
-            None => Flags::Texts(text("flag")?),
-        };
-        Ok(Self {
-            identity,
-            flags,
-            time: cast_to("time", &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
-            value: cast_to("value", &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
-        })
-    }
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, PastError> {
+    let column = batch.column_by_name(name);
+    column.ok_or_else(|| PastError::Refused(format!("the samples have no column {name:?}")))
+}
+
+fn column_as(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef, PastError> {
+    cast(column(batch, name)?, kind)
+        .map_err(|error| PastError::Refused(format!("column {name:?} of the samples: {error}")))
+}
+
+fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, PastError> {
+    Ok(column_as(batch, name, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// The texts of a column as keys, where it has keys.
+fn keys(batch: &RecordBatch, name: &str) -> Option<DictionaryArray<Int32Type>> {
+    column(batch, name).ok()?.as_dictionary_opt::<Int32Type>().cloned()
 }
 
 impl Identity {
+    fn of(batch: &RecordBatch) -> Result<Self, PastError> {
+        Ok(match IDENTITY.iter().map(|name| keys(batch, name)).collect::<Option<_>>() {
+            Some(keys) => Self::Keys(keys),
+            None => Self::Texts(IDENTITY.iter().map(|name| texts(batch, name)).collect::<Result<_, _>>()?),
+        })
+    }
+
     /// Looks the series of rows up, of each that is not the one before it; by keys but once.
     fn of_rows<'a>(
         &'a self,
@@ -235,7 +272,15 @@ impl Identity {
 }
 
 impl Flags {
-    fn of(&self, row: usize) -> Option<Flag> {
+    fn of(batch: &RecordBatch) -> Result<Self, PastError> {
+        let Some(keys) = keys(batch, "flag") else { return Ok(Self::Texts(texts(batch, "flag")?)) };
+        let texts = cast(keys.values(), &DataType::Utf8);
+        let texts = texts.map_err(|error| PastError::Refused(format!("column \"flag\": {error}")))?;
+        let flags = texts.as_string::<i32>().iter().map(|name| flag_of(name?)).collect();
+        Ok(Self::Keys(keys.keys().clone(), flags))
+    }
+
+    fn of_row(&self, row: usize) -> Option<Flag> {
         match self {
             Self::Texts(texts) => flag_of(texts.value(row)),
             Self::Keys(keys, flags) => *flags.get(usize::try_from(keys.value(row)).ok()?)?,
@@ -249,10 +294,8 @@ fn flag_of(name: &str) -> Option<Flag> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, TimestampMicrosecondArray};
-    use arrow::datatypes::{Field, Schema};
+    use arrow::array::TimestampMicrosecondArray;
+    use arrow::datatypes::Schema;
     use telemetry::place::PartitionKey;
     use telemetry::record::{Feed, Temporality};
 
