@@ -8,11 +8,13 @@
 Wanted in .venv: duckdb, deltalake (tests/run --install). thermogate answers over HTTP, duckdb in this process, both with
 two threads and the same memory; each query is asked --times times in turns and the median is told. duckdb gets the text
 of the query with its parameters written in, over the files that the newest version of each table names; what it cannot say
-is told as such. Rows are counted on both sides.
+is told as such. Both answers are compared value by value, numbers as far as their rounding allows.
 """
 import argparse
+import decimal
 import http.client
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -41,7 +43,7 @@ FILES_MAX, MERGING_SECONDS_MAX = 8, 900
 MACROS = """
 CREATE MACRO date_bin(width, moment, origin) AS time_bucket(width, moment, origin::TIMESTAMPTZ);
 CREATE MACRO slope(value, moment) AS regr_slope(value, epoch(moment));
-CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.99 END;
+CREATE MACRO heat_kw(flow, delta, coolant) AS flow / 60.0 * delta * CASE coolant WHEN 'water' THEN 4.15 ELSE 3.98 END;
 """
 
 # Where ours has an aggregate of its own: from which words on, up to which others, duckdb is asked what else.
@@ -210,6 +212,29 @@ def ask(connection, question):
     return seconds, pyarrow.ipc.open_stream(answer).read_all()
 
 
+def is_equal(ours, theirs):
+    """Whether two values are the same; numbers may differ by the last digit that `round` leaves."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return is_equal(list(ours.values()), list(theirs.values()))
+    if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
+        return len(ours) == len(theirs) and all(map(is_equal, ours, theirs))
+    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float, decimal.Decimal)):
+        return math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=2e-4)
+    return ours == theirs
+
+
+def compared(ours, theirs):
+    """How many rows, and which are the first that differ. Rows that a query leaves in any order are sorted by their texts."""
+    key = lambda row: [str(value) for value in row if not isinstance(value, (float, decimal.Decimal))]
+    ours, theirs = sorted(ours, key=key), sorted(theirs, key=key)
+    if len(ours) != len(theirs):
+        return f"{len(ours)}, duckdb {len(theirs)}"
+    different = [pair for pair in zip(ours, theirs) if not is_equal(*pair)]
+    if not different:
+        return f"{len(ours)}, equal"
+    return f"{len(ours)}, {len(different)} differ: {different[0][0]}, duckdb {different[0][1]}"
+
+
 def compare(arguments, store, port):
     ours_connection = connect(port)
     other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
@@ -242,15 +267,15 @@ def compare(arguments, store, port):
             try:
                 seconds, answer = ask(ours_connection, {"query": path.stem, "parameters": given})
                 ours.append(seconds)
-                rows = str(len(answer))
+                rows = f"{len(answer)}, not compared"
             except OSError as error:
                 rows = f"thermogate: {error}"
             try:
                 since = time.monotonic()
                 found = other.execute(written_in(asked, now, given)).fetchall()
                 theirs.append(time.monotonic() - since)
-                if ours and len(found) != len(answer):
-                    rows = f"{len(answer)}, duckdb {len(found)}"
+                if ours:
+                    rows = compared([tuple(row.values()) for row in answer.to_pylist()], found)
             except duckdb.Error as error:
                 rows += f"; duckdb: {str(error).splitlines()[0]}"
                 break

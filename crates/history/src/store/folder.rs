@@ -3,31 +3,36 @@
 //! The log is trimmed after rows were committed; a commit that a power failure could undo, or leave behind empty,
 //! would lose them. `LocalFileSystem` does not sync.
 
+mod listing; // the files that come after a name
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fmt, fs};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use object_store::local::LocalFileSystem;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    UploadPart, path,
 };
 
 use crate::failpoint;
 
 /// All folders of this machine; paths are absolute.
 #[derive(Debug)]
-pub struct SyncedFolder(LocalFileSystem);
+pub struct SyncedFolder(Arc<LocalFileSystem>);
 
 impl SyncedFolder {
     /// The folders of this machine.
     pub fn new() -> Self {
-        Self(LocalFileSystem::new())
+        Self(Arc::new(LocalFileSystem::new()))
     }
 }
 
@@ -86,7 +91,31 @@ impl ObjectStore for SyncedFolder {
         prefix: Option<&path::Path>,
         offset: &path::Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list_with_offset(prefix, offset)
+        let library = self.0.list_with_offset(prefix, offset);
+        let Some((prefix, name)) =
+            prefix.and_then(|prefix| Some((prefix, listing::name_in(prefix, offset)?)))
+        else {
+            return library;
+        };
+        let Ok(folder) = self.0.path_to_filesystem(prefix) else { return library };
+        let (store, prefix, name) = (self.0.clone(), prefix.clone(), name.to_owned());
+        let listed = async move {
+            let names = blocking(move || listing::names_after(&folder, &name).map_err(failed)).await;
+            // A folder that is not there yet, or of another kind.
+            let Ok(Some(names)) = names else { return library };
+            let locations = stream::iter(names).map(move |name| prefix.clone().join(name));
+            let found = locations.filter_map(move |location| {
+                let store = store.clone();
+                async move {
+                    match store.head(&location).await {
+                        Err(Error::NotFound { .. }) => None, // deleted since
+                        other => Some(other),
+                    }
+                }
+            });
+            found.boxed()
+        };
+        stream::once(listed).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&path::Path>) -> Result<ListResult> {
@@ -218,8 +247,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 #[cfg(test)]
 mod tests {
+    use futures::TryStreamExt;
+
     use super::*;
-    use object_store::ObjectStoreExt;
 
     fn names(folder: &Path) -> Vec<String> {
         let names =
@@ -257,5 +287,36 @@ mod tests {
         make_folders(parent(&day)).unwrap();
         store.put(&location, "rows".into()).await.unwrap();
         assert_eq!(names(&day), ["a.parquet"]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_name_is_listed_as_the_library_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("_delta_log");
+        make_folders(&log).unwrap();
+        let names = ["3.json", "1.json", "2.checkpoint.parquet", "2.json", "4.json#1", "_last_checkpoint"];
+        names.iter().for_each(|name| fs::write(log.join(name), name).unwrap());
+        let prefix = path::Path::from_absolute_path(&log).unwrap();
+        let store = SyncedFolder::new();
+        let metas = |listed: BoxStream<'static, Result<ObjectMeta>>| async {
+            let mut metas: Vec<ObjectMeta> = listed.try_collect().await.unwrap();
+            metas.sort_by(|one, other| one.location.cmp(&other.location));
+            metas
+        };
+        for (after, count) in [("0", 5), ("2.json", 2), ("3.json", 1), ("b", 0)] {
+            let offset = prefix.clone().join(after);
+            let listed = metas(store.list_with_offset(Some(&prefix), &offset)).await;
+            assert_eq!(listed, metas(store.0.list_with_offset(Some(&prefix), &offset)).await, "{after}");
+            assert_eq!(listed.len(), count, "{after}");
+        }
+        // A name that is another one as an object's, a folder, and a folder that is not there.
+        fs::write(log.join("a#b"), "b").unwrap();
+        make_folder(&log.join("_sidecars")).unwrap();
+        fs::write(log.join("_sidecars/part.parquet"), "rows").unwrap();
+        let offset = prefix.clone().join("3.json");
+        assert_eq!(metas(store.list_with_offset(Some(&prefix), &offset)).await.len(), 3);
+        let nowhere = prefix.clone().join("nowhere");
+        let offset = nowhere.clone().join("0");
+        assert_eq!(metas(store.list_with_offset(Some(&nowhere), &offset)).await, []);
     }
 }
