@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::take;
+use arrow::compute::{BatchCoalescer, take};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -25,9 +25,12 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
 };
-use futures::StreamExt;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 
 use crate::changes;
+
+/// States of so much memory are handed on, even if they are few.
+const STATES_BYTES_MAX: usize = 1 << 20;
 
 /// Has partial aggregates over rows in order look at neighbours only. A group that comes again later is told again; the
 /// final aggregate above puts the states of equal groups together, as it does with those of several partitions.
@@ -130,10 +133,38 @@ impl ExecutionPlan for NeighboursExec {
         let arguments = aggregate_expressions(&aggregates, aggregate.mode(), 0)?;
         let filters = aggregate.filter_expr().to_vec();
         let neighbours = Neighbours { schema: schema.clone(), groups, aggregates, arguments, filters };
+        let batch_size = context.session_config().batch_size();
         let rows = aggregate.input().execute(partition, context)?;
         let states = rows.map(move |batch| neighbours.states(&batch?));
+        let states = gathered(states.boxed(), BatchCoalescer::new(schema.clone(), batch_size));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
     }
+}
+
+/// The same states in few batches. Whoever merges the states of several readers in order takes a batch of each, and a
+/// reader whose batch is not taken yet waits: one that brought a row of states at a time would read when all those
+/// before it have come to their end, and cores would be idle meanwhile.
+fn gathered(
+    states: BoxStream<'static, Result<RecordBatch>>,
+    few: BatchCoalescer,
+) -> impl Stream<Item = Result<RecordBatch>> {
+    let more = |(states, few): (Option<BoxStream<'static, Result<RecordBatch>>>, BatchCoalescer)| async move {
+        let (mut states, mut few) = (states, few);
+        loop {
+            if let Some(batch) = few.next_completed_batch() {
+                return Ok(Some((batch, (states, few))));
+            }
+            let Some(left) = &mut states else { return Ok(None) };
+            match left.next().await.transpose()? {
+                Some(batch) => few.push_batch(batch)?,
+                None => states = None,
+            }
+            if states.is_none() || STATES_BYTES_MAX < few.size() {
+                few.finish_buffered_batch()?;
+            }
+        }
+    };
+    stream::try_unfold((Some(states), few), more)
 }
 
 /// What is grouped by and aggregated.
