@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{BatchCoalescer, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -27,10 +28,11 @@ use datafusion::physical_plan::{
 };
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 
+use super::texts;
 use crate::changes;
 
-/// States of so much memory are handed on, even if they are few.
-const STATES_BYTES_MAX: usize = 1 << 20;
+/// States of so much memory are handed on, even if they are few; so are those for which the queries' memory has no room.
+const STATES_BYTES_MAX: usize = 16 << 20;
 
 /// Has partial aggregates over rows in order look at neighbours only. A group that comes again later is told again; the
 /// final aggregate above puts the states of equal groups together, as it does with those of several partitions.
@@ -134,9 +136,10 @@ impl ExecutionPlan for NeighboursExec {
         let filters = aggregate.filter_expr().to_vec();
         let neighbours = Neighbours { schema: schema.clone(), groups, aggregates, arguments, filters };
         let batch_size = context.session_config().batch_size();
+        let memory = MemoryConsumer::new("states of neighbours").register(context.memory_pool());
         let rows = aggregate.input().execute(partition, context)?;
         let states = rows.map(move |batch| neighbours.states(&batch?));
-        let states = gathered(states.boxed(), BatchCoalescer::new(schema.clone(), batch_size));
+        let states = gathered(states.boxed(), schema.clone(), batch_size, memory);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
     }
 }
@@ -146,30 +149,45 @@ impl ExecutionPlan for NeighboursExec {
 /// before it have come to their end, and cores would be idle meanwhile.
 fn gathered(
     states: BoxStream<'static, Result<RecordBatch>>,
-    few: BatchCoalescer,
+    schema: SchemaRef,
+    batch_size: usize,
+    memory: MemoryReservation,
 ) -> impl Stream<Item = Result<RecordBatch>> {
-    let more = |(states, few): (Option<BoxStream<'static, Result<RecordBatch>>>, BatchCoalescer)| async move {
-        let (mut states, mut few) = (states, few);
-        loop {
-            if let Some(batch) = few.next_completed_batch() {
-                return Ok(Some((batch, (states, few))));
-            }
-            let Some(left) = &mut states else { return Ok(None) };
-            match left.next().await.transpose()? {
-                Some(batch) => few.push_batch(batch)?,
-                None => states = None,
-            }
-            if states.is_none() || STATES_BYTES_MAX < few.size() {
-                few.finish_buffered_batch()?;
+    // Copied, as views would keep all that was read of a file in memory for the few texts in it.
+    let plain = texts::plain(&schema);
+    let few = BatchCoalescer::new(plain.clone(), batch_size);
+    stream::try_unfold((Some(states), few, memory), move |(mut states, mut few, memory)| {
+        let (schema, plain) = (schema.clone(), plain.clone());
+        async move {
+            loop {
+                if let Some(batch) = few.next_completed_batch() {
+                    if few.is_empty() {
+                        memory.free();
+                    }
+                    return Ok(Some((texts::cast_to(&schema, &batch)?, (states, few, memory))));
+                }
+                let Some(left) = &mut states else { return Ok(None) };
+                let mut is_full = false;
+                match left.next().await.transpose()? {
+                    Some(batch) => {
+                        let batch = texts::cast_to(&plain, &batch)?;
+                        let bytes = batch.get_array_memory_size();
+                        is_full = memory.try_grow(bytes).is_err() || STATES_BYTES_MAX < memory.size();
+                        few.push_batch(batch)?;
+                    }
+                    None => states = None,
+                }
+                if states.is_none() || is_full {
+                    few.finish_buffered_batch()?;
+                }
             }
         }
-    };
-    stream::try_unfold((Some(states), few), more)
+    })
 }
 
 /// What is grouped by and aggregated.
 struct Neighbours {
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
     groups: Vec<Arc<dyn PhysicalExpr>>,
     aggregates: Vec<Arc<AggregateFunctionExpr>>,
     arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
@@ -207,4 +225,58 @@ fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsA
     }
     let aggregate = aggregate.clone();
     Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::datatypes::{Field, Int64Type, Schema};
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    /// A thousand batches of a state each, gathered in batches of 400 with so much memory.
+    async fn gathered_with(memory: usize) -> Vec<RecordBatch> {
+        let fields =
+            [Field::new("signal", DataType::Utf8View, false), Field::new("count", DataType::Int64, false)];
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let states = (0..1_000).map({
+            let schema = schema.clone();
+            move |number| {
+                let signal = StringViewArray::from(vec![format!("a_signal_of_many_letters_{number}")]);
+                let columns: Vec<ArrayRef> = vec![Arc::new(signal), Arc::new(Int64Array::from(vec![number]))];
+                Ok(RecordBatch::try_new(schema.clone(), columns)?)
+            }
+        });
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory));
+        let reservation = MemoryConsumer::new("states").register(&pool);
+        let states = stream::iter(states.collect::<Vec<_>>()).boxed();
+        let batches: Vec<RecordBatch> =
+            gathered(states, schema.clone(), 400, reservation).try_collect().await.expect("states");
+        assert_eq!(pool.reserved(), 0);
+        let rows: Vec<i64> = batches
+            .iter()
+            .flat_map(|batch| batch.column(1).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        assert_eq!(rows, (0..1_000).collect::<Vec<_>>());
+        assert!(batches.iter().all(|batch| batch.schema() == schema));
+        batches
+    }
+
+    #[tokio::test]
+    async fn states_of_many_batches_are_handed_on_in_few_and_in_order() {
+        let batches = gathered_with(STATES_BYTES_MAX).await;
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [400, 400, 200]);
+        assert_eq!(batches[2].column(0).as_string_view().value(199), "a_signal_of_many_letters_999");
+        let kept: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        assert!(kept < 200_000, "{kept} bytes of memory are kept by a thousand states");
+    }
+
+    #[tokio::test]
+    async fn states_without_room_in_memory_are_handed_on_at_once() {
+        assert_eq!(gathered_with(0).await.len(), 1_000);
+        let batches = gathered_with(10_000).await.len();
+        assert!((10..1_000).contains(&batches), "{batches} batches");
+    }
 }
