@@ -212,20 +212,28 @@ def ask(connection, question):
     return seconds, pyarrow.ipc.open_stream(answer).read_all()
 
 
+def is_number(value):
+    return isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool)
+
+
 def is_equal(ours, theirs):
-    """Whether two values are the same; numbers may differ by the last digit that `round` leaves."""
+    """Whether two values are the same; numbers may differ by the last of the digits that `round` leaves, three or more."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return is_equal(list(ours.values()), list(theirs.values()))
     if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
         return len(ours) == len(theirs) and all(map(is_equal, ours, theirs))
-    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float, decimal.Decimal)):
-        return math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=2e-4)
+    if is_number(ours) and is_number(theirs):
+        digits = max(3, *(len(str(value).partition(".")[2]) for value in (ours, theirs)))
+        both_nan = math.isnan(ours) and math.isnan(theirs)
+        return both_nan or math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1.01 * 10.0**-digits)
     return ours == theirs
 
 
 def compared(ours, theirs):
     """How many rows, and which are the first that differ. Rows that a query leaves in any order are sorted by their texts."""
-    key = lambda row: [str(value) for value in row if not isinstance(value, (float, decimal.Decimal))]
+    columns = list(zip(*ours, *theirs))
+    texts = [at for at, values in enumerate(columns) if not any(map(is_number, values))]
+    key = lambda row: [str(row[at]) for at in texts]
     ours, theirs = sorted(ours, key=key), sorted(theirs, key=key)
     if len(ours) != len(theirs):
         return f"{len(ours)}, duckdb {len(theirs)}"
@@ -264,6 +272,7 @@ def compare(arguments, store, port):
             given["since"] = earliest
         ours, theirs = [], []
         for _ in range(arguments.times):
+            answer = None
             try:
                 seconds, answer = ask(ours_connection, {"query": path.stem, "parameters": given})
                 ours.append(seconds)
@@ -274,8 +283,8 @@ def compare(arguments, store, port):
                 since = time.monotonic()
                 found = other.execute(written_in(asked, now, given)).fetchall()
                 theirs.append(time.monotonic() - since)
-                if ours:
-                    rows = compared([tuple(row.values()) for row in answer.to_pylist()], found)
+                if answer is not None:
+                    rows = compared(list(zip(*(column.to_pylist() for column in answer.columns))), found)
             except duckdb.Error as error:
                 rows += f"; duckdb: {str(error).splitlines()[0]}"
                 break

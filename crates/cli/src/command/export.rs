@@ -1,5 +1,7 @@
 //! `thermogate export`: an ended run as a folder that stands for itself.
 
+use std::panic::resume_unwind;
+
 use service::past::{self, Pages};
 
 use crate::arguments::ExportArguments;
@@ -23,12 +25,11 @@ async fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
     let mut writer = Writer::begin(&arguments.to, read.clone())?;
     let mut pages = Pages::of(&source, &read).await?;
     let mut next = pages.next(&source).await?;
-    // The next page is read while this one is written.
+    // The next page is read while this one is written, so that two are in memory.
     while let Some(page) = next {
         let writing = tokio::task::spawn_blocking(move || writer.add(&page).map(|()| writer));
         let (written, read) = tokio::join!(writing, pages.next(&source));
-        writer =
-            written.map_err(|error| Failure::unreachable(format!("the writing broke off: {error}")))??;
+        writer = written.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
         next = read?;
     }
     let samples = writer.finish()?;

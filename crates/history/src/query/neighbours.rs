@@ -145,44 +145,81 @@ impl ExecutionPlan for NeighboursExec {
 }
 
 /// The same states in few batches. Whoever merges the states of several readers in order takes a batch of each, and a
-/// reader whose batch is not taken yet waits: one that brought a row of states at a time would read when all those
-/// before it have come to their end, and cores would be idle meanwhile.
+/// reader whose batch is not taken yet waits: one that brings a row of states at a time could read on only after those
+/// before it have ended, and cores would be idle meanwhile.
 fn gathered(
     states: BoxStream<'static, Result<RecordBatch>>,
     schema: SchemaRef,
     batch_size: usize,
     memory: MemoryReservation,
 ) -> impl Stream<Item = Result<RecordBatch>> {
-    // Copied, as views would keep all that was read of a file in memory for the few texts in it.
-    let plain = texts::plain(&schema);
-    let few = BatchCoalescer::new(plain.clone(), batch_size);
-    stream::try_unfold((Some(states), few, memory), move |(mut states, mut few, memory)| {
-        let (schema, plain) = (schema.clone(), plain.clone());
-        async move {
-            loop {
-                if let Some(batch) = few.next_completed_batch() {
-                    if few.is_empty() {
-                        memory.free();
-                    }
-                    return Ok(Some((texts::cast_to(&schema, &batch)?, (states, few, memory))));
-                }
-                let Some(left) = &mut states else { return Ok(None) };
-                let mut is_full = false;
-                match left.next().await.transpose()? {
-                    Some(batch) => {
-                        let batch = texts::cast_to(&plain, &batch)?;
-                        let bytes = batch.get_array_memory_size();
-                        is_full = memory.try_grow(bytes).is_err() || STATES_BYTES_MAX < memory.size();
-                        few.push_batch(batch)?;
-                    }
-                    None => states = None,
-                }
-                if states.is_none() || is_full {
-                    few.finish_buffered_batch()?;
+    let few = Few::new(schema, batch_size, memory);
+    stream::try_unfold((Some(states), few), |(mut states, mut few)| async move {
+        loop {
+            if let Some(batch) = few.next()? {
+                return Ok(Some((batch, (states, few))));
+            }
+            let Some(left) = &mut states else { return Ok(None) };
+            match left.next().await.transpose()? {
+                Some(batch) => few.push(batch)?,
+                None => {
+                    few.states.finish_buffered_batch()?;
+                    states = None;
                 }
             }
         }
     })
+}
+
+/// States that are not handed on yet.
+struct Few {
+    schema: SchemaRef,
+    plain: SchemaRef,
+    batch_size: usize,
+    /// With plain texts: views would keep all that was read of a file in memory for the few texts in it.
+    states: BatchCoalescer,
+    /// Follows `states`: one that is large enough by itself.
+    large: Option<RecordBatch>,
+    /// Of what `states` holds.
+    memory: MemoryReservation,
+    /// Bytes and rows of the last batch of states, of which a part may be left when a batch is complete.
+    last: (usize, usize),
+}
+
+impl Few {
+    fn new(schema: SchemaRef, batch_size: usize, memory: MemoryReservation) -> Self {
+        let plain = texts::plain(&schema);
+        let states = BatchCoalescer::new(plain.clone(), batch_size);
+        Self { schema, plain, batch_size, states, large: None, memory, last: (0, 0) }
+    }
+
+    /// Takes states when there are no more to hand on.
+    fn push(&mut self, states: RecordBatch) -> Result<()> {
+        if self.batch_size / 2 <= states.num_rows() {
+            self.states.finish_buffered_batch()?;
+            self.large = Some(states);
+            return Ok(());
+        }
+        let states = texts::cast_to(&self.plain, &states)?;
+        self.last = (states.get_array_memory_size(), states.num_rows());
+        let is_room = self.memory.try_grow(self.last.0).is_ok();
+        self.states.push_batch(states)?;
+        if !is_room || STATES_BYTES_MAX < self.memory.size() {
+            self.states.finish_buffered_batch()?;
+        }
+        Ok(())
+    }
+
+    /// States that are handed on.
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.states.next_completed_batch() else { return Ok(self.large.take()) };
+        if !self.states.has_completed_batch() {
+            let (bytes, rows) = self.last;
+            let left = bytes * self.states.get_buffered_rows() / rows.max(1);
+            self.memory.shrink(self.memory.size().saturating_sub(left));
+        }
+        Ok(Some(texts::cast_to(&self.schema, &batch)?))
+    }
 }
 
 /// What is grouped by and aggregated.
@@ -236,47 +273,79 @@ mod tests {
 
     use super::*;
 
-    /// A thousand batches of a state each, gathered in batches of 400 with so much memory.
-    async fn gathered_with(memory: usize) -> Vec<RecordBatch> {
+    const BATCH_SIZE: usize = 400;
+
+    fn schema() -> SchemaRef {
         let fields =
             [Field::new("signal", DataType::Utf8View, false), Field::new("count", DataType::Int64, false)];
-        let schema = Arc::new(Schema::new(fields.to_vec()));
-        let states = (0..1_000).map({
-            let schema = schema.clone();
-            move |number| {
-                let signal = StringViewArray::from(vec![format!("a_signal_of_many_letters_{number}")]);
-                let columns: Vec<ArrayRef> = vec![Arc::new(signal), Arc::new(Int64Array::from(vec![number]))];
-                Ok(RecordBatch::try_new(schema.clone(), columns)?)
-            }
-        });
+        Arc::new(Schema::new(fields.to_vec()))
+    }
+
+    /// States of 1,200 groups, so many in each batch but the last.
+    fn states(rows: usize) -> Vec<Result<RecordBatch>> {
+        let all: Vec<i64> = (0..1_200).collect();
+        let batch = |numbers: &[i64]| {
+            let signals = numbers.iter().map(|number| Some(format!("a_signal_of_many_letters_{number}")));
+            let signals = StringViewArray::from_iter(signals);
+            let columns: Vec<ArrayRef> =
+                vec![Arc::new(signals), Arc::new(Int64Array::from(numbers.to_vec()))];
+            Ok(RecordBatch::try_new(schema(), columns)?)
+        };
+        all.chunks(rows).map(batch).collect()
+    }
+
+    fn reserved(pool: &Arc<dyn MemoryPool>) -> MemoryReservation {
+        MemoryConsumer::new("states").register(pool)
+    }
+
+    /// How many states come in each batch.
+    async fn gathered_with(rows: usize, memory: usize) -> Vec<usize> {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory));
-        let reservation = MemoryConsumer::new("states").register(&pool);
-        let states = stream::iter(states.collect::<Vec<_>>()).boxed();
+        let states = stream::iter(states(rows)).boxed();
         let batches: Vec<RecordBatch> =
-            gathered(states, schema.clone(), 400, reservation).try_collect().await.expect("states");
-        assert_eq!(pool.reserved(), 0);
-        let rows: Vec<i64> = batches
-            .iter()
-            .flat_map(|batch| batch.column(1).as_primitive::<Int64Type>().values().to_vec())
-            .collect();
-        assert_eq!(rows, (0..1_000).collect::<Vec<_>>());
-        assert!(batches.iter().all(|batch| batch.schema() == schema));
-        batches
+            gathered(states, schema(), BATCH_SIZE, reserved(&pool)).try_collect().await.expect("states");
+        let counts = batches.iter().flat_map(|batch| batch.column(1).as_primitive::<Int64Type>().values());
+        assert!(counts.copied().eq(0..1_200), "each once and in order");
+        let signals = batches.iter().flat_map(|batch| batch.column(0).as_string_view());
+        assert_eq!(signals.last().flatten(), Some("a_signal_of_many_letters_1199"));
+        let kept: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let most = 100_000 * batches.len();
+        assert!(kept < most, "{kept} bytes of memory are kept by 1,200 states");
+        batches.iter().map(RecordBatch::num_rows).collect()
     }
 
     #[tokio::test]
     async fn states_of_many_batches_are_handed_on_in_few_and_in_order() {
-        let batches = gathered_with(STATES_BYTES_MAX).await;
-        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [400, 400, 200]);
-        assert_eq!(batches[2].column(0).as_string_view().value(199), "a_signal_of_many_letters_999");
-        let kept: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        assert!(kept < 200_000, "{kept} bytes of memory are kept by a thousand states");
+        assert_eq!(gathered_with(1, STATES_BYTES_MAX).await, [400, 400, 400]);
+        assert_eq!(gathered_with(7, STATES_BYTES_MAX).await, [400, 400, 400]);
+        assert_eq!(gathered_with(150, STATES_BYTES_MAX).await, [400, 400, 400]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_many_states_is_handed_on_as_it_is() {
+        assert_eq!(gathered_with(250, STATES_BYTES_MAX).await, [250, 250, 250, 250, 200]);
+        assert_eq!(gathered_with(501, STATES_BYTES_MAX).await, [501, 501, 198]);
     }
 
     #[tokio::test]
     async fn states_without_room_in_memory_are_handed_on_at_once() {
-        assert_eq!(gathered_with(0).await.len(), 1_000);
-        let batches = gathered_with(10_000).await.len();
-        assert!((10..1_000).contains(&batches), "{batches} batches");
+        assert_eq!(gathered_with(1, 0).await.len(), 1_200);
+        let batches = gathered_with(1, 10_000).await.len();
+        assert!((10..1_200).contains(&batches), "{batches} batches");
+    }
+
+    #[tokio::test]
+    async fn no_memory_stays_reserved_for_states_that_were_handed_on() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(STATES_BYTES_MAX));
+        let mut few = Few::new(schema(), BATCH_SIZE, reserved(&pool));
+        let mut largest = 0;
+        for states in states(150) {
+            few.push(states.expect("states")).expect("room");
+            largest = largest.max(pool.reserved());
+            while few.next().expect("states").is_some() {}
+            let held = few.states.get_buffered_rows();
+            assert_eq!(held == 0, pool.reserved() == 0, "{held} states, {} bytes", pool.reserved());
+        }
+        assert!(pool.reserved() < largest, "{} of {largest} bytes", pool.reserved());
     }
 }

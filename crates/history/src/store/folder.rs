@@ -25,6 +25,9 @@ use object_store::{
 
 use crate::failpoint;
 
+/// Files of a listing whose sizes are asked for at once.
+const LOOKED_AT_ONCE: usize = 8;
+
 /// All folders of this machine; paths are absolute.
 #[derive(Debug)]
 pub struct SyncedFolder(Arc<LocalFileSystem>);
@@ -104,16 +107,13 @@ impl ObjectStore for SyncedFolder {
             // A folder that is not there yet, or of another kind.
             let Ok(Some(names)) = names else { return library };
             let locations = stream::iter(names).map(move |name| prefix.clone().join(name));
-            let found = locations.filter_map(move |location| {
+            let found = locations.map(move |location| {
                 let store = store.clone();
-                async move {
-                    match store.head(&location).await {
-                        Err(Error::NotFound { .. }) => None, // deleted since
-                        other => Some(other),
-                    }
-                }
+                async move { store.head(&location).await }
             });
-            found.boxed()
+            let deleted_since = |found: &Result<ObjectMeta>| matches!(found, Err(Error::NotFound { .. }));
+            let found = found.buffered(LOOKED_AT_ONCE);
+            found.filter(move |found| std::future::ready(!deleted_since(found))).boxed()
         };
         stream::once(listed).flatten().boxed()
     }

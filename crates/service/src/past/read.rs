@@ -23,8 +23,11 @@ use super::{AFTER_END, Answers, Head, Past, PastError, Readings, Remembered, Tri
 use crate::settings::Settings;
 
 /// Samples that are asked for at once. Files are in order of series, so that each page looks at nearly all of them:
-/// few pages are better, and one of this many takes 50 MB as columns, and several times that while it is read.
+/// few pages are better. One of this many takes 50 MB as columns, twice that while it is put in order, and about as much
+/// of the memory that queries share.
 const PAGE_ROWS: u64 = 2_000_000;
+/// No page is shorter.
+const SECOND: Microseconds = Microseconds::from_seconds(1);
 /// Ticks that the log's table does not hold yet are made a second apart, as a service writes them.
 const TICK: Microseconds = Microseconds::from_seconds(1);
 /// The length of a block.
@@ -98,8 +101,8 @@ pub struct Pages {
     numbers: Numbers,
     /// Which samples.
     filter: String,
-    /// Spans of time that are left.
-    left: std::vec::IntoIter<(EventTime, EventTime)>,
+    /// Spans of time that are left, the next one last.
+    left: Vec<(EventTime, EventTime)>,
 }
 
 impl Pages {
@@ -113,19 +116,29 @@ impl Pages {
         let filter = filter(&past.head.partitions);
         let counted: Vec<Counted> =
             Source(source).rows(&counted_sql(&filter, from, to + Microseconds(1))).await?;
-        let left = pages(&counted, from, to + Microseconds(1)).into_iter();
+        let mut left = pages(&counted, from, to + Microseconds(1));
+        left.reverse();
         Ok(Self { numbers, filter, left })
     }
 
-    /// Reads the next page; none after the last one.
+    /// Reads the next page; none after the last one. One that is refused, because other queries leave too little memory
+    /// for it, is read as pages of half its length.
     ///
     /// # Errors
-    /// [`PastError`].
+    /// [`PastError`], when not even a second can be read.
     pub async fn next(&mut self, source: &impl Answers) -> Result<Option<Readings>, PastError> {
-        let Some((from, until)) = self.left.next() else { return Ok(None) };
-        let condition = format!("{} and {}", self.filter, within("time", from, until));
-        let answer = source.answer(gathered_sql(&condition)).await?;
-        self.numbers.gathered(&answer.batches).map(Some)
+        while let Some((from, until)) = self.left.pop() {
+            let condition = format!("{} and {}", self.filter, within("time", from, until));
+            match source.answer(gathered_sql(&condition)).await {
+                Ok(answer) => return self.numbers.gathered(&answer.batches).map(Some),
+                Err(error) if until - from <= SECOND => return Err(error),
+                Err(_) => {
+                    let half = Microseconds((until - from).get() / 2).max(SECOND);
+                    self.left.extend([(from + half, until), (from, from + half)]);
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -138,7 +151,7 @@ fn counted_sql(filter: &str, from: EventTime, to: EventTime) -> String {
     )
 }
 
-/// Tries documents on a run whose samples are read page by page, so that no more than one of them is in memory.
+/// Tries documents on a run whose samples are read page by page, so that no more than two million of them are in memory.
 ///
 /// Blocks: not to be called by a thread of `runtime`.
 ///
@@ -341,6 +354,54 @@ mod tests {
         let page = numbers.gathered(&answer).expect("the columns that were asked for");
         assert_eq!((page.series, page.value[0]), ([0, 1].map(SeriesId).to_vec(), 4.0));
         assert!(page.value[1].is_nan(), "a sentinel is no number: {}", page.value[1]);
+    }
+
+    /// A history that is asked directly.
+    struct Engine(history::query::QueryEngine);
+
+    impl Answers for Engine {
+        async fn answer(&self, sql: String) -> Result<crate::shared::Answer, PastError> {
+            let question =
+                crate::question::Question { sql: Some(sql), query: None, parameters: Default::default() };
+            let answered = crate::shared::ask(&self.0, &question, None).await;
+            answered.map_err(|error| PastError::Refused(error.to_string()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_for_which_there_is_no_memory_is_read_in_parts() {
+        const SECONDS: i64 = 20_000;
+        let read = async |memory_bytes_max| {
+            let limits = history::query::Limits { memory_bytes_max, ..Default::default() };
+            let settings = history::HistorySettings { limits, ..Default::default() };
+            let history = history::History::open("memory://", settings).await.expect("memory has room");
+            let mut numbers = Numbers::default();
+            history.declare(PartitionId::FIRST, &std::sync::Arc::new(declaration(0, "r1")));
+            numbers.declare(PartitionId::FIRST, &declaration(0, "r1"));
+            let batch = SampleBatch {
+                series: vec![SeriesId(0); SECONDS as usize],
+                time: (0..SECONDS).map(at).collect(),
+                value: (0..SECONDS).map(|second| second as f64).collect(),
+                flag: Vec::new(),
+            };
+            let fates = vec![Fate::Stored(Flag::Ok); SECONDS as usize];
+            history.append_samples(1, PartitionId::FIRST, &batch, &fates);
+            let engine = Engine(history.query_engine());
+            let mut pages = Pages { numbers, filter: "true".into(), left: vec![(at(0), at(SECONDS))] };
+            let mut lengths = Vec::new();
+            let mut times = Vec::new();
+            while let Some(page) = pages.next(&engine).await? {
+                lengths.push(page.len());
+                times.extend(page.time);
+            }
+            assert!(times.iter().copied().eq((0..SECONDS).map(at)), "each once and in order");
+            Ok::<_, PastError>(lengths)
+        };
+        assert_eq!(read(512 << 20).await.expect("there is room"), [SECONDS as usize]);
+        let lengths = read(600_000).await.expect("there is room for a part");
+        assert!(lengths.len() > 1, "{lengths:?}");
+        let error = read(10).await.expect_err("there is no room for a second");
+        assert!(error.to_string().contains("memory_bytes_max"), "{error}");
     }
 
     #[test]

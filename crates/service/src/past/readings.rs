@@ -127,7 +127,7 @@ impl Numbers {
             let mut series = identity.of_rows(&self.by_identity);
             for (row, span) in lists.value_offsets().windows(2).enumerate() {
                 let (Some(of), Some(flag)) = (series(row), flags.of_row(row)) else { continue };
-                // Offsets are positive.
+                // Offsets are never negative.
                 for at in span[0] as usize..span[1] as usize {
                     readings.push(of, EventTime::from_unix_micros(time.value(at)), number(value, at), flag);
                 }
@@ -294,7 +294,9 @@ fn flag_of(name: &str) -> Option<Flag> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use arrow::array::TimestampMicrosecondArray;
+    use arrow::array::{ListArray, StructArray, TimestampMicrosecondArray, UInt32Array};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::compute::take_record_batch;
     use arrow::datatypes::Schema;
     use telemetry::place::PartitionKey;
     use telemetry::record::{Feed, Temporality};
@@ -356,6 +358,40 @@ pub(super) mod tests {
             .collect();
         let columns = columns.into_iter().map(|(_, column)| column).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    #[test]
+    fn lists_of_readings_are_read_whatever_part_of_an_answer_they_are_in() {
+        let rows = [
+            ("r2", 1, Some(5.0), "ok"),
+            ("r2", 3, None, "sentinel"),
+            ("r1", 2, Some(4.0), "ok"),
+            ("r9", 1, Some(9.0), "ok"),
+            ("r1", 1, Some(3.0), "ok"),
+        ];
+        let numbers = numbers(&["r1", "r2"]);
+        let flat = batch(&rows, false);
+        let columns = ["time", "value"].map(|name| {
+            let kind = if name == "time" { DataType::Int64 } else { DataType::Float64 };
+            column_as(&flat, name, &kind).unwrap()
+        });
+        let DataType::List(item) = gathered_type() else { panic!("a list") };
+        let DataType::Struct(parts) = item.data_type() else { panic!("of structs") };
+        let of_all = StructArray::new(parts.clone(), columns.to_vec(), None);
+        // One list of both of r2 (the flag is that of the list), then one of each other row.
+        let lists = ListArray::new(item, OffsetBuffer::from_lengths([2, 1, 1, 1]), Arc::new(of_all), None);
+        let firsts = take_record_batch(&flat, &UInt32Array::from(vec![0, 2, 3, 4])).unwrap();
+        let (mut fields, mut arrays) = (firsts.schema().fields().to_vec(), firsts.columns().to_vec());
+        fields.push(Arc::new(Field::new(GATHERED, gathered_type(), true)));
+        arrays.push(Arc::new(lists));
+        let answer = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+        let read = numbers.gathered(&[answer.slice(2, 2), answer.slice(0, 2)]).unwrap();
+        assert_eq!(
+            read.time.iter().map(|time| time.unix_micros() / 1_000_000).collect::<Vec<_>>(),
+            [1, 1, 2, 3]
+        );
+        assert_eq!(read.series, [0, 1, 0, 1].map(SeriesId));
+        assert!(read.value[..3] == [3.0, 5.0, 4.0] && read.value[3].is_nan(), "{:?}", read.value);
     }
 
     #[test]
