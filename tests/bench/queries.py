@@ -230,7 +230,7 @@ def is_equal(ours, theirs):
 
 
 def compared(ours, theirs):
-    """How many rows, and which are the first that differ. Rows that a query leaves in any order are sorted by their texts."""
+    """How many rows, and which are the first that differ. Sorted by their texts: order is not compared."""
     columns = list(zip(*ours, *theirs))
     texts = [at for at, values in enumerate(columns) if not any(map(is_number, values))]
     key = lambda row: [str(row[at]) for at in texts]

@@ -23,8 +23,8 @@ use super::{AFTER_END, Answers, Head, Past, PastError, Readings, Remembered, Tri
 use crate::settings::Settings;
 
 /// Samples that are asked for at once. Files are in order of series, so that each page looks at nearly all of them:
-/// few pages are better. One of this many takes 50 MB as columns, twice that while it is put in order, and about as much
-/// of the memory that queries share.
+/// few pages are better. One of this many takes 50 MB as columns, three times that while it is put in order, and about
+/// 50 MB of the memory that queries share.
 const PAGE_ROWS: u64 = 2_000_000;
 /// No page is shorter.
 const SECOND: Microseconds = Microseconds::from_seconds(1);
@@ -121,8 +121,9 @@ impl Pages {
         Ok(Self { numbers, filter, left })
     }
 
-    /// Reads the next page; none after the last one. One that is refused, because other queries leave too little memory
-    /// for it, is read as pages of half its length.
+    /// Reads the next page; none after the last one. One that is not answered, as where other queries leave too little
+    /// memory for it, is asked for in halves, whatever the reason: who answers tells only its text. One that nobody can
+    /// answer is given up after as many tries as its span can be halved.
     ///
     /// # Errors
     /// [`PastError`], when not even a second can be read.

@@ -57,8 +57,7 @@ impl Readings {
         if (1..self.len()).all(|at| key(at - 1) <= key(at)) {
             return self;
         }
-        // The keys are moved with the places: to look them up by their place at each comparison costs several times
-        // as much.
+        // The keys are moved with the places, so that a comparison does not look up three columns at two places each.
         let mut order: Vec<_> = (0..self.len()).map(|at| (key(at), at)).collect();
         order.sort();
         Self {
