@@ -13,6 +13,7 @@ mod flat; // labels as text, for clients without maps
 mod functions; // of our own, beside those of DataFusion
 mod named; // the files of `queries/`
 mod neighbours; // partial aggregates of rows in order
+mod plans; // of queries that are asked again
 mod provider; // a table as files and memory in one scan
 mod repeats; // readings that came again, which `samples` leaves out
 mod stretches; // conditions on texts

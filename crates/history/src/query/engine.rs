@@ -34,11 +34,13 @@ use super::cores;
 use super::damage::Files;
 use super::functions::{self, Clock};
 use super::neighbours::ByNeighbours;
+use super::plans::{Open, Plans};
 use super::provider::{Source, Tables};
 use super::stretches::ByStretches;
 use super::texts;
 use super::views::VIEWS;
 use crate::History;
+use crate::cut::Cut;
 use crate::schema::{ADDED_COLUMNS, arrow_schema};
 
 /// What one query may take. Full means a clear refusal.
@@ -80,6 +82,9 @@ pub struct QueryEngine {
     /// Settings, rules and functions, without tables: making them anew for each query and view took longer than a small
     /// query does.
     without_tables: Arc<SessionState>,
+    /// The same with `now()` left open, for plans that are kept.
+    timeless: Arc<SessionState>,
+    plans: Plans,
 }
 
 /// How long a query waits for its turn while as many run as may.
@@ -140,7 +145,10 @@ impl QueryEngine {
         let running = Arc::new(Semaphore::new(limits.concurrency_max));
         let clock = Clock::Watermark(history.clone());
         let without_tables = without_tables(&runtime, &clock);
-        Self { history, runtime, running, limits, clock, without_tables }
+        let mut timeless = SessionState::clone(&without_tables);
+        functions::leave_now_open(&mut timeless);
+        let (timeless, plans) = (Arc::new(timeless), Plans::new());
+        Self { history, runtime, running, limits, clock, without_tables, timeless, plans }
     }
 
     /// The same with another `now()`: for recorded data, and for questions about the past.
@@ -168,7 +176,7 @@ impl QueryEngine {
         self.limits
     }
 
-    /// Plans and runs a query.
+    /// Plans and runs a query, or runs it once more as it was planned before.
     ///
     /// - `parameters`: values of `$name` in the text.
     ///
@@ -179,7 +187,30 @@ impl QueryEngine {
         text: &str,
         parameters: &[(&str, ScalarValue)],
     ) -> Result<QueryResult, QueryError> {
-        self.prepare(text, parameters).await?.run().await
+        let cut = Arc::new(self.history.cut());
+        let open = if parameters.is_empty() { self.open(text, &cut).await? } else { None };
+        let Some(open) = open else { return self.prepare(text, parameters).await?.run().await };
+        let source = Source::Fixed(cut);
+        let state = self.state(source.clone());
+        let turn = self.turn().await?;
+        let plan = open.at(&source, &self.clock.value(), &state).map_err(|error| self.failed(error))?;
+        self.execute(state, plan, turn).await
+    }
+
+    /// The plan of a query for whenever it is asked, as it was kept or now made; `None` when there is none such, or when
+    /// that fails: whoever plans the query for this time alone is told why.
+    pub(super) async fn open(&self, text: &str, cut: &Arc<Cut>) -> Result<Option<Arc<Open>>, QueryError> {
+        if let Some(kept) = self.plans.get(text, cut) {
+            return Ok(Some(kept));
+        }
+        let timeless = Self { without_tables: self.timeless.clone(), ..self.clone() };
+        let state = timeless.state(Source::Fixed(cut.clone()));
+        let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
+        refuse_changes(&plan)?;
+        let Ok(Some(open)) = state.optimize(&plan).and_then(Open::of) else { return Ok(None) };
+        let open = Arc::new(open);
+        self.plans.put(text, open.clone());
+        Ok(Some(open))
     }
 
     /// Plans a query and fixes the rows that it will see.
@@ -231,28 +262,40 @@ impl QueryEngine {
     /// # Errors
     /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
     pub async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<QueryResult, QueryError> {
+        let turn = self.turn().await?;
+        let plan = state.optimize(&plan).map_err(|error| self.failed(error))?;
+        self.execute(state, plan, turn).await
+    }
+
+    /// Runs a plan that is optimized.
+    async fn execute(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+        Turn { permit, deadline }: Turn,
+    ) -> Result<QueryResult, QueryError> {
         let limits = self.limits;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(limits.seconds_max);
-        let permit = self.permit().await?;
         let context = state.task_ctx();
         let planned = async {
-            let plan = state.optimize(&plan)?;
             let state = cores::suited(state, &plan, limits.one_core_rows_max)?;
             state.query_planner().create_physical_plan(&plan, &state).await
         };
         let planned = tokio::time::timeout_at(deadline, planned)
             .await
             .map_err(|_| QueryError::TooSlow { seconds_max: limits.seconds_max })?
-            .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
+            .map_err(|error| self.failed(error))?;
         let files = Files::of(&planned, &self.runtime);
-        let stream = execute_stream(planned, context)
-            .map_err(|error| QueryError::of_run(error, limits.memory_bytes_max))?;
+        let stream = execute_stream(planned, context).map_err(|error| self.failed(error))?;
         let schema = texts::plain(&stream.schema());
         let plain = schema.clone();
         let limited = within_limits(stream, files, limits, deadline, permit)
             .map(move |batch| Ok(texts::cast_to(&plain, &batch?)?));
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), limited));
         Ok(QueryResult { schema, stream, memory_bytes_max: limits.memory_bytes_max })
+    }
+
+    fn failed(&self, error: DataFusionError) -> QueryError {
+        QueryError::of_run(error, self.limits.memory_bytes_max)
     }
 
     /// What can be asked.
@@ -279,6 +322,11 @@ impl QueryEngine {
         tables.chain(views).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     pub(super) fn history(&self) -> &History {
         &self.history
     }
@@ -296,26 +344,34 @@ impl QueryEngine {
     }
 
     // A dashboard asks twenty questions at once: they take turns, and only a queue that does not move is refused.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    async fn turn(&self) -> Result<Turn, QueryError> {
         let too_many = QueryError::TooManyQueries {
             concurrency_max: self.limits.concurrency_max,
             seconds: TURN.as_secs(),
         };
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.limits.seconds_max);
         match tokio::time::timeout(TURN, self.running.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok(permit)) => Ok(Turn { permit, deadline }),
             Ok(Err(_)) | Err(_) => Err(too_many),
         }
     }
+}
+
+/// What a query has while it runs.
+struct Turn {
+    permit: OwnedSemaphorePermit,
+    deadline: tokio::time::Instant,
 }
 
 /// A session over the tables of a catalog, with what it has else. Names that its plans make up count from one.
 fn over(catalog: Arc<MemoryCatalogProvider>, session: &SessionState) -> SessionState {
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), catalog);
-    SessionStateBuilder::new_from_existing(session.clone())
-        .with_catalog_list(Arc::new(catalogs))
-        .with_execution_props(ExecutionProps::new())
-        .build()
+    // Not by its builder, which registers each of some hundred functions anew.
+    let mut session = session.clone();
+    session.register_catalog_list(Arc::new(catalogs));
+    *session.execution_props_mut() = ExecutionProps::new();
+    session
 }
 
 fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState> {

@@ -9,7 +9,7 @@ use datafusion::common::{DFSchema, Result, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -20,6 +20,7 @@ use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake_core::kernel::{EagerSnapshot, LogicalFileView};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use telemetry::table::Table;
 
 use super::asked::unqualified;
@@ -85,12 +86,14 @@ pub fn scan(
     let settings = session.config_options();
     let is_much = settings.optimizer.repartition_file_min_size < bytes;
     let side_by_side = files.len() == 1 || (is_much && files.len() <= SIDE_BY_SIDE_MAX);
+    let rows_of_each = files.iter().map(LogicalFileView::num_records).collect::<Vec<_>>();
     let files = files.iter().map(|file| partitioned(file, location, table)).collect::<Result<Vec<_>>>()?;
     let (groups, order) = if side_by_side {
         let piece_bytes = bytes.div_ceil(settings.execution.target_partitions.max(1));
-        let pieces = files
-            .into_iter()
-            .flat_map(|file| if is_much { in_pieces(file, piece_bytes) } else { vec![file] });
+        let pieces = files.into_iter().zip(rows_of_each).flat_map(|(file, rows)| match rows {
+            Some(rows) if is_much => in_pieces(file, rows, piece_bytes),
+            Some(_) | None => vec![file],
+        });
         (pieces.map(|piece| FileGroup::new(vec![piece])).collect(), key_order(table, &in_files)?)
     } else if is_much {
         (FileGroup::new(files).split_files(settings.execution.target_partitions), None)
@@ -114,13 +117,22 @@ pub fn rows(snapshot: &EagerSnapshot) -> usize {
     rows.fold(0, usize::saturating_add)
 }
 
-/// A file as ranges of its bytes, each of about `piece_bytes` at most, so that a file with most of the rows keeps all cores
-/// busy. A row group is read with the range that it begins in; each range has the order of the file.
-fn in_pieces(file: PartitionedFile, piece_bytes: usize) -> Vec<PartitionedFile> {
-    let bytes = file.object_meta.size;
-    let count = bytes.div_ceil(piece_bytes.max(1) as u64).max(1);
-    let at = |number: u64| i64::try_from(bytes * number / count).unwrap_or(i64::MAX);
-    (0..count).map(|number| file.clone().with_range(at(number), at(number + 1))).collect()
+/// A file as pieces of equally many rows, each of about `piece_bytes` at most, so that a file with most of the rows keeps all
+/// cores busy. Pieces end within row groups: seven of these would be four for one core and three for the other. Each piece
+/// has the order of the file.
+fn in_pieces(file: PartitionedFile, rows: usize, piece_bytes: usize) -> Vec<PartitionedFile> {
+    let wanted = file.object_meta.size.div_ceil(piece_bytes.max(1) as u64);
+    let count = usize::try_from(wanted).unwrap_or(usize::MAX).clamp(1, rows.max(1));
+    if count == 1 {
+        return vec![file];
+    }
+    let begin = |number: usize| (rows as u128 * number as u128 / count as u128) as usize;
+    let pieces = (0..count).map(|number| {
+        let (from, to) = (begin(number), begin(number + 1));
+        let read = [RowSelector::skip(from), RowSelector::select(to - from), RowSelector::skip(rows - to)];
+        file.clone().with_extension(ParquetRowSelection::new(RowSelection::from(read.to_vec())))
+    });
+    pieces.collect()
 }
 
 /// The order of a table's key, as far as these columns tell it.
@@ -154,15 +166,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_of_a_file_adjoin_from_its_begin_to_its_end() {
-        for (bytes, piece_bytes, count) in [(1, 10, 1), (10, 10, 1), (11, 10, 2), (99, 10, 10), (7, 0, 7)] {
-            let pieces = in_pieces(PartitionedFile::new("part.parquet", bytes), piece_bytes);
-            let ranges = pieces.iter().map(|piece| piece.range.clone().unwrap());
-            let ranges: Vec<_> = ranges.map(|range| (range.start, range.end)).collect();
-            assert_eq!(ranges.len(), count);
-            assert_eq!((ranges[0].0, ranges[count - 1].1), (0, bytes as i64));
-            assert!(ranges.windows(2).all(|pair| pair[0].1 == pair[1].0), "{ranges:?}");
-            assert!(ranges.iter().all(|(start, end)| start < end), "{ranges:?}");
+    fn pieces_of_a_file_have_each_of_its_rows_once_and_equally_many() {
+        for (bytes, rows, piece_bytes, count) in [
+            (10, 7, 10, 1),
+            (11, 7, 10, 2),
+            (99, 1_000, 10, 10),
+            (99, 3, 10, 3),
+            (7, 100, 0, 7),
+            (99, 0, 10, 1),
+        ] {
+            let pieces = in_pieces(PartitionedFile::new("part.parquet", bytes), rows, piece_bytes);
+            assert_eq!(pieces.len(), count, "of {bytes} bytes and {rows} rows");
+            let selections = pieces.iter().map(|piece| piece.extension::<ParquetRowSelection>());
+            let Some(selections) = selections.collect::<Option<Vec<_>>>() else {
+                assert_eq!(count, 1, "only a whole file is read without saying which rows");
+                continue;
+            };
+            let mut readers = vec![0; rows];
+            for selection in selections {
+                let mut at = 0;
+                for selector in selection.selection().iter() {
+                    let covered = &mut readers[at..at + selector.row_count];
+                    covered.iter_mut().for_each(|readers| *readers += u32::from(!selector.skip));
+                    at += selector.row_count;
+                }
+                assert_eq!(at, rows, "a selection tells of all rows of its file");
+                let read = selection.selection().row_count();
+                assert!(read.abs_diff(rows / count) <= 1, "{read} of {rows} rows for one of {count}");
+            }
+            assert!(readers.iter().all(|readers| *readers == 1), "{readers:?}");
         }
     }
 }

@@ -27,7 +27,7 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use aggregate::{OfReadings, Rule};
-pub use now::Clock;
+pub use now::{Clock, is_open_now};
 
 /// A function that SQL has here.
 #[derive(Debug)]
@@ -87,4 +87,9 @@ pub fn register(state: &mut SessionState, clock: &Clock) {
         };
         taken.expect("a session takes any function");
     }
+}
+
+/// Has a session leave `now()` open, for plans that are kept.
+pub fn leave_now_open(state: &mut SessionState) {
+    state.register_udf(Arc::new(now::open_now())).expect("a session takes any function");
 }

@@ -31,7 +31,7 @@ use crate::memory::sorted::{SortedRows, text_of_series};
 use crate::schema::{arrow_schema, viewed};
 
 /// `samples` with the readings that came again after they were judged; not listed.
-const AS_STORED: &str = "samples_as_stored";
+pub const AS_STORED: &str = "samples_as_stored";
 
 /// Rows of a batch from memory: what one step of a query handles at once.
 const BATCH_ROWS: usize = 8_192;
@@ -152,6 +152,11 @@ impl TableProvider for CutTable {
 }
 
 impl CutTable {
+    /// The same table, seen through another source.
+    pub fn over(&self, source: Source) -> Self {
+        Self { table: self.table, history: self.history.clone(), source }
+    }
+
     /// How many rows it has about: some of those in memory may be in files too.
     pub fn rows(&self) -> usize {
         let cut = self.source.cut(&self.history);

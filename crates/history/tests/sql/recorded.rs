@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use history::query::{NamedQuery, QueryResult};
+use history::query::{NamedQuery, QueryError, QueryResult};
 use history::{History, HistorySettings};
 use telemetry::place::{PartitionKey, Place, SeriesIdentity};
 use telemetry::record::{
@@ -97,10 +97,13 @@ impl Recorded {
     /// The answer to any query.
     pub async fn sql(&self, sql: &str) -> Result<RecordBatch, String> {
         let engine = self.history.query_engine().with_now(self.newest);
-        let answer: QueryResult = engine.sql(sql, &[]).await.map_err(|error| error.to_string())?;
-        let schema = answer.schema.clone();
-        let batches = answer.collect().await.map_err(|error| error.to_string())?;
-        concat_batches(&schema, &batches).map_err(|error| error.to_string())
+        let planned_for_now = async { engine.prepare(sql, &[]).await?.run().await };
+        let expected = rows(planned_for_now.await).await;
+        // Planned for whenever it is asked, and then as it was planned before.
+        for _ in 0..2 {
+            assert_eq!(rows(engine.sql(sql, &[]).await).await, expected, "of {sql}");
+        }
+        expected
     }
 
     /// The answer to a named query, with the columns of its comment.
@@ -140,4 +143,11 @@ impl Recorded {
             next
         })
     }
+}
+
+async fn rows(answer: Result<QueryResult, QueryError>) -> Result<RecordBatch, String> {
+    let answer = answer.map_err(|error| error.to_string())?;
+    let schema = answer.schema.clone();
+    let batches = answer.collect().await.map_err(|error| error.to_string())?;
+    concat_batches(&schema, &batches).map_err(|error| error.to_string())
 }

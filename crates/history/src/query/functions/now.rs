@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -20,7 +22,7 @@ pub const NOW: Function = Function {
     arguments: "",
     unit: None,
     meaning: "the data's watermark when the query is planned, not this machine's clock; also `current_timestamp`",
-    make: Make::Scalar(|clock| ScalarUDF::from(Now::new(clock.clone()))),
+    make: Make::Scalar(|clock| ScalarUDF::from(Now::new(Some(clock.clone())))),
 };
 
 /// Where `now()` comes from.
@@ -39,6 +41,11 @@ impl Clock {
             Self::Fixed(now) => *now,
             Self::Watermark(history) => history.now(),
         }
+    }
+
+    /// What it shows, as a value of SQL.
+    pub fn value(&self) -> ScalarValue {
+        ScalarValue::TimestampMicrosecond(Some(self.now().unix_micros()), Some("UTC".into()))
     }
 }
 
@@ -67,22 +74,32 @@ impl Hash for Clock {
     }
 }
 
+/// What stands for `now()` in a plan that is asked again; the text of a query cannot name a parameter like this.
+const OPEN: &str = "$now()";
+
+/// Whether this is `now()` as [`open_now`] leaves it.
+pub fn is_open_now(expression: &Expr) -> bool {
+    matches!(expression, Expr::Placeholder(placeholder) if placeholder.id == OPEN)
+}
+
+/// `now()` for plans that are kept: when a query is planned it is not said yet when that will be.
+pub fn open_now() -> ScalarUDF {
+    ScalarUDF::from(Now::new(None))
+}
+
 /// `now()`: the data's watermark, so that a query over recorded data means what it meant then.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Now {
-    clock: Clock,
+    /// `None` while it is open.
+    clock: Option<Clock>,
     signature: Signature,
     aliases: Vec<String>,
 }
 
 impl Now {
-    fn new(clock: Clock) -> Self {
+    fn new(clock: Option<Clock>) -> Self {
         let signature = Signature::nullary(Volatility::Stable);
         Self { clock, signature, aliases: vec!["current_timestamp".to_owned()] }
-    }
-
-    fn value(&self) -> ScalarValue {
-        ScalarValue::TimestampMicrosecond(Some(self.clock.now().unix_micros()), Some("UTC".into()))
     }
 }
 
@@ -104,10 +121,20 @@ impl ScalarUDFImpl for Now {
     }
 
     fn simplify(&self, _: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        Ok(ExprSimplifyResult::Simplified(Expr::Literal(self.value(), None)))
+        let now = match &self.clock {
+            Some(clock) => Expr::Literal(clock.value(), None),
+            None => {
+                let kind = Arc::new(Field::new("now()", time_type(), false));
+                Expr::Placeholder(Placeholder::new_with_field(OPEN.to_owned(), Some(kind)))
+            }
+        };
+        Ok(ExprSimplifyResult::Simplified(now))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(ColumnarValue::Scalar(self.value()))
+        match &self.clock {
+            Some(clock) => Ok(ColumnarValue::Scalar(clock.value())),
+            None => plan_err!("what now() is was not said yet"),
+        }
     }
 }
