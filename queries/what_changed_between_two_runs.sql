@@ -27,6 +27,21 @@ on_racks AS (
   -- No run has as many: with a limit it is known beforehand that they are few, and they are looked up by all readers.
   SELECT run, start, until, unnest(racks) AS on_rack FROM both_runs LIMIT 100000
 ),
+-- Both spans of a rack side by side: its blocks are looked up once.
+spans AS (
+  SELECT on_rack,
+    max(start) FILTER (WHERE run = $before) AS before_start, max(until) FILTER (WHERE run = $before) AS before_until,
+    max(start) FILTER (WHERE run = $after) AS after_start, max(until) FILTER (WHERE run = $after) AS after_until
+  FROM on_racks
+  GROUP BY on_rack
+),
+levels AS (
+  SELECT signal, mean,
+    CASE WHEN blocks.time >= before_start AND blocks.time < before_until THEN known_seconds END AS before_seconds,
+    CASE WHEN blocks.time >= after_start AND blocks.time < after_until THEN known_seconds END AS after_seconds
+  FROM spans
+  JOIN blocks ON blocks.rack = on_rack
+),
 facts AS (
   SELECT run, 'run' AS kind, part['name'] AS name, part['value'] AS value, part['number'] AS number
   FROM (
@@ -54,11 +69,6 @@ facts AS (
   FROM on_racks
   JOIN findings ON findings.rack = on_rack AND findings.onset >= start AND findings.onset < until
   GROUP BY run, detector
-  UNION ALL
-  SELECT run, 'signal', signal, NULL, sum(mean * known_seconds) / nullif(sum(known_seconds), 0.0)
-  FROM on_racks
-  JOIN blocks ON blocks.rack = on_rack AND blocks.time >= start AND blocks.time < until
-  GROUP BY run, signal
 ),
 sides AS (
   SELECT kind, name,
@@ -66,6 +76,12 @@ sides AS (
     max(number) FILTER (WHERE run = $before) AS before_mean, max(number) FILTER (WHERE run = $after) AS after_mean
   FROM facts
   GROUP BY kind, name
+  UNION ALL
+  SELECT 'signal', signal, NULL, NULL, sum(mean * before_seconds) / nullif(sum(before_seconds), 0.0),
+    sum(mean * after_seconds) / nullif(sum(after_seconds), 0.0)
+  FROM levels
+  GROUP BY signal
+  HAVING count(before_seconds) > 0 OR count(after_seconds) > 0
 )
 SELECT kind, name, before, after, round(before_mean, 4) AS before_mean, round(after_mean, 4) AS after_mean,
   round(after_mean - before_mean, 4) AS change
