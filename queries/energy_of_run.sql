@@ -40,7 +40,7 @@ minutes AS (
     avg(mean) FILTER (WHERE signal = 'coolant_return_temperature' AND node IS NULL AND device IS NULL) AS return,
     min(known_seconds) FILTER (WHERE signal NOT IN ('rack_power', 'gpu_power') AND node IS NULL AND device IS NULL) AS coolant_seconds
   FROM on_racks
-  -- Bounds that are known before blocks are read, so that other days are left out.
+  -- Bounds that are known before blocks are read: row groups of other days are left out.
   LEFT JOIN blocks ON blocks.rack = on_rack
     AND blocks.time >= (SELECT start FROM one_run) AND blocks.time < (SELECT until FROM one_run)
     AND signal IN ('rack_power', 'gpu_power', 'coolant_flow', 'coolant_supply_temperature',

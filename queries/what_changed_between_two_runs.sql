@@ -41,7 +41,7 @@ levels AS (
     CASE WHEN blocks.time >= after_start AND blocks.time < after_until THEN known_seconds END AS after_seconds
   FROM spans
   JOIN blocks ON blocks.rack = on_rack
-  -- Bounds that are known before blocks are read, so that other days are left out.
+  -- Bounds that are known before blocks are read: row groups of other days are left out.
   WHERE blocks.time >= (SELECT min(start) FROM both_runs) AND blocks.time < (SELECT max(until) FROM both_runs)
 ),
 facts AS (

@@ -245,7 +245,8 @@ def compared(ours, theirs):
 
 def compare(arguments, store, port):
     ours_connection = connect(port)
-    other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B"})
+    spilled = str(store.parent.parent / "duckdb")
+    other = duckdb.connect(config={"threads": 2, "memory_limit": f"{MEMORY_BYTES}B", "temp_directory": spilled})
     other.execute("SET TimeZone = 'UTC'")
     other.execute(MACROS)
     for table in store.iterdir():

@@ -161,9 +161,10 @@ impl QueryEngine {
     }
 
     /// The same for questions of the service itself, such as a gate's about earlier runs: they share the memory with
-    /// people's queries, and wait for none of them.
+    /// people's queries, and wait for none of them. Their plans are kept apart too, for each is about another run.
     pub fn apart(&self) -> Self {
-        Self { running: Arc::new(Semaphore::new(self.limits.concurrency_max)), ..self.clone() }
+        let running = Arc::new(Semaphore::new(self.limits.concurrency_max));
+        Self { running, plans: Plans::new(), ..self.clone() }
     }
 
     /// What `now()` means: as told, else the history's watermark.
@@ -188,17 +189,20 @@ impl QueryEngine {
         parameters: &[(&str, ScalarValue)],
     ) -> Result<QueryResult, QueryError> {
         let cut = Arc::new(self.history.cut());
+        let turn = self.turn().await?;
         let open = if parameters.is_empty() { self.open(text, &cut).await? } else { None };
-        let Some(open) = open else { return self.prepare(text, parameters).await?.run().await };
+        let Some(open) = open else {
+            let Prepared { state, plan, .. } = self.prepare(text, parameters).await?;
+            return self.run_in(turn, state, plan).await;
+        };
         let source = Source::Fixed(cut);
         let state = self.state(source.clone());
-        let turn = self.turn().await?;
         let plan = open.at(&source, &self.clock.value(), &state).map_err(|error| self.failed(error))?;
-        self.execute(state, plan, turn).await
+        self.execute(turn, state, plan).await
     }
 
     /// The plan of a query for whenever it is asked, as it was kept or now made; `None` when there is none such, or when
-    /// that fails: whoever plans the query for this time alone is told why.
+    /// it cannot be optimized: whoever plans the query for this time alone is told why.
     pub(super) async fn open(&self, text: &str, cut: &Arc<Cut>) -> Result<Option<Arc<Open>>, QueryError> {
         if let Some(kept) = self.plans.get(text, cut) {
             return Ok(Some(kept));
@@ -207,7 +211,10 @@ impl QueryEngine {
         let state = timeless.state(Source::Fixed(cut.clone()));
         let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
         refuse_changes(&plan)?;
-        let Ok(Some(open)) = state.optimize(&plan).and_then(Open::of) else { return Ok(None) };
+        if !Open::can_be_of(&plan) {
+            return Ok(None);
+        }
+        let Ok(open) = state.optimize(&plan).and_then(Open::of) else { return Ok(None) };
         let open = Arc::new(open);
         self.plans.put(text, open.clone());
         Ok(Some(open))
@@ -263,16 +270,25 @@ impl QueryEngine {
     /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
     pub async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<QueryResult, QueryError> {
         let turn = self.turn().await?;
+        self.run_in(turn, state, plan).await
+    }
+
+    async fn run_in(
+        &self,
+        turn: Turn,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<QueryResult, QueryError> {
         let plan = state.optimize(&plan).map_err(|error| self.failed(error))?;
-        self.execute(state, plan, turn).await
+        self.execute(turn, state, plan).await
     }
 
     /// Runs a plan that is optimized.
     async fn execute(
         &self,
+        Turn { permit, deadline }: Turn,
         state: SessionState,
         plan: LogicalPlan,
-        Turn { permit, deadline }: Turn,
     ) -> Result<QueryResult, QueryError> {
         let limits = self.limits;
         let context = state.task_ctx();
@@ -389,6 +405,8 @@ fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState>
     // Files and memory are in the order of their keys: what is grouped by series is told series by series, and is not
     // held until the last row.
     options.optimizer.prefer_existing_sort = true;
+    // A scan is cut into pieces of equally many rows already. DataFusion would take each for the whole file, and cut again.
+    options.optimizer.repartition_file_scans = false;
     // A third pass of the rules changes nothing but names in the plans of our queries and views, and takes its time.
     options.optimizer.max_passes = 2;
     let mut state = SessionStateBuilder::new_with_default_features()

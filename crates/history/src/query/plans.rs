@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::SessionState;
@@ -25,6 +25,10 @@ const PLANS_MAX: usize = 64;
 
 /// A longer text is planned each time.
 const TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// And so is one of more nodes: a view stands for many in few words. The largest of the named queries and views has some
+/// hundred.
+const NODES_MAX: usize = 500;
 
 /// The plans that are kept, by the text of their query. Clones share them.
 #[derive(Clone)]
@@ -65,15 +69,28 @@ impl Plans {
 }
 
 impl Open {
-    /// An optimized plan without the cut that it was planned over; `None` when it tells of more than rows of ours.
+    /// Whether the plan of a query may be kept: it tells of nothing but rows of ours, and is not too large.
+    pub fn can_be_of(plan: &LogicalPlan) -> bool {
+        if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) {
+            return false;
+        }
+        let (mut nodes, mut can_be) = (0, true);
+        let walked = plan.apply_with_subqueries(|node| {
+            nodes += 1;
+            can_be &= nodes <= NODES_MAX;
+            if let LogicalPlan::TableScan(scan) = node {
+                can_be &= source_as_provider(&scan.source)?.downcast_ref::<CutTable>().is_some();
+            }
+            Ok(if can_be { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        });
+        can_be && walked.is_ok()
+    }
+
+    /// An optimized plan without the cut that it was planned over.
     ///
     /// # Errors
-    /// Never.
-    pub fn of(plan: LogicalPlan) -> Result<Option<Self>> {
-        if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) {
-            return Ok(None);
-        }
-        let mut is_ours = true;
+    /// Never for the plan of a query whose plan may be kept.
+    pub fn of(plan: LogicalPlan) -> Result<Self> {
         let mut repeats = None;
         let plan = plan.transform_up_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = &node {
@@ -83,12 +100,9 @@ impl Open {
                     _ => {}
                 }
             }
-            let node = over(node, &Source::Newest)?;
-            is_ours &= node.transformed || !matches!(node.data, LogicalPlan::TableScan(_));
-            Ok(node)
+            over(node, &Source::Newest)
         });
-        let plan = plan.data()?;
-        Ok(is_ours.then_some(Self { plan, repeats }))
+        Ok(Self { plan: plan.data()?, repeats })
     }
 
     /// The plan over the rows of `source` and at the moment `now`.
@@ -127,7 +141,6 @@ fn over(node: LogicalPlan, source: &Source) -> Result<Transformed<LogicalPlan>> 
 
 #[cfg(test)]
 mod tests {
-    use datafusion::common::tree_node::TreeNodeRecursion;
     use telemetry::EventTime;
 
     use super::*;
@@ -171,6 +184,8 @@ mod tests {
             ("SELECT 1 WHERE EXISTS (SELECT 1 FROM runs)", true),
             ("EXPLAIN SELECT run FROM runs", false),
             ("SELECT table_name FROM information_schema.tables", false),
+            ("SELECT value FROM generate_series(1, 3)", false),
+            (&["SELECT rack FROM rack_now"; 100].join(" UNION ALL "), false),
         ] {
             assert_eq!(kept(&history, text).await.is_some(), is_kept, "{text}");
         }

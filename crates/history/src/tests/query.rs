@@ -316,6 +316,25 @@ async fn a_large_file_is_read_by_all_cores_and_each_of_its_rows_once() {
         "SELECT count(*) FROM (SELECT rack, signal, count(*) AS readings FROM samples GROUP BY rack, signal)
                  WHERE readings = 800";
     assert_eq!(number(&history, whole).await, f64::from(SERIES));
+
+    // With a small file beside it, in the order of the key and not, and where parts of the pieces are not asked for.
+    for second in SECONDS + 1..=SECONDS + 50 {
+        let fates = [Fate::Stored(Flag::Ok); SERIES as usize];
+        let batch = readings(SERIES, second);
+        history.append_samples(second as Sequence, PartitionId::FIRST, &batch, &fates);
+    }
+    history.commit(&history.freeze((SECONDS + 50) as Sequence)).await.unwrap();
+    assert!(cores < files_read(&history, "SELECT value FROM samples").await);
+    let all = SERIES as f64 * (SECONDS + 50) as f64;
+    for (sql, expected) in [
+        ("SELECT count(*) FROM samples", all),
+        ("SELECT count(value) FROM samples", all),
+        ("SELECT count(DISTINCT rack || ' ' || seq) FROM samples", all),
+        ("SELECT count(*) FROM samples WHERE seq > 400", SERIES as f64 * 450.0),
+        ("SELECT sum(n) FROM (SELECT rack, signal, count(*) AS n FROM samples GROUP BY rack, signal)", all),
+    ] {
+        assert_eq!(number(&history, sql).await, expected, "{sql}");
+    }
 }
 
 #[tokio::test]

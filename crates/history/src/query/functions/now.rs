@@ -21,7 +21,7 @@ pub const NOW: Function = Function {
     name: "now",
     arguments: "",
     unit: None,
-    meaning: "the data's watermark when the query is planned, not this machine's clock; also `current_timestamp`",
+    meaning: "the data's watermark when the query is asked, not this machine's clock; also `current_timestamp`",
     make: Make::Scalar(|clock| ScalarUDF::from(Now::new(Some(clock.clone())))),
 };
 
@@ -30,7 +30,7 @@ pub const NOW: Function = Function {
 pub enum Clock {
     /// One moment.
     Fixed(EventTime),
-    /// The data's watermark when a query is planned.
+    /// The data's watermark when a query is asked.
     Watermark(History),
 }
 
