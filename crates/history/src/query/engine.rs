@@ -188,8 +188,8 @@ impl QueryEngine {
         text: &str,
         parameters: &[(&str, ScalarValue)],
     ) -> Result<QueryResult, QueryError> {
-        let cut = Arc::new(self.history.cut());
         let turn = self.turn().await?;
+        let cut = Arc::new(self.history.cut());
         let open = if parameters.is_empty() { self.open(text, &cut).await? } else { None };
         let Some(open) = open else {
             let Prepared { state, plan, .. } = self.prepare(text, parameters).await?;

@@ -26,8 +26,7 @@ const PLANS_MAX: usize = 64;
 /// A longer text is planned each time.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
-/// And so is one of more nodes: a view stands for many in few words. The largest of the named queries and views has some
-/// hundred.
+/// And so is one of more nodes: a view stands for many in few words.
 const NODES_MAX: usize = 500;
 
 /// The plans that are kept, by the text of their query. Clones share them.
