@@ -62,7 +62,7 @@ async fn readings_that_came_again_are_left_out_by_a_plan_from_before_they_came()
 }
 
 #[tokio::test]
-async fn now_is_one_moment_wherever_it_stands_in_a_query() {
+async fn now_is_that_of_the_asking_wherever_it_stands_in_a_query_that_is_asked_again() {
     const TWICE: &str =
         "SELECT CAST(date_part('epoch', now() - (SELECT max(t) FROM (SELECT now() AS t))) AS BIGINT)";
     let recorded = Recorded::new().await;
