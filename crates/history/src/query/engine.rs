@@ -32,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::QueryError;
 use super::cores;
 use super::damage::Files;
-use super::functions::{self, Clock};
+use super::functions;
 use super::neighbours::ByNeighbours;
 use super::plans::{Open, Plans};
 use super::provider::{Source, Tables};
@@ -78,12 +78,11 @@ pub struct QueryEngine {
     runtime: Arc<RuntimeEnv>,
     running: Arc<Semaphore>,
     limits: Limits,
-    clock: Clock,
+    /// What `now()` is, where it is not the history's watermark.
+    now: Option<EventTime>,
     /// Settings, rules and functions, without tables: making them anew for each query and view took longer than a small
     /// query does.
     without_tables: Arc<SessionState>,
-    /// The same with `now()` left open, for plans that are kept.
-    timeless: Arc<SessionState>,
     plans: Plans,
 }
 
@@ -143,21 +142,13 @@ impl QueryEngine {
             .expect("a runtime without files needs nothing that could be missing");
         history.location().register(&runtime);
         let running = Arc::new(Semaphore::new(limits.concurrency_max));
-        let clock = Clock::Watermark(history.clone());
-        let without_tables = without_tables(&runtime, &clock);
-        let mut timeless = SessionState::clone(&without_tables);
-        functions::leave_now_open(&mut timeless);
-        let (timeless, plans) = (Arc::new(timeless), Plans::new());
-        Self { history, runtime, running, limits, clock, without_tables, timeless, plans }
+        let without_tables = Arc::new(without_tables(&runtime));
+        Self { history, runtime, running, limits, now: None, without_tables, plans: Plans::new() }
     }
 
     /// The same with another `now()`: for recorded data, and for questions about the past.
-    pub fn with_now(mut self, now: EventTime) -> Self {
-        self.clock = Clock::Fixed(now);
-        let mut state = SessionState::clone(&self.without_tables);
-        functions::register(&mut state, &self.clock);
-        self.without_tables = Arc::new(state);
-        self
+    pub fn with_now(self, now: EventTime) -> Self {
+        Self { now: Some(now), ..self }
     }
 
     /// The same for questions of the service itself, such as a gate's about earlier runs: they share the memory with
@@ -169,7 +160,7 @@ impl QueryEngine {
 
     /// What `now()` means: as told, else the history's watermark.
     pub fn now(&self) -> EventTime {
-        self.clock.now()
+        self.now.unwrap_or_else(|| self.history.now())
     }
 
     /// The limits.
@@ -196,8 +187,9 @@ impl QueryEngine {
             return self.run_in(turn, state, plan).await;
         };
         let source = Source::Fixed(cut);
-        let state = self.state(source.clone());
-        let plan = open.at(&source, &self.clock.value(), &state).map_err(|error| self.failed(error))?;
+        let mut state = self.state(source.clone());
+        functions::begin_at(&mut state, self.now());
+        let plan = open.over(&source, &state).map_err(|error| self.failed(error))?;
         self.execute(turn, state, plan).await
     }
 
@@ -207,8 +199,7 @@ impl QueryEngine {
         if let Some(kept) = self.plans.get(text, cut) {
             return Ok(Some(kept));
         }
-        let timeless = Self { without_tables: self.timeless.clone(), ..self.clone() };
-        let state = timeless.state(Source::Fixed(cut.clone()));
+        let state = self.state(Source::Fixed(cut.clone()));
         let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
         refuse_changes(&plan)?;
         if !Open::can_be_of(&plan) {
@@ -264,7 +255,7 @@ impl QueryEngine {
         Ok(over(catalog, session))
     }
 
-    /// Runs a plan within the limits.
+    /// Runs a plan within the limits. Its `now()` is that of this moment.
     ///
     /// # Errors
     /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
@@ -276,9 +267,10 @@ impl QueryEngine {
     async fn run_in(
         &self,
         turn: Turn,
-        state: SessionState,
+        mut state: SessionState,
         plan: LogicalPlan,
     ) -> Result<QueryResult, QueryError> {
+        functions::begin_at(&mut state, self.now());
         let plan = state.optimize(&plan).map_err(|error| self.failed(error))?;
         self.execute(turn, state, plan).await
     }
@@ -390,7 +382,7 @@ fn over(catalog: Arc<MemoryCatalogProvider>, session: &SessionState) -> SessionS
     session
 }
 
-fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState> {
+fn without_tables(runtime: &Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -416,8 +408,8 @@ fn without_tables(runtime: &Arc<RuntimeEnv>, clock: &Clock) -> Arc<SessionState>
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .with_physical_optimizer_rule(Arc::new(ByNeighbours))
         .build();
-    functions::register(&mut state, clock);
-    Arc::new(state)
+    functions::register(&mut state);
+    state
 }
 
 /// Refuses a plan that would change data, files or settings.

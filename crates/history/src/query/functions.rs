@@ -27,7 +27,7 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use aggregate::{OfReadings, Rule};
-pub use now::{Clock, is_open_now};
+pub use now::{begin_at, is_open};
 
 /// A function that SQL has here.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Function {
 #[derive(Debug)]
 enum Make {
     /// One row at a time.
-    Scalar(fn(&Clock) -> ScalarUDF),
+    Scalar(fn() -> ScalarUDF),
     /// All readings of a group.
     OfReadings(Rule),
     /// All rows of a group.
@@ -74,10 +74,10 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 /// Gives a session all of them.
-pub fn register(state: &mut SessionState, clock: &Clock) {
+pub fn register(state: &mut SessionState) {
     for function in FUNCTIONS {
         let taken = match &function.make {
-            Make::Scalar(make) => state.register_udf(Arc::new(make(clock))).map(drop),
+            Make::Scalar(make) => state.register_udf(Arc::new(make())).map(drop),
             Make::OfReadings(rule) => {
                 let aggregate = AggregateUDF::from(OfReadings::new(function, rule));
                 state.register_udaf(Arc::new(aggregate)).map(drop)
@@ -87,9 +87,4 @@ pub fn register(state: &mut SessionState, clock: &Clock) {
         };
         taken.expect("a session takes any function");
     }
-}
-
-/// Has a session leave `now()` open, for plans that are kept.
-pub fn leave_now_open(state: &mut SessionState) {
-    state.register_udf(Arc::new(now::open_now())).expect("a session takes any function");
 }

@@ -5,17 +5,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::SessionState;
 use datafusion::execution::cache::lru_queue::LruQueue;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use telemetry::table::Table;
 
-use super::functions::is_open_now;
+use super::functions::is_open;
 use super::provider::{AS_STORED, CutTable, Source};
 use super::repeats;
 use crate::cut::Cut;
@@ -104,27 +104,31 @@ impl Open {
         Ok(Self { plan: plan.data()?, repeats })
     }
 
-    /// The plan over the rows of `source` and at the moment `now`.
+    /// The plan over the rows of `source`, beginning when the session does.
     ///
     /// # Errors
     /// When what follows from now cannot be calculated.
-    pub fn at(&self, source: &Source, now: &ScalarValue, session: &SessionState) -> Result<LogicalPlan> {
+    pub fn over(&self, source: &Source, session: &SessionState) -> Result<LogicalPlan> {
         let simplify = SimplifyExpressions::new();
         let closed = self.plan.clone().transform_up_with_subqueries(|node| {
-            let node = over(node, source)?;
-            node.transform_data(|node| {
-                let told = node.map_expressions(|expression| {
-                    expression.transform_up(|part| match is_open_now(&part) {
-                        true => Ok(Transformed::yes(Expr::Literal(now.clone(), None))),
-                        false => Ok(Transformed::no(part)),
-                    })
-                })?;
-                // What follows from now is a constant again: files are left out by constants.
-                if told.transformed { simplify.rewrite(told.data, session) } else { Ok(told) }
+            // What follows from now is a constant again: files are left out by constants.
+            over(node, source)?.transform_data(|node| match has_open(&node)? {
+                true => simplify.rewrite(node, session),
+                false => Ok(Transformed::no(node)),
             })
         });
         closed.data()
     }
+}
+
+/// Whether a node asks for `now()` itself.
+fn has_open(node: &LogicalPlan) -> Result<bool> {
+    let mut has_open = false;
+    node.apply_expressions(|expression| {
+        has_open |= expression.exists(|part| Ok(is_open(part)))?;
+        Ok(if has_open { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(has_open)
 }
 
 /// A scan of a table of ours over the rows of another source; any other node as it is.
@@ -143,6 +147,7 @@ mod tests {
     use telemetry::EventTime;
 
     use super::*;
+    use crate::query::functions::begin_at;
     use crate::{History, HistorySettings};
 
     async fn kept(history: &History, text: &str) -> Option<Arc<Open>> {
@@ -166,11 +171,10 @@ mod tests {
         let history = History::open("memory://", HistorySettings::default()).await.unwrap();
         let text = "SELECT max(mean) FROM blocks WHERE time >= now() - INTERVAL '1 hour'";
         let open = kept(&history, text).await.unwrap();
-        assert!(filters_of_scans(&open.plan)[0].contains("$now()"), "{:?}", filters_of_scans(&open.plan));
-        let engine = history.query_engine().with_now(EventTime::from_unix_micros(7_200_000_000));
-        let session = engine.state(Source::Newest);
-        let now = ScalarValue::TimestampMicrosecond(Some(7_200_000_000), Some("UTC".into()));
-        let closed = open.at(&Source::Newest, &now, &session).unwrap();
+        assert!(filters_of_scans(&open.plan)[0].contains("now()"), "{:?}", filters_of_scans(&open.plan));
+        let mut session = history.query_engine().state(Source::Newest);
+        begin_at(&mut session, EventTime::from_unix_micros(7_200_000_000));
+        let closed = open.over(&Source::Newest, &session).unwrap();
         let expected = "blocks.time >= TimestampMicrosecond(3600000000, Some(\"UTC\"))";
         assert_eq!(filters_of_scans(&closed), [expected]);
     }

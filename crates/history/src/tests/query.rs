@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::format::{Format, write};
 use crate::query::{Limits, QueryEngine, QueryError};
@@ -133,6 +135,47 @@ async fn now_is_the_data_s_watermark() {
     let past = history.query_engine().with_now(at(11));
     let rows = past.sql(sql, &[]).await.unwrap().collect().await.unwrap();
     assert_eq!(rows[0].column(0).as_primitive::<Float64Type>().value(0), 10.0);
+}
+
+#[tokio::test]
+async fn every_now_of_a_query_is_one_moment_while_the_watermark_goes_on() {
+    const TWO: &str = "SELECT date_part('epoch', now() - (SELECT min(t) FROM (SELECT now() AS t UNION SELECT now()))) \
+                       + extract(epoch FROM now() - current_timestamp)";
+    let history = open("memory://").await;
+    let (engine, asked) = (history.query_engine(), Arc::new(AtomicBool::new(true)));
+    let watermark = {
+        let (history, asked) = (history.clone(), asked.clone());
+        std::thread::spawn(move || {
+            let mut seconds = 0;
+            while asked.load(Ordering::Relaxed) {
+                seconds += 1;
+                history.set_now(at(seconds));
+            }
+        })
+    };
+    for _ in 0..20 {
+        // By HTTP, as Flight SQL does, and as Postgres does; and what EXPLAIN runs.
+        let (session, prepared) = (engine.session(), engine.prepare(TWO, &[]).await.unwrap());
+        let plan = session.state().create_logical_plan(TWO).await.unwrap();
+        for answer in
+            [engine.sql(TWO, &[]).await, prepared.run().await, engine.run(session.state(), plan).await]
+        {
+            let rows = answer.unwrap().collect().await.unwrap();
+            assert_eq!(rows[0].column(0).as_primitive::<Float64Type>().value(0), 0.0);
+        }
+    }
+    asked.store(false, Ordering::Relaxed);
+    watermark.join().unwrap();
+}
+
+#[tokio::test]
+async fn explain_tells_the_plan_at_the_moment_of_asking() {
+    let history = open("memory://").await;
+    history.set_now(at(3_600));
+    let rows =
+        history.query_engine().sql("EXPLAIN SELECT run FROM runs WHERE time > now()", &[]).await.unwrap();
+    let told = format!("{:?}", rows.collect().await.unwrap());
+    assert!(told.contains(&at(3_600).unix_micros().to_string()) && !told.contains("now()"), "{told}");
 }
 
 #[tokio::test]

@@ -73,3 +73,13 @@ async fn now_is_that_of_the_asking_wherever_it_stands_in_a_query_that_is_asked_a
     assert_eq!(asked(&engine, second(0), epoch).await, NOON.unix_micros() / 1_000_000);
     assert_eq!(asked(&engine, second(60), epoch).await, NOON.unix_micros() / 1_000_000 + 60);
 }
+
+#[tokio::test]
+async fn current_date_and_time_are_those_of_now() {
+    const DAY_AND_HOUR: &str =
+        "SELECT CAST(100 * date_part('day', current_date) + date_part('hour', current_time) AS BIGINT)";
+    let recorded = Recorded::new().await;
+    let engine = recorded.history.query_engine();
+    assert_eq!(asked(&engine, second(0), DAY_AND_HOUR).await, 21_14);
+    assert_eq!(asked(&engine, second(86_400), DAY_AND_HOUR).await, 22_14, "asked again a day later");
+}

@@ -18,7 +18,7 @@ pub const HEAT_KW: Function = Function {
     arguments: "flow, delta_t[, coolant]",
     unit: Some("kW"),
     meaning: "heat that a coolant carries away: flow in L/min, delta_t in K, coolant 'pg25' (the default) or 'water'",
-    make: Make::Scalar(|_| ScalarUDF::from(HeatKw::new())),
+    make: Make::Scalar(|| ScalarUDF::from(HeatKw::new())),
 };
 
 /// `heat_kw(flow, delta_t)` and `heat_kw(flow, delta_t, coolant)`: heat that a coolant carries away, kW.

@@ -1,12 +1,13 @@
 //! `now()`: the data's own time.
+//!
+//! A plan is made with `now()` left open. The session that it runs with says when it begins, in
+//! [`query_execution_start_time`](datafusion::execution::SessionState::execution_props), and then every `now()` of a query
+//! is that one moment.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-use arrow::datatypes::{DataType, Field};
+use arrow::array::temporal_conversions::timestamp_us_to_datetime;
+use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -14,92 +15,40 @@ use datafusion::logical_expr::{
 use telemetry::EventTime;
 
 use super::{Function, Make};
-use crate::History;
 use crate::schema::time_type;
 
 pub const NOW: Function = Function {
     name: "now",
     arguments: "",
     unit: None,
-    meaning: "the data's watermark when the query is asked, not this machine's clock; also `current_timestamp`",
-    make: Make::Scalar(|clock| ScalarUDF::from(Now::new(Some(clock.clone())))),
+    meaning: "the data's watermark when the query is asked, one moment for all of it and not this machine's clock; also \
+              `current_timestamp`; `current_date` and `current_time` are its date and time of day in UTC",
+    make: Make::Scalar(|| ScalarUDF::from(Now::new())),
 };
 
-/// Where `now()` comes from.
-#[derive(Clone)]
-pub enum Clock {
-    /// One moment.
-    Fixed(EventTime),
-    /// The data's watermark when a query is asked.
-    Watermark(History),
+/// Has what a session optimizes from here on begin at a moment.
+pub fn begin_at(session: &mut SessionState, now: EventTime) {
+    let moment = timestamp_us_to_datetime(now.unix_micros()).map(|moment| moment.and_utc());
+    session.execution_props_mut().query_execution_start_time = moment;
 }
 
-impl Clock {
-    /// What it shows.
-    pub fn now(&self) -> EventTime {
-        match self {
-            Self::Fixed(now) => *now,
-            Self::Watermark(history) => history.now(),
-        }
-    }
-
-    /// What it shows, as a value of SQL.
-    pub fn value(&self) -> ScalarValue {
-        ScalarValue::TimestampMicrosecond(Some(self.now().unix_micros()), Some("UTC".into()))
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.now())
-    }
-}
-
-// A session has one clock: functions of different sessions are never compared.
-impl PartialEq for Clock {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Fixed(left), Self::Fixed(right)) => left == right,
-            (Self::Watermark(_), Self::Watermark(_)) => true,
-            (Self::Fixed(_), Self::Watermark(_)) | (Self::Watermark(_), Self::Fixed(_)) => false,
-        }
-    }
-}
-
-impl Eq for Clock {}
-
-impl Hash for Clock {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(self).hash(state);
-    }
-}
-
-/// What stands for `now()` in a plan that is asked again; the text of a query cannot name a parameter like this.
-const OPEN: &str = "$now()";
-
-/// Whether this is `now()` as [`open_now`] leaves it.
-pub fn is_open_now(expression: &Expr) -> bool {
-    matches!(expression, Expr::Placeholder(placeholder) if placeholder.id == OPEN)
-}
-
-/// `now()` for plans that are kept: when a query is planned it is not said yet when that will be.
-pub fn open_now() -> ScalarUDF {
-    ScalarUDF::from(Now::new(None))
+/// Whether this is `now()`, or a function like it, as a session leaves it that was not told when it begins.
+pub fn is_open(expression: &Expr) -> bool {
+    let Expr::ScalarFunction(call) = expression else { return false };
+    call.func.signature().volatility == Volatility::Stable
 }
 
 /// `now()`: the data's watermark, so that a query over recorded data means what it meant then.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Now {
-    /// `None` while it is open.
-    clock: Option<Clock>,
     signature: Signature,
     aliases: Vec<String>,
 }
 
 impl Now {
-    fn new(clock: Option<Clock>) -> Self {
+    fn new() -> Self {
         let signature = Signature::nullary(Volatility::Stable);
-        Self { clock, signature, aliases: vec!["current_timestamp".to_owned()] }
+        Self { signature, aliases: vec!["current_timestamp".to_owned()] }
     }
 }
 
@@ -120,21 +69,16 @@ impl ScalarUDFImpl for Now {
         Ok(time_type())
     }
 
-    fn simplify(&self, _: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let now = match &self.clock {
-            Some(clock) => Expr::Literal(clock.value(), None),
-            None => {
-                let kind = Arc::new(Field::new("now()", time_type(), false));
-                Expr::Placeholder(Placeholder::new_with_field(OPEN.to_owned(), Some(kind)))
-            }
+    fn simplify(&self, arguments: Vec<Expr>, session: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let Some(moment) = session.query_execution_start_time() else {
+            return Ok(ExprSimplifyResult::Original(arguments));
         };
-        Ok(ExprSimplifyResult::Simplified(now))
+        let now = ScalarValue::TimestampMicrosecond(Some(moment.timestamp_micros()), Some("UTC".into()));
+        Ok(ExprSimplifyResult::Simplified(Expr::Literal(now, None)))
     }
 
+    // What is made of it cannot be calculated either while it is open, and stays in the plan as it is.
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match &self.clock {
-            Some(clock) => Ok(ColumnarValue::Scalar(clock.value())),
-            None => plan_err!("what now() is was not said yet"),
-        }
+        plan_err!("what now() is was not said yet")
     }
 }

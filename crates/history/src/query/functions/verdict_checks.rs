@@ -22,7 +22,7 @@ pub const VERDICT_CHECKS: Function = Function {
     unit: None,
     meaning: "the checks in an answer of table verdicts, a list for unnest; an answer that cannot be read gives one \
               check that says so; the view verdict_evidence shows them as rows",
-    make: Make::Scalar(|_| {
+    make: Make::Scalar(|| {
         let signature = Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
         ScalarUDF::from(VerdictChecks { signature })
     }),
