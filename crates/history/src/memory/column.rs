@@ -46,6 +46,20 @@ impl<T: Copy + PartialEq> Column<T> {
         }
     }
 
+    /// All rows' in order, sooner than by [`Column::get`] of each.
+    pub fn iter(&self) -> impl Iterator<Item = T> {
+        let (rows, ends, values): (&[T], &[u32], &[T]) = match self {
+            Self::Rows(rows) => (rows, &[], &[]),
+            Self::Runs { ends, values } => (&[], ends, values),
+        };
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let runs = starts
+            .zip(ends)
+            .zip(values)
+            .flat_map(|((start, end), value)| std::iter::repeat_n(*value, (end - start) as usize));
+        rows.iter().copied().chain(runs)
+    }
+
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -67,6 +81,7 @@ mod tests {
         ) {
             let rows: Vec<i64> = runs.iter().flat_map(|(value, rows)| vec![*value; *rows]).collect();
             let column = Column::new(rows.clone());
+            prop_assert_eq!(column.iter().collect::<Vec<_>>(), rows.clone());
             prop_assert_eq!((0..rows.len()).map(|row| column.get(row)).collect::<Vec<_>>(), rows);
         }
     }

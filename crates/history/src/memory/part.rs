@@ -31,6 +31,11 @@ impl<V: Copy> Chunk<V> {
         self.series_less_row.get(row).wrapping_add(row as u32)
     }
 
+    /// Which series each row is of, in order, with the row's number.
+    pub fn rows_of_series(&self) -> impl Iterator<Item = (usize, SeriesNumber)> {
+        (0..).zip(self.series_less_row.iter()).map(|(row, less_row)| (row, less_row.wrapping_add(row as u32)))
+    }
+
     /// Event time, µs.
     #[inline]
     pub fn time(&self, row: usize) -> i64 {

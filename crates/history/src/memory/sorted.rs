@@ -81,6 +81,13 @@ struct Piece {
     rows: Range<usize>,
 }
 
+/// Rows that have the same in all columns of the key before the time.
+struct RowsOfKey {
+    rows: Range<usize>,
+    /// Not so when a series was declared once more under the same name.
+    one_series: bool,
+}
+
 /// Rows in the order of [`crate::schema::sort_key`], held as indices into the chunks.
 pub struct SortedRows<V> {
     chunks: Vec<Arc<Chunk<V>>>,
@@ -101,44 +108,42 @@ impl<V: Measured> SortedRows<V> {
         kept: Option<&[bool]>,
     ) -> Self {
         assert!(taken.len() <= usize::from(u16::MAX), "fewer than four billion rows wait in memory");
-        let wanted = |chunk: &Chunk<V>, row: usize, all: bool| all || chunk.sequence(row) > after;
         // Counting sort: where each series' rows begin, then each row to its place.
         let mut places = vec![0_usize; ranking.series.len()];
         for (chunk, rows) in taken {
-            let all = chunk.comes_after(after);
-            for row in (0..*rows).filter(|row| wanted(chunk, *row, all)) {
-                places[chunk.series(row) as usize] += 1;
-            }
+            wanted(chunk, *rows, after).for_each(|(_, series)| places[series as usize] += 1);
         }
         if let Some(kept) = kept {
             places.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(count, _)| *count = 0);
         }
-        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut keys: Vec<RowsOfKey> = Vec::new();
         let mut total = 0;
         for (series, same_key) in &ranking.order {
             let count = std::mem::replace(&mut places[*series as usize], total);
-            match ranges.last_mut() {
-                Some(range) if *same_key => range.end += count,
-                _ => ranges.push(total..total + count),
+            match keys.last_mut() {
+                Some(key) if *same_key => {
+                    key.rows.end += count;
+                    key.one_series = false;
+                }
+                _ => keys.push(RowsOfKey { rows: total..total + count, one_series: true }),
             }
             total += count;
         }
         let mut order = vec![0; total];
         for (index, (chunk, rows)) in taken.iter().enumerate() {
-            let all = chunk.comes_after(after);
-            for row in (0..*rows).filter(|row| wanted(chunk, *row, all)) {
-                let series = chunk.series(row) as usize;
+            wanted(chunk, *rows, after).for_each(|(row, series)| {
+                let series = series as usize;
                 if kept.is_none_or(|kept| kept[series]) {
                     order[places[series]] = (index * CHUNK_ROWS + row) as u32;
                     places[series] += 1;
                 }
-            }
+            });
         }
         let chunks = taken.iter().map(|(chunk, _)| chunk.clone()).collect();
         let mut sorted = Self { chunks, ranking, shard, order, pieces: Vec::new() };
-        for rows in ranges {
-            sorted.sort_by_time(rows.clone());
-            sorted.cut_into_pieces(rows);
+        for key in keys {
+            sorted.sort_by_time(key.rows.clone());
+            sorted.cut_into_pieces(key);
         }
         sorted
     }
@@ -150,17 +155,33 @@ impl<V: Measured> SortedRows<V> {
     // Rows of a series nearly always come in order of time, so that this only looks.
     fn sort_by_time(&mut self, rows: Range<usize>) {
         let mut order = std::mem::take(&mut self.order);
-        let key = |row: &u32| {
-            let (chunk, row) = self.row(*row);
-            (chunk.time(row), chunk.sequence(row))
+        let time = |row: u32| {
+            let (chunk, row) = self.row(row);
+            chunk.time(row)
         };
-        if !order[rows.clone()].is_sorted_by_key(key) {
-            order[rows].sort_by_key(key);
+        let sequence = |row: u32| {
+            let (chunk, row) = self.row(row);
+            chunk.sequence(row)
+        };
+        let timed = order[rows.clone()].iter().map(|row| (time(*row), *row));
+        let in_order = timed.is_sorted_by(|left, right| {
+            left.0 < right.0 || (left.0 == right.0 && sequence(left.1) <= sequence(right.1))
+        });
+        if !in_order {
+            order[rows].sort_by_key(|row| (time(*row), sequence(*row)));
         }
         self.order = order;
     }
 
-    fn cut_into_pieces(&mut self, rows: Range<usize>) {
+    fn cut_into_pieces(&mut self, RowsOfKey { rows, one_series }: RowsOfKey) {
+        if rows.is_empty() {
+            return;
+        }
+        let (day, series) = self.day_and_series(rows.start);
+        if one_series && self.day_and_series(rows.end - 1).0 == day {
+            self.pieces.push(Piece { day, series, rows });
+            return;
+        }
         let mut start = rows.start;
         while start < rows.end {
             let (day, series) = self.day_and_series(start);
@@ -330,6 +351,16 @@ impl<V: Measured> SortedRows<V> {
         }
         Ok(Arc::new(column.finish()))
     }
+}
+
+/// Of a chunk's first rows those of records after `after`, with their series.
+fn wanted<V: Measured>(
+    chunk: &Chunk<V>,
+    rows: usize,
+    after: Sequence,
+) -> impl Iterator<Item = (usize, SeriesNumber)> {
+    let all = chunk.comes_after(after);
+    chunk.rows_of_series().take(rows).filter(move |(row, _)| all || chunk.sequence(*row) > after)
 }
 
 /// A builder for the column type of labels.

@@ -213,7 +213,8 @@ impl Loop {
         let mut samples = 0_u64;
         loop {
             match self.synced.recv_timeout(IDLE) {
-                Ok(Synced { first, records, room }) => {
+                Ok(next) => {
+                    let Synced { first, records, room } = self.with_what_waits(next);
                     self.engine.apply(first, &records);
                     samples += records.iter().map(samples_of).sum::<u64>();
                     drop(room);
@@ -242,6 +243,20 @@ impl Loop {
         }
         // The committer is gone only when the process ends anyway; the log holds everything.
         let _ = self.work.blocking_send(self.freeze(true));
+    }
+
+    /// What was synced while the last records were judged is judged together: threads are woken once for all of it.
+    fn with_what_waits(&self, mut taken: Synced) -> Synced {
+        /// Beyond this, some milliseconds' worth, whoever waits for one of the records would wait for the others too.
+        const SAMPLES_MAX: u64 = 8_192;
+        let mut samples = taken.records.iter().map(samples_of).sum::<u64>();
+        while samples < SAMPLES_MAX {
+            let Ok(next) = self.synced.try_recv() else { break };
+            samples += next.records.iter().map(samples_of).sum::<u64>();
+            taken.records.extend(next.records);
+            taken.room.extend(next.room);
+        }
+        taken
     }
 
     fn freeze(&self, checkpoint: bool) -> Work {
