@@ -22,6 +22,9 @@ use datafusion::physical_plan::aggregates::{
     AggregateExec, AggregateMode, aggregate_expressions, evaluate_many,
 };
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
@@ -43,7 +46,7 @@ impl PhysicalOptimizerRule for ByNeighbours {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let replaced = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
             Some(aggregate) if is_of_neighbours(aggregate) => {
-                Ok(Transformed::yes(Arc::new(NeighboursExec { aggregate: plan }) as Arc<dyn ExecutionPlan>))
+                Ok(Transformed::yes(Arc::new(NeighboursExec::new(plan)) as Arc<dyn ExecutionPlan>))
             }
             Some(_) | None => Ok(Transformed::no(plan)),
         });
@@ -84,6 +87,13 @@ fn is_of_neighbours(aggregate: &AggregateExec) -> bool {
 #[derive(Debug)]
 struct NeighboursExec {
     aggregate: Arc<dyn ExecutionPlan>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl NeighboursExec {
+    fn new(aggregate: Arc<dyn ExecutionPlan>) -> Self {
+        Self { aggregate, metrics: ExecutionPlanMetricsSet::new() }
+    }
 }
 
 impl DisplayAs for NeighboursExec {
@@ -122,7 +132,11 @@ impl ExecutionPlan for NeighboursExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let anew = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
         let aggregate = self.aggregate.clone().replace_children(children, anew)?;
-        Ok(Arc::new(Self { aggregate }))
+        Ok(Arc::new(Self::new(aggregate)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -138,8 +152,15 @@ impl ExecutionPlan for NeighboursExec {
         let batch_size = context.session_config().batch_size();
         let memory = MemoryConsumer::new("states of neighbours").register(context.memory_pool());
         let rows = aggregate.input().execute(partition, context)?;
-        let states = rows.map(move |batch| neighbours.states(&batch?));
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let time = metrics.elapsed_compute().clone();
+        let states = rows.map(move |batch| {
+            let batch = batch?;
+            let _until_told = time.timer();
+            neighbours.states(&batch)
+        });
         let states = gathered(states.boxed(), schema.clone(), batch_size, memory);
+        let states = states.map(move |batch| Ok(batch?.record_output(&metrics)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
     }
 }

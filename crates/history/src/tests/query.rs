@@ -459,6 +459,9 @@ async fn groups_that_are_told_by_their_neighbours_are_those_of_all_rows() {
         let by_neighbours = asked("rack", "signal", of);
         let plan = text(&history, &format!("EXPLAIN {by_neighbours}"), Format::Table).await;
         assert!(plan.contains("NeighboursExec"), "{plan}");
+        let ran = text(&history, &format!("EXPLAIN ANALYZE {by_neighbours}"), Format::Table).await;
+        let told = ran.lines().find(|line| line.contains("NeighboursExec")).unwrap();
+        assert!(told.contains("output_rows=") && !told.contains("output_rows=0,"), "{told}");
         let by_hash = asked("rack || ''", "signal || ''", of);
         let plan = text(&history, &format!("EXPLAIN {by_hash}"), Format::Table).await;
         assert!(!plan.contains("NeighboursExec"), "{plan}");
