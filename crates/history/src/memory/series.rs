@@ -91,14 +91,14 @@ pub fn cooling_loop(declaration: &SeriesDeclaration) -> Option<&Name> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use telemetry::place::{PartitionKey, Place, SeriesIdentity};
     use telemetry::record::{Feed, SeriesId, Temporality};
 
     use super::*;
 
-    fn declaration(rack: u8, signal: u8) -> Arc<SeriesDeclaration> {
+    pub fn declaration(rack: u8, signal: u8) -> Arc<SeriesDeclaration> {
         let place = Place::of_rack(&"s1".into(), None, &format!("r{rack}").into());
         Arc::new(SeriesDeclaration {
             partition: PartitionKey::of(&place),

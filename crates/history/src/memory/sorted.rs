@@ -393,3 +393,66 @@ pub fn text_of_series(name: &str) -> Option<fn(&SeriesDeclaration) -> Option<&Na
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::memory::part::Part;
+    use crate::memory::series::tests::declaration;
+    use crate::memory::series::{SeriesRegistry, key};
+
+    const HOUR: i64 = 3_600_000_000;
+
+    proptest! {
+        /// Series 0 and 3, 1 and 4, 2 and 5 are declared under the same key.
+        #[test]
+        fn rows_are_in_the_order_of_their_key_and_cut_by_day_and_series(
+            planned in prop::collection::vec((0_u32..6, 0_i64..60, 0_u64..2), 0..200),
+            taken in 0.0..=1.0_f64,
+            after in 0_u64..100,
+            kept in prop::option::of(prop::collection::vec(any::<bool>(), 6)),
+        ) {
+            let registry = SeriesRegistry::default();
+            for number in 0..6 {
+                registry.add(declaration(number % 3, 0));
+            }
+            let part = Part::empty();
+            let taken = (planned.len() as f64 * taken) as usize;
+            let (mut sequence, mut mark, mut rows) = (1, part.mark(), Vec::new());
+            for (index, (series, hour, later)) in planned.into_iter().enumerate() {
+                sequence += later;
+                rows.push((series, hour * HOUR, sequence));
+                part.rows().samples.push(sequence, series, hour * HOUR, Flag::Ok, index as f64);
+                if index + 1 == taken {
+                    mark = part.mark();
+                }
+            }
+            let ranking = registry.ranking();
+            let sorted =
+                SortedRows::new(&part.samples(&mark), ranking.clone(), 0, after, kept.as_deref());
+
+            let is_wanted = |index: &usize| {
+                let (series, _, sequence) = rows[*index];
+                after < sequence && kept.as_ref().is_none_or(|kept| kept[series as usize])
+            };
+            let mut expected: Vec<usize> = (0..taken).filter(is_wanted).collect();
+            expected.sort_by_key(|index| {
+                let (series, time, sequence) = rows[*index];
+                (key(&ranking.series[series as usize]), time, sequence, series, *index)
+            });
+            let found = sorted.order.iter().map(|row| {
+                let (chunk, row) = sorted.row(*row);
+                chunk.value(row) as usize
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), expected.clone());
+
+            let day_and_series = |index: &usize| (rows[*index].1 / (24 * HOUR), rows[*index].0);
+            let pieces = expected.chunk_by(|left, right| day_and_series(left) == day_and_series(right));
+            let pieces = pieces.map(|piece| (day_and_series(&piece[0]), piece.len()));
+            let found = sorted.pieces.iter().map(|piece| ((piece.day, piece.series), piece.rows.len()));
+            prop_assert!(found.eq(pieces));
+        }
+    }
+}

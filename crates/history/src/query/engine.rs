@@ -187,20 +187,19 @@ impl QueryEngine {
             return self.run_in(turn, state, plan).await;
         };
         let source = Source::Fixed(cut);
-        let mut state = self.state(source.clone());
-        functions::begin_at(&mut state, self.now());
+        let state = self.begun(self.state(source.clone()));
         let plan = open.over(&source, &state).map_err(|error| self.failed(error))?;
         self.execute(turn, state, plan).await
     }
 
-    /// The plan of a query for whenever it is asked, as it was kept or now made; `None` when there is none such, or when
-    /// it cannot be optimized: whoever plans the query for this time alone is told why.
+    /// The plan of a query for whenever it is asked, as it was kept or now made; `None` when there is none such, as where
+    /// `now()` says how many rows there are: whoever plans the query for this time alone is told why.
     pub(super) async fn open(&self, text: &str, cut: &Arc<Cut>) -> Result<Option<Arc<Open>>, QueryError> {
         if let Some(kept) = self.plans.get(text, cut) {
             return Ok(Some(kept));
         }
         let state = self.state(Source::Fixed(cut.clone()));
-        let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
+        let Ok(plan) = state.create_logical_plan(text).await else { return Ok(None) };
         refuse_changes(&plan)?;
         if !Open::can_be_of(&plan) {
             return Ok(None);
@@ -211,7 +210,7 @@ impl QueryEngine {
         Ok(Some(open))
     }
 
-    /// Plans a query and fixes the rows that it will see.
+    /// Plans a query, and fixes the rows that it will see and its `now()`.
     ///
     /// # Errors
     /// [`QueryError::Statement`], [`QueryError::NotReadOnly`].
@@ -220,7 +219,7 @@ impl QueryEngine {
         text: &str,
         parameters: &[(&str, ScalarValue)],
     ) -> Result<Prepared, QueryError> {
-        let state = self.state(Source::Fixed(Arc::new(self.history.cut())));
+        let state = self.begun(self.state(Source::Fixed(Arc::new(self.history.cut()))));
         let plan = state.create_logical_plan(text).await.map_err(QueryError::of_plan)?;
         refuse_changes(&plan)?;
         let prepared = Prepared { engine: self.clone(), state, plan };
@@ -231,13 +230,15 @@ impl QueryEngine {
         prepared.bind(ParamValues::Map(values.collect()))
     }
 
-    /// A session for servers that plan by themselves. Each scan sees the newest rows. Such a server must refuse what
-    /// is not read-only by itself, see [`refuse_changes`], and run its plans with [`QueryEngine::run`].
+    /// A session for servers that plan by themselves. Such a server must refuse what is not read-only by itself, see
+    /// [`refuse_changes`], and run what it has planned in a session of [`QueryEngine::at_one_cut`] with
+    /// [`QueryEngine::run`]. In this one each scan sees the newest rows, and `now()` is this machine's clock.
     pub fn session(&self) -> SessionContext {
         SessionContext::new_with_state(self.state(Source::Newest))
     }
 
-    /// The same session over the rows of one cut, taken now: for the one query that is planned with it.
+    /// The same session over the rows of one cut, taken now, and with the `now()` of this moment: for the one query that is
+    /// planned with it.
     ///
     /// # Errors
     /// Never for sessions that [`QueryEngine::session`] made.
@@ -252,10 +253,10 @@ impl QueryEngine {
                 }
             }
         }
-        Ok(over(catalog, session))
+        Ok(self.begun(over(catalog, session)))
     }
 
-    /// Runs a plan within the limits. Its `now()` is that of this moment.
+    /// Runs a plan within the limits, in the session that it was made in.
     ///
     /// # Errors
     /// [`QueryError::TooManyQueries`], [`QueryError::TooSlow`], [`QueryError::OutOfMemory`], [`QueryError::Failed`].
@@ -267,10 +268,9 @@ impl QueryEngine {
     async fn run_in(
         &self,
         turn: Turn,
-        mut state: SessionState,
+        state: SessionState,
         plan: LogicalPlan,
     ) -> Result<QueryResult, QueryError> {
-        functions::begin_at(&mut state, self.now());
         let plan = state.optimize(&plan).map_err(|error| self.failed(error))?;
         self.execute(turn, state, plan).await
     }
@@ -339,8 +339,15 @@ impl QueryEngine {
         &self.history
     }
 
+    /// A session over the tables in which `now()` is left open.
     pub(super) fn state(&self, source: Source) -> SessionState {
         over(self.catalog(source), &self.without_tables)
+    }
+
+    /// A session in which `now()` is said from here on.
+    fn begun(&self, mut session: SessionState) -> SessionState {
+        functions::begin_at(&mut session, self.now());
+        session
     }
 
     /// The tables and views, seen through a source.

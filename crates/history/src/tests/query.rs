@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::format::{Format, write};
 use crate::query::{Limits, QueryEngine, QueryError};
+use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
@@ -153,19 +154,47 @@ async fn every_now_of_a_query_is_one_moment_while_the_watermark_goes_on() {
             }
         })
     };
+    let mut apart = Vec::new();
     for _ in 0..20 {
-        // By HTTP, as Flight SQL does, and as Postgres does; and what EXPLAIN runs.
-        let (session, prepared) = (engine.session(), engine.prepare(TWO, &[]).await.unwrap());
-        let plan = session.state().create_logical_plan(TWO).await.unwrap();
-        for answer in
-            [engine.sql(TWO, &[]).await, prepared.run().await, engine.run(session.state(), plan).await]
-        {
-            let rows = answer.unwrap().collect().await.unwrap();
-            assert_eq!(rows[0].column(0).as_primitive::<Float64Type>().value(0), 0.0);
+        for answer in each_way(&engine, TWO).await {
+            apart.push(answer.unwrap()[0].column(0).as_primitive::<Float64Type>().value(0));
         }
     }
     asked.store(false, Ordering::Relaxed);
     watermark.join().unwrap();
+    assert_eq!(apart, [0.0; 60]);
+}
+
+/// The answers to a query that is asked over HTTP, as Flight SQL does, and as Postgres does.
+async fn each_way(engine: &QueryEngine, sql: &str) -> Vec<Result<Vec<RecordBatch>, QueryError>> {
+    let prepared = async { engine.prepare(sql, &[]).await?.run().await };
+    let at_one_cut = async {
+        let session = engine.at_one_cut(&engine.session().state())?;
+        let plan = session.create_logical_plan(sql).await.map_err(QueryError::of_plan)?;
+        engine.run(session, plan).await
+    };
+    let mut rows = Vec::new();
+    for answer in [engine.sql(sql, &[]).await, prepared.await, at_one_cut.await] {
+        rows.push(match answer {
+            Ok(answer) => answer.collect().await,
+            Err(error) => Err(error),
+        });
+    }
+    rows
+}
+
+#[tokio::test]
+async fn now_may_say_how_many_rows_there_are() {
+    const MINUTES: &str = "SELECT count(*) FROM generate_series(CAST(now() AS TIMESTAMP) - INTERVAL '1 hour', \
+                           CAST(now() AS TIMESTAMP), INTERVAL '1 minute')";
+    let history = open("memory://").await;
+    history.set_now(at(0));
+    for answer in each_way(&history.query_engine(), MINUTES).await {
+        assert_eq!(answer.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0), 61);
+    }
+    for answer in each_way(&history.query_engine(), "SELECT * FROM generate_series(1, 'today')").await {
+        assert!(answer.unwrap_err().to_string().contains("generate_series"), "whoever errs is told why");
+    }
 }
 
 #[tokio::test]
@@ -186,9 +215,9 @@ async fn a_session_that_lives_on_sees_new_rows_and_the_new_watermark() {
     for sequence in 1..=3 {
         append(&history, sequence);
         history.set_now(at(10 * sequence as i64));
-        let plan =
-            session.state().create_logical_plan("SELECT count(*), max(now()) FROM samples").await.unwrap();
-        let rows = engine.run(session.state(), plan).await.unwrap().collect().await.unwrap();
+        let session = engine.at_one_cut(&session.state()).unwrap();
+        let plan = session.create_logical_plan("SELECT count(*), max(now()) FROM samples").await.unwrap();
+        let rows = engine.run(session, plan).await.unwrap().collect().await.unwrap();
         assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 8 * sequence as i64);
         let now = rows[0].column(1).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(0);
         assert_eq!(now, at(10 * sequence as i64).unix_micros());

@@ -214,9 +214,9 @@ impl Loop {
         loop {
             match self.synced.recv_timeout(IDLE) {
                 Ok(next) => {
-                    let Synced { first, records, room } = self.with_what_waits(next);
+                    let (Synced { first, records, room }, count) = with_what_waits(next, &self.synced);
                     self.engine.apply(first, &records);
-                    samples += records.iter().map(samples_of).sum::<u64>();
+                    samples += count;
                     drop(room);
                     self.engine.announce();
                 }
@@ -245,20 +245,6 @@ impl Loop {
         let _ = self.work.blocking_send(self.freeze(true));
     }
 
-    /// What was synced while the last records were judged is judged together: threads are woken once for all of it.
-    fn with_what_waits(&self, mut taken: Synced) -> Synced {
-        /// Beyond this, some milliseconds' worth, whoever waits for one of the records would wait for the others too.
-        const SAMPLES_MAX: u64 = 8_192;
-        let mut samples = taken.records.iter().map(samples_of).sum::<u64>();
-        while samples < SAMPLES_MAX {
-            let Ok(next) = self.synced.try_recv() else { break };
-            samples += next.records.iter().map(samples_of).sum::<u64>();
-            taken.records.extend(next.records);
-            taken.room.extend(next.room);
-        }
-        taken
-    }
-
     fn freeze(&self, checkpoint: bool) -> Work {
         let sequence = self.engine.position();
         Work {
@@ -280,5 +266,56 @@ impl Loop {
         written
             .inspect_err(|error| tracing::error!(%error, "no checkpoint was written; a start takes longer until one is"))
             .ok()
+    }
+}
+
+/// What was synced while the last records were judged is judged together: threads are woken once for all of it. Returns how
+/// many samples it has, too.
+fn with_what_waits(mut taken: Synced, waiting: &Receiver<Synced>) -> (Synced, u64) {
+    /// What has as many, some milliseconds' worth, takes nothing more: whoever waits for one of the records waits for all.
+    const SAMPLES_ENOUGH: u64 = 8_192;
+    let count = |records: &[Record]| records.iter().map(samples_of).sum::<u64>();
+    let mut samples = count(&taken.records);
+    while samples < SAMPLES_ENOUGH {
+        let Ok(next) = waiting.try_recv() else { break };
+        debug_assert_eq!(next.first, taken.first + taken.records.len() as u64, "the log has no holes");
+        samples += count(&next.records);
+        taken.records.extend(next.records);
+        taken.room.extend(next.room);
+    }
+    (taken, samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use telemetry::EventTime;
+    use telemetry::record::{PartitionId, SampleBatch, SeriesId};
+
+    use super::*;
+
+    /// A record of so many samples.
+    fn synced(first: Sequence, samples: usize) -> Synced {
+        let batch = SampleBatch {
+            series: vec![SeriesId(0); samples],
+            time: vec![EventTime::from_unix_micros(0); samples],
+            value: vec![1.0; samples],
+            flag: vec![Flag::Ok; samples],
+        };
+        let record = Record { partition: PartitionId::FIRST, body: Body::Samples(batch) };
+        Synced { first, records: vec![record], room: Vec::new() }
+    }
+
+    #[test]
+    fn what_waits_is_taken_together_until_it_is_enough() {
+        let (sender, waiting) = channel();
+        for (first, samples) in [(2, 3_000), (3, 3_000), (4, 1)] {
+            sender.send(synced(first, samples)).unwrap();
+        }
+        let (taken, samples) = with_what_waits(synced(1, 3_000), &waiting);
+        assert_eq!((taken.first, taken.records.len(), samples), (1, 3, 9_000));
+        let (taken, samples) = with_what_waits(waiting.recv().unwrap(), &waiting);
+        assert_eq!((taken.first, taken.records.len(), samples), (4, 1, 1), "it waits for nothing");
     }
 }

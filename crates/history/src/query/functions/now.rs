@@ -1,8 +1,8 @@
 //! `now()`: the data's own time.
 //!
-//! A plan is made with `now()` left open. The session that it runs with says when it begins, in
-//! [`query_execution_start_time`](datafusion::execution::SessionState::execution_props), and then every `now()` of a query
-//! is that one moment.
+//! A session says when its query begins, in
+//! [`query_execution_start_time`](datafusion::execution::SessionState::execution_props), and every `now()` is that one
+//! moment. Views, and plans that are kept, are made by sessions that do not say it yet, and leave `now()` open.
 
 use arrow::array::temporal_conversions::timestamp_us_to_datetime;
 use arrow::datatypes::DataType;
@@ -28,8 +28,10 @@ pub const NOW: Function = Function {
 
 /// Has what a session optimizes from here on begin at a moment.
 pub fn begin_at(session: &mut SessionState, now: EventTime) {
-    let moment = timestamp_us_to_datetime(now.unix_micros()).map(|moment| moment.and_utc());
-    session.execution_props_mut().query_execution_start_time = moment;
+    /// What the library's dates can say, µs: a quarter of a million years before and after 1970.
+    const SAYABLE: i64 = 8_000_000_000_000_000_000;
+    let moment = timestamp_us_to_datetime(now.unix_micros().clamp(-SAYABLE, SAYABLE));
+    session.execution_props_mut().query_execution_start_time = moment.map(|moment| moment.and_utc());
 }
 
 /// Whether this is `now()`, or a function like it, as a session leaves it that was not told when it begins.
