@@ -193,7 +193,7 @@ async fn now_may_say_how_many_rows_there_are() {
         assert_eq!(answer.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0), 61);
     }
     for answer in each_way(&history.query_engine(), "SELECT * FROM generate_series(1, 'today')").await {
-        assert!(answer.unwrap_err().to_string().contains("generate_series"), "whoever errs is told why");
+        assert!(matches!(answer, Err(QueryError::Statement(_))), "whoever errs is told why: {answer:?}");
     }
 }
 
