@@ -26,7 +26,7 @@ pub const NOW: Function = Function {
     make: Make::Scalar(|| ScalarUDF::from(Now::new())),
 };
 
-/// Has what a session optimizes from here on begin at a moment.
+/// Has what a session plans and optimizes from here on begin at a moment.
 pub fn begin_at(session: &mut SessionState, now: EventTime) {
     /// What the library's dates can say, µs: a quarter of a million years before and after 1970.
     const SAYABLE: i64 = 8_000_000_000_000_000_000;
