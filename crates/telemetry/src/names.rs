@@ -2,18 +2,24 @@
 
 pub mod table; // in checkpoints
 
-use std::collections::BTreeSet;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+
+use indexmap::IndexSet;
 
 use crate::place::{PartitionKey, Place};
 use crate::record::SeriesDeclaration;
 use crate::{Labels, Name};
 
+/// What is known, each once, in the order it came. Found by its hash (SipHash without a key, equal everywhere): a tree
+/// of a site's names compares texts all the way down, for each text of each new series.
+type Known<T> = IndexSet<T, BuildHasherDefault<DefaultHasher>>;
+
 /// Names and sets of labels that are known, each once.
 #[derive(Debug, Default, Clone)]
 pub struct SharedNames {
-    names: BTreeSet<Name>,
-    labels: BTreeSet<Arc<Labels>>,
+    names: Known<Name>,
+    labels: Known<Arc<Labels>>,
 }
 
 impl SharedNames {

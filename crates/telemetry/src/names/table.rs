@@ -2,11 +2,13 @@
 //! numbers in it. Read back, equal texts are one again, and none is read twice.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Known;
 use crate::place::{PartitionKey, Place, SeriesIdentity};
 use crate::record::{Feed, SeriesDeclaration, SeriesId, Temporality};
 use crate::{Labels, Name};
@@ -42,19 +44,10 @@ struct Row {
     labels: Vec<(Number, Number)>,
 }
 
-/// Gives each value its number, in order of first use.
-struct Numbering<T>(BTreeMap<T, Number>, Vec<T>);
-
-impl<T: Ord + Clone> Numbering<T> {
-    fn number(&mut self, value: &T) -> Number {
-        if let Some(number) = self.0.get(value) {
-            return *number;
-        }
-        let number = Number::try_from(self.1.len()).expect("fewer than four billion texts fit in memory");
-        self.0.insert(value.clone(), number);
-        self.1.push(value.clone());
-        number
-    }
+/// A value's number: values are numbered in order of first use.
+fn number<T: Hash + Eq + Clone>(known: &mut Known<T>, value: &T) -> Number {
+    let number = known.get_index_of(value).unwrap_or_else(|| known.insert_full(value.clone()).0);
+    Number::try_from(number).expect("fewer than four billion texts fit in memory")
 }
 
 /// Writes declarations.
@@ -65,16 +58,16 @@ pub fn serialize<S: Serializer>(
     declarations: &[Arc<SeriesDeclaration>],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut names = Numbering(BTreeMap::new(), Vec::new());
-    let mut partitions = Numbering(BTreeMap::new(), Vec::new());
+    let (mut names, mut partitions) = (Known::default(), Known::default());
     let rows = declarations.iter().map(|declaration| row(declaration, &mut names, &mut partitions)).collect();
-    Table { names: names.1, partitions: partitions.1, rows }.serialize(serializer)
+    let (names, partitions) = (names.into_iter().collect(), partitions.into_iter().collect());
+    Table { names, partitions, rows }.serialize(serializer)
 }
 
 fn row(
     declaration: &SeriesDeclaration,
-    names: &mut Numbering<Name>,
-    partitions: &mut Numbering<PartitionKey>,
+    names: &mut Known<Name>,
+    partitions: &mut Known<PartitionKey>,
 ) -> Row {
     let SeriesDeclaration {
         partition,
@@ -91,9 +84,10 @@ fn row(
         feed,
         labels,
     } = declaration;
-    let mut number = |name: &Name| names.number(name);
+    let partition = number(partitions, partition);
+    let mut number = |name: &Name| number(names, name);
     Row {
-        partition: partitions.number(partition),
+        partition,
         id: *id,
         site: number(site),
         levels: [of_place, rack, node, device].map(|level| level.as_ref().map(&mut number)),
