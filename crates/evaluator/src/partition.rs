@@ -225,9 +225,7 @@ impl Partition {
                 continue;
             };
             let fate = series.insert(*time, *value, flag, environment.watermark);
-            if series.may_sleep() {
-                self.deadlines.wake(number.0);
-            }
+            self.deadlines.rouse(number.0);
             effects.fates.push(fate);
             match fate {
                 Fate::Stored(flag) if flag.is_reading() => {

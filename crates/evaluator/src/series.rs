@@ -4,6 +4,7 @@
 //! samples → **series** → slices, blocks, gaps, stuck and noisy sensors
 
 mod believed; // how far a sensor is believed, and how it is calibrated
+mod kept; // as a checkpoint has it
 mod points; // its reports
 pub(crate) mod scatter; // how much its readings scatter
 #[cfg(test)]
@@ -54,8 +55,19 @@ pub(crate) struct Latest {
 }
 
 /// The state of one series.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+///
+/// What a reading that arrives looks at comes first, in one line of the cache: of many series, none is in there before.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
 pub(crate) struct Series {
+    /// How often the latest timestamp was sent again.
+    pub repeats: u32,
+    /// A gap is told and not over.
+    pub silent: bool,
+    /// Its signal is canonical or declared: gaps of what merely passes by are nobody's trouble.
+    pub is_known_signal: bool,
+    /// Codes above 2 are no readings.
+    is_state_code: bool,
     /// In order of time; the first may be older than what is looked at, because it is still held.
     points: Points,
     /// How long its readings count.
@@ -64,10 +76,6 @@ pub(crate) struct Series {
     pub first: Option<EventTime>,
     /// The latest settled reading.
     pub latest: Option<Latest>,
-    /// How often the latest timestamp was sent again.
-    pub repeats: u32,
-    /// A gap is told and not over.
-    pub silent: bool,
     /// Why it is not to be judged, where a detector says so.
     pub fault: Option<UnknownReason>,
     /// Added to readings from a time on: calibrations, in order of their times. Each takes the place of the one before.
@@ -80,11 +88,6 @@ pub(crate) struct Series {
     standing: Option<Box<Standing>>,
     /// Sum of all deltas, of a series of deltas.
     total: Option<f64>,
-    /// Its signal is canonical or declared: gaps of what merely passes by are nobody's trouble.
-    #[serde(skip)]
-    pub is_known_signal: bool,
-    /// Codes above 2 are no readings.
-    is_state_code: bool,
     /// Integrated up to here.
     pub integrated: Option<EventTime>,
     /// The block that is being filled.
@@ -180,11 +183,6 @@ impl Series {
         let newer = self.points.range(self.points.settled()).take_while(|point| point.time <= time);
         let newer = newer.filter(|point| point.report == Report::Reading).map(|point| point.time);
         newer.last().or(self.latest.map(|latest| latest.time))
-    }
-
-    /// Whether it may be one that nothing is expected of: until it speaks again, no time that passes tells anything.
-    pub(crate) fn may_sleep(&self) -> bool {
-        self.silent || self.latest.is_none()
     }
 
     /// Whether all that has come of it is settled.

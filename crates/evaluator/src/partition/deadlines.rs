@@ -39,7 +39,14 @@ impl Deadlines {
         self.set(number, ASLEEP);
     }
 
-    /// Something has come of a series, or has changed: it is looked at by the next tick.
+    /// Something has come of a series: if it sleeps, it wakes.
+    pub(super) fn rouse(&mut self, number: u32) {
+        if self.of_series[number as usize] == ASLEEP {
+            self.wake(number);
+        }
+    }
+
+    /// Something about a series has changed: it is looked at by the next tick.
     pub(super) fn wake(&mut self, number: u32) {
         self.set(number, EventTime::MINIMUM);
     }
@@ -88,7 +95,9 @@ mod tests {
         (0..70).for_each(|_| deadlines.push());
         (0..70).for_each(|number| deadlines.sleep(number));
         assert_eq!(deadlines.before(at(i64::MAX)), Vec::<u32>::new());
-        deadlines.wake(65);
-        assert_eq!(deadlines.before(at(0)), [65]);
+        deadlines.rouse(65);
+        deadlines.set(66, at(5));
+        deadlines.rouse(66);
+        assert_eq!(deadlines.before(at(1)), [65], "whoever is awake keeps its deadline");
     }
 }

@@ -84,9 +84,15 @@ impl Packed {
 type Earlier = Vec<(EventTime, Microseconds)>;
 
 /// Reports in order of time. The first ones are settled: it is known how long each is held.
+///
+/// In memory what a report that comes looks at stands first.
 #[derive(Debug, Default, Clone)]
+#[repr(C)]
 pub(crate) struct Points {
     reports: VecDeque<Packed>,
+    /// Time of the latest report, here too: each report that comes is compared with it, and of many series the reports are
+    /// in no cache.
+    last_time: Option<EventTime>,
     settled: usize,
     /// How long settled reports are held, but for those before the times of `earlier`.
     length: Microseconds,
@@ -124,7 +130,7 @@ impl Points {
 
     /// Time of the latest, settled or not.
     pub(crate) fn last_time(&self) -> Option<EventTime> {
-        self.reports.back().map(|packed| packed.time())
+        self.last_time
     }
 
     /// The report that was settled last.
@@ -179,13 +185,16 @@ impl Points {
         if self.reports.len() == self.reports.capacity() {
             self.reports.reserve_exact(GROWTH);
         }
-        self.reports.push_back(Packed::new(point));
+        let packed = Packed::new(point);
+        self.last_time = Some(packed.time());
+        self.reports.push_back(packed);
     }
 
     /// Adds one before that of this index.
     pub(crate) fn insert(&mut self, index: usize, point: Point) {
         debug_assert!(self.settled <= index, "what is settled lies behind the watermark");
         self.reports.insert(index, Packed::new(point));
+        self.last_time = self.reports.back().map(|packed| packed.time());
     }
 
     /// The next is settled as this, held for `length`.
