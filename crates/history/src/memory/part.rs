@@ -97,26 +97,37 @@ impl<V: Copy> OpenChunk<V> {
         }
     }
 
+    /// Room for as many rows as a chunk has.
+    fn with_room() -> Self {
+        Self {
+            series_less_row: Vec::with_capacity(CHUNK_ROWS),
+            time: Vec::with_capacity(CHUNK_ROWS),
+            position: Vec::with_capacity(CHUNK_ROWS),
+            flag: Vec::with_capacity(CHUNK_ROWS),
+            value: Vec::with_capacity(CHUNK_ROWS),
+            first_sequence: 0,
+        }
+    }
+
     fn rows(&self) -> usize {
         self.value.len()
     }
 
-    /// The chunk that its rows make, which is empty afterwards.
-    fn close(&mut self) -> Chunk<V> {
-        let rows = std::mem::replace(self, Self::empty());
+    /// The chunk that its rows make.
+    fn close(self) -> Chunk<V> {
         Chunk {
-            series_less_row: Column::new(rows.series_less_row),
-            time: Column::new(rows.time),
-            position: Column::new(rows.position),
-            flag: Column::new(rows.flag),
-            value: rows.value.into_boxed_slice(),
-            first_sequence: rows.first_sequence,
+            series_less_row: Column::new(self.series_less_row),
+            time: Column::new(self.time),
+            position: Column::new(self.position),
+            flag: Column::new(self.flag),
+            value: self.value.into_boxed_slice(),
+            first_sequence: self.first_sequence,
         }
     }
 
     /// A copy of its first rows.
     fn first(&self, rows: usize) -> Chunk<V> {
-        let mut copy = Self {
+        let copy = Self {
             series_less_row: self.series_less_row[..rows].to_vec(),
             time: self.time[..rows].to_vec(),
             position: self.position[..rows].to_vec(),
@@ -153,7 +164,8 @@ impl<V: Copy> SeriesRows<V> {
         }
         let mut position = sequence.saturating_sub(self.open.first_sequence);
         if self.open.rows() == CHUNK_ROWS || position > Sequence::from(u32::MAX) {
-            let full = self.open.close();
+            // A chunk that fills up is followed by others.
+            let full = std::mem::replace(&mut self.open, OpenChunk::with_room()).close();
             self.full_bytes += full.bytes();
             self.full.push(Arc::new(full));
             self.open.first_sequence = sequence;

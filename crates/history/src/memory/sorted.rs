@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Float64Builder, Int32Array, Int64Array, MapBuilder, MapFieldNames, RecordBatch,
+    ArrayRef, Float64Builder, Int32Array, Int64Array, MapBuilder, MapFieldNames, RecordBatch,
     RecordBatchOptions, RunArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Int32Type, SchemaRef};
@@ -23,17 +23,17 @@ pub trait Measured: Copy + Send + Sync + 'static {
     /// Which.
     const TABLE: Table;
 
-    /// A column that is neither the series' nor `time`, `date`, `shard`, `seq`.
-    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef>;
+    /// A column that is neither the series' nor `time`, `date`, `shard`, `seq`, of so many rows.
+    fn column(name: &str, length: usize, rows: impl Iterator<Item = (Self, u8)>) -> Option<ArrayRef>;
 }
 
 impl Measured for f64 {
     const TABLE: Table = Table::Samples;
 
-    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
+    fn column(name: &str, length: usize, rows: impl Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
         match name {
             "value" => {
-                let mut values = Float64Builder::with_capacity(rows.size_hint().0);
+                let mut values = Float64Builder::with_capacity(length);
                 for (value, _) in rows {
                     values.append_option(Some(value).filter(|value| !value.is_nan()));
                 }
@@ -54,7 +54,7 @@ impl Measured for f64 {
 impl Measured for BlockValues {
     const TABLE: Table = Table::Blocks;
 
-    fn column(name: &str, rows: &mut dyn Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
+    fn column(name: &str, length: usize, rows: impl Iterator<Item = (Self, u8)>) -> Option<ArrayRef> {
         let number: fn(&Self) -> f64 = match name {
             "mean" => |values| values.mean,
             "minimum" => |values| values.minimum,
@@ -62,14 +62,16 @@ impl Measured for BlockValues {
             "last" => |values| values.last,
             "known_seconds" => |values| values.known_seconds,
             "count" => {
-                return Some(Arc::new(Int64Array::from_iter_values(
-                    rows.map(|(values, _)| i64::from(values.count)),
-                )));
+                let counts = rows.map(|(values, _)| i64::from(values.count));
+                return Some(Arc::new(Int64Array::new(all_of(length, counts).into(), None)));
             }
             _ => return None,
         };
-        let known = rows.map(|(values, _)| Some(number(&values)).filter(|number| !number.is_nan()));
-        Some(Arc::new(known.collect::<Float64Array>()))
+        let mut numbers = Float64Builder::with_capacity(length);
+        for (values, _) in rows {
+            numbers.append_option(Some(number(&values)).filter(|number| !number.is_nan()));
+        }
+        Some(Arc::new(numbers.finish()))
     }
 }
 
@@ -272,8 +274,8 @@ impl<V: Measured> SortedRows<V> {
         Ok(match name {
             "labels" => self.labels(kind, pieces)?,
             "time" => {
-                let times = rows().map(|(chunk, row)| chunk.time(row));
-                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+                let times = all_of(length, rows().map(|(chunk, row)| chunk.time(row)));
+                Arc::new(TimestampMicrosecondArray::new(times.into(), None).with_timezone("UTC"))
             }
             DATE => {
                 let mut dates = StringBuilder::new();
@@ -284,11 +286,12 @@ impl<V: Measured> SortedRows<V> {
             }
             SHARD => Arc::new(Int32Array::from_value(self.shard as i32, length)),
             SEQUENCE => {
-                Arc::new(Int64Array::from_iter_values(rows().map(|(chunk, row)| chunk.sequence(row) as i64)))
+                let sequences = all_of(length, rows().map(|(chunk, row)| chunk.sequence(row) as i64));
+                Arc::new(Int64Array::new(sequences.into(), None))
             }
             _ => {
-                let mut values = rows().map(|(chunk, row)| (chunk.value(row), chunk.flag(row)));
-                V::column(name, &mut values).ok_or_else(|| {
+                let values = rows().map(|(chunk, row)| (chunk.value(row), chunk.flag(row)));
+                V::column(name, length, values).ok_or_else(|| {
                     ArrowError::SchemaError(format!("table {} has no column {name:?}", V::TABLE.name()))
                 })?
             }
@@ -351,6 +354,13 @@ impl<V: Measured> SortedRows<V> {
         }
         Ok(Arc::new(column.finish()))
     }
+}
+
+/// Values of rows in pieces, which do not say how many they are: room for all of them is made once.
+fn all_of<T>(length: usize, values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::with_capacity(length);
+    all.extend(values);
+    all
 }
 
 /// Of a chunk's first rows those of records after `after`, with their series.
