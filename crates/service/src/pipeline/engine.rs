@@ -269,15 +269,25 @@ impl Loop {
     }
 }
 
-/// What was synced while the last records were judged is judged together: threads are woken once for all of it. Returns how
-/// many samples it has, too.
+/// What was synced while the last records were judged is judged together, and with it what comes in the next milliseconds:
+/// threads are woken once for all of it. Acts and ticks that come alone wait for nothing. Returns how many samples it has,
+/// too.
 fn with_what_waits(mut taken: Synced, waiting: &Receiver<Synced>) -> (Synced, u64) {
     /// What has as many, some milliseconds' worth, takes nothing more: whoever waits for one of the records waits for all.
     const SAMPLES_ENOUGH: u64 = 8_192;
+    /// So long samples wait for more. They are acknowledged already, and an alert may take seconds.
+    const PAUSE: Duration = Duration::from_millis(5);
     let count = |records: &[Record]| records.iter().map(samples_of).sum::<u64>();
     let mut samples = count(&taken.records);
+    let mut pause = if samples > 0 { PAUSE } else { Duration::ZERO };
     while samples < SAMPLES_ENOUGH {
-        let Ok(next) = waiting.try_recv() else { break };
+        let Ok(next) = waiting.try_recv() else {
+            if pause.is_zero() {
+                break;
+            }
+            std::thread::sleep(std::mem::take(&mut pause));
+            continue;
+        };
         debug_assert_eq!(next.first, taken.first + taken.records.len() as u64, "the log has no holes");
         samples += count(&next.records);
         taken.records.extend(next.records);
