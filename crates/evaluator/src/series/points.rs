@@ -144,7 +144,7 @@ impl Points {
     }
 
     /// Those from `from` on.
-    pub(crate) fn range(&self, from: usize) -> impl Iterator<Item = Point> {
+    pub(crate) fn range(&self, from: usize) -> impl ExactSizeIterator<Item = Point> {
         self.reports.range(from.min(self.len())..).map(|packed| packed.point())
     }
 
@@ -237,12 +237,21 @@ struct Kept {
 /// The reports, then how many of them are settled.
 impl Serialize for Points {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let kept = self.range(0).enumerate().map(|(index, point)| {
-            let held = (self.until(index, point) - point.time).0.unsigned_abs();
+        (Reports(self), self.settled).serialize(serializer)
+    }
+}
+
+/// Reports as a checkpoint has them.
+struct Reports<'a>(&'a Points);
+
+impl Serialize for Reports<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let points = self.0;
+        serializer.collect_seq(points.range(0).enumerate().map(|(index, point)| {
+            let held = (points.until(index, point) - point.time).0.unsigned_abs();
             let held_and_report = held << 2 | point.report as u64;
             Kept { time: point.time, value: point.value, held_and_report }
-        });
-        (kept.collect::<Vec<_>>(), self.settled).serialize(serializer)
+        }))
     }
 }
 

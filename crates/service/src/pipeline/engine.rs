@@ -274,9 +274,9 @@ impl Loop {
 /// too.
 fn with_what_waits(mut taken: Synced, waiting: &Receiver<Synced>) -> (Synced, u64) {
     /// What has as many, some milliseconds' worth, takes nothing more: whoever waits for one of the records waits for all.
-    const SAMPLES_ENOUGH: u64 = 8_192;
+    const SAMPLES_ENOUGH: u64 = 16_384;
     /// So long samples wait for more. They are acknowledged already, and an alert may take seconds.
-    const PAUSE: Duration = Duration::from_millis(5);
+    const PAUSE: Duration = Duration::from_millis(10);
     let count = |records: &[Record]| records.iter().map(samples_of).sum::<u64>();
     let mut samples = count(&taken.records);
     let mut pause = if samples > 0 { PAUSE } else { Duration::ZERO };
@@ -320,12 +320,18 @@ mod tests {
     #[test]
     fn what_waits_is_taken_together_until_it_is_enough() {
         let (sender, waiting) = channel();
-        for (first, samples) in [(2, 3_000), (3, 3_000), (4, 1)] {
+        for (first, samples) in [(2, 6_000), (3, 6_000), (4, 1)] {
             sender.send(synced(first, samples)).unwrap();
         }
-        let (taken, samples) = with_what_waits(synced(1, 3_000), &waiting);
-        assert_eq!((taken.first, taken.records.len(), samples), (1, 3, 9_000));
+        let (taken, samples) = with_what_waits(synced(1, 6_000), &waiting);
+        assert_eq!((taken.first, taken.records.len(), samples), (1, 3, 18_000));
         let (taken, samples) = with_what_waits(waiting.recv().unwrap(), &waiting);
-        assert_eq!((taken.first, taken.records.len(), samples), (4, 1, 1), "it waits for nothing");
+        assert_eq!(
+            (taken.first, taken.records.len(), samples),
+            (4, 1, 1),
+            "more may come, and it is judged alone"
+        );
+        let (taken, samples) = with_what_waits(synced(5, 0), &waiting);
+        assert_eq!((taken.first, taken.records.len(), samples), (5, 1, 0));
     }
 }
