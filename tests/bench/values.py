@@ -5,7 +5,8 @@
     tests/bench/values.py --scale 100 FILE       # integers of hundredths; of thousandths when not said
 
 The rows are those of the file, in its order and row groups: take one that maintenance has merged. A value that is no
-multiple of the scale (a sum, a total) would be lost as an integer; the share of those that are none is printed first.
+multiple of the scale would come back as another one; the share of those is printed first. Sizes are of whole files with
+this one column.
 """
 import argparse
 import io
@@ -39,16 +40,19 @@ def main():
     arguments = parser.parse_args()
     file = parquet.ParquetFile(arguments.file)
     rows = file.metadata.num_rows
+    if rows == 0:
+        parser.error(f"{arguments.file} has no rows")
 
     def scaled(values):
         return compute.cast(compute.round(compute.multiply(values, float(arguments.scale))), pyarrow.int64(), safe=False)
 
-    lost = 0
+    lost = known = 0
     for group in range(file.num_row_groups):
         values = file.read_row_group(group, columns=["value"])["value"]
         again = compute.divide(compute.cast(scaled(values), pyarrow.float64()), float(arguments.scale))
         lost += compute.sum(compute.not_equal(again, values)).as_py() or 0
-    print(f"{rows} values; {100 * lost / rows:.1f} % are no multiple of 1/{arguments.scale}")
+        known += len(values) - values.null_count
+    print(f"{rows} rows; {100 * lost / max(1, known):.1f} % of their values are not exactly a multiple of 1/{arguments.scale}")
     for name, column, how in [
         ("double, dictionary", lambda values: values, DICTIONARY),
         ("double, byte stream split", lambda values: values, SPLIT),

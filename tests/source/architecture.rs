@@ -176,6 +176,11 @@ fn pure_crates_call_nothing_that_differs_between_runs_or_hosts() {
         ("Instant::now", "take an EventTime argument"),
         ("HashMap", "iteration order must be fixed: use BTreeMap"),
         ("HashSet", "iteration order must be fixed: use BTreeSet"),
+        (
+            "RandomState",
+            "hash with a fixed key, in an IndexSet or IndexMap: their order is that of insertion",
+        ),
+        ("hashbrown", "iteration order must be fixed: use BTreeMap"),
         ("std::fs", "documents are read outside and come as text"),
         ("std::thread", "the pure crates have one thread"),
         (".mul_add(", "rounds differently where there is no such instruction"),

@@ -289,6 +289,7 @@ impl Partition {
         // New series come many at once: what room is left over stays empty for long.
         self.series.shrink_to_fit();
         self.declarations.shrink_to_fit();
+        self.names.shrink_to_fit();
         let Environment { in_force, runs, .. } = environment;
         let asked_from = self.position.unwrap_or(EventTime::MINIMUM);
         let index = SeriesIndex::new(&self.declarations, &self.gone, &in_force.site.redundancy);

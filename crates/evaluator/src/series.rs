@@ -56,9 +56,9 @@ pub(crate) struct Latest {
 
 /// The state of one series.
 ///
-/// What a reading that arrives looks at comes first, in one line of the cache: of many series, none is in there before.
+/// What a reading that arrives looks at comes first, side by side: with many series, none of it is in a cache yet.
 #[derive(Debug, Clone)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Series {
     /// How often the latest timestamp was sent again.
     pub repeats: u32,
@@ -68,6 +68,8 @@ pub(crate) struct Series {
     pub is_known_signal: bool,
     /// Codes above 2 are no readings.
     is_state_code: bool,
+    /// Why it is not to be judged, where a detector says so.
+    pub fault: Option<UnknownReason>,
     /// In order of time; the first may be older than what is looked at, because it is still held.
     points: Points,
     /// How long its readings count.
@@ -76,8 +78,6 @@ pub(crate) struct Series {
     pub first: Option<EventTime>,
     /// The latest settled reading.
     pub latest: Option<Latest>,
-    /// Why it is not to be judged, where a detector says so.
-    pub fault: Option<UnknownReason>,
     /// Added to readings from a time on: calibrations, in order of their times. Each takes the place of the one before.
     #[allow(
         clippy::box_collection,
@@ -101,6 +101,10 @@ pub(crate) struct Series {
     /// How much its readings scatter, where its sensor has noise.
     pub scatter: Option<Box<Scatter>>,
 }
+
+/// Bytes of a line of the cache: what a reading looks at is no more.
+const LINE_BYTES: usize = 64;
+const _: () = assert!(std::mem::offset_of!(Series, points) + Points::ARRIVAL_BYTES <= LINE_BYTES);
 
 impl Series {
     /// Before its first reading.

@@ -11,8 +11,8 @@ use crate::place::{PartitionKey, Place};
 use crate::record::SeriesDeclaration;
 use crate::{Labels, Name};
 
-/// What is known, each once, in the order it came. Found by its hash (SipHash without a key, equal everywhere): a tree
-/// of a site's names compares texts all the way down, for each text of each new series.
+/// What is known, each once, in the order it came. It is found by its hash, on which nothing else depends: a tree of a
+/// site's names compares texts all the way down, for each text of each new series.
 type Known<T> = IndexSet<T, BuildHasherDefault<DefaultHasher>>;
 
 /// Names and sets of labels that are known, each once.
@@ -35,6 +35,12 @@ impl SharedNames {
     /// Whether none is known.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+
+    /// Gives room back that nothing is in.
+    pub fn shrink_to_fit(&mut self) {
+        self.names.shrink_to_fit();
+        self.labels.shrink_to_fit();
     }
 
     /// The declaration with the texts that others use already: itself, where it has them.

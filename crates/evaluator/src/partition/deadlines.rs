@@ -39,7 +39,8 @@ impl Deadlines {
         self.set(number, ASLEEP);
     }
 
-    /// Something has come of a series: if it sleeps, it wakes.
+    /// Something has come of a series: if it sleeps, it wakes. If not, it has its deadline, which is over already where it
+    /// is silent or was never heard.
     pub(super) fn rouse(&mut self, number: u32) {
         if self.of_series[number as usize] == ASLEEP {
             self.wake(number);

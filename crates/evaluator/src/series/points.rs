@@ -105,6 +105,10 @@ pub(crate) struct Points {
 const GROWTH: usize = 4;
 
 impl Points {
+    /// The first bytes: all that a report looks at which comes in order.
+    pub(super) const ARRIVAL_BYTES: usize =
+        std::mem::offset_of!(Self, last_time) + size_of::<Option<EventTime>>();
+
     pub(crate) fn len(&self) -> usize {
         self.reports.len()
     }
@@ -303,6 +307,9 @@ mod tests {
         }
         assert_eq!(until(&points), [60, 70, 20, 45, 40]);
         let bytes = postcard::to_allocvec(&points).unwrap();
+        let kept: (Vec<Kept>, usize) = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!((kept.0.len(), kept.1), (5, 4), "a list, and how many are settled");
+        assert_eq!(postcard::to_allocvec(&kept).unwrap(), bytes);
         let read: Points = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(until(&read), until(&points));
         assert!(read.range(0).eq(points.range(0)) && read.settled() == 4);

@@ -164,8 +164,10 @@ impl<V: Copy> SeriesRows<V> {
         }
         let mut position = sequence.saturating_sub(self.open.first_sequence);
         if self.open.rows() == CHUNK_ROWS || position > Sequence::from(u32::MAX) {
-            // A chunk that fills up is followed by others.
-            let full = std::mem::replace(&mut self.open, OpenChunk::with_room()).close();
+            // A chunk that fills up is followed by others. What room is left over counts for no bytes: one chunk's at most.
+            let next =
+                if self.open.rows() == CHUNK_ROWS { OpenChunk::with_room() } else { OpenChunk::empty() };
+            let full = std::mem::replace(&mut self.open, next).close();
             self.full_bytes += full.bytes();
             self.full.push(Arc::new(full));
             self.open.first_sequence = sequence;

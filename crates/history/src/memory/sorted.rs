@@ -23,7 +23,7 @@ pub trait Measured: Copy + Send + Sync + 'static {
     /// Which.
     const TABLE: Table;
 
-    /// A column that is neither the series' nor `time`, `date`, `shard`, `seq`, of so many rows.
+    /// A column that is neither the series' nor `time`, `date`, `shard`, `seq`; `length` is how many rows there are.
     fn column(name: &str, length: usize, rows: impl Iterator<Item = (Self, u8)>) -> Option<ArrayRef>;
 }
 
@@ -356,7 +356,7 @@ impl<V: Measured> SortedRows<V> {
     }
 }
 
-/// Values of rows in pieces, which do not say how many they are: room for all of them is made once.
+/// Values of rows of several pieces: together these do not know how many they are, and room is made once.
 fn all_of<T>(length: usize, values: impl Iterator<Item = T>) -> Vec<T> {
     let mut all = Vec::with_capacity(length);
     all.extend(values);

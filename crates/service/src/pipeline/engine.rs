@@ -1,7 +1,7 @@
 //! The evaluator's thread: one synced record after the other in, effects out. It decides nothing itself.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use evaluator::{Counter, Effect, Effects, Evaluator, SNAPSHOT_HEADER_BYTES};
@@ -208,13 +208,17 @@ impl Loop {
     pub fn run(mut self) {
         /// How often the time to flush is looked at while nothing comes in.
         const IDLE: Duration = Duration::from_millis(200);
+        /// So long samples wait for more. They are acknowledged already, and what is told of them may take seconds; people's
+        /// acts that come meanwhile wait as long.
+        const PAUSE: Duration = Duration::from_millis(10);
         let mut flushed = Instant::now();
         let mut checkpointed = Instant::now();
         let mut samples = 0_u64;
         loop {
             match self.synced.recv_timeout(IDLE) {
                 Ok(next) => {
-                    let (Synced { first, records, room }, count) = with_what_waits(next, &self.synced);
+                    let (Synced { first, records, room }, count) =
+                        with_what_waits(next, &self.synced, || std::thread::sleep(PAUSE));
                     self.engine.apply(first, &records);
                     samples += count;
                     drop(room);
@@ -269,31 +273,35 @@ impl Loop {
     }
 }
 
-/// What was synced while the last records were judged is judged together, and with it what comes in the next milliseconds:
-/// threads are woken once for all of it. Acts and ticks that come alone wait for nothing. Returns how many samples it has,
-/// too.
-fn with_what_waits(mut taken: Synced, waiting: &Receiver<Synced>) -> (Synced, u64) {
-    /// What has as many, some milliseconds' worth, takes nothing more: whoever waits for one of the records waits for all.
+/// What was synced while the last records were judged is judged together, and with it what comes during a pause: threads are
+/// woken once for all of it. Nothing waits for more behind an act or a tick. Returns how many samples it has, too.
+fn with_what_waits(mut taken: Synced, waiting: &Receiver<Synced>, pause: impl FnOnce()) -> (Synced, u64) {
+    /// What has as many takes nothing more, and waits for nothing: whoever waits for one of the records waits for all.
     const SAMPLES_ENOUGH: u64 = 16_384;
-    /// So long samples wait for more. They are acknowledged already, and an alert may take seconds.
-    const PAUSE: Duration = Duration::from_millis(10);
-    let count = |records: &[Record]| records.iter().map(samples_of).sum::<u64>();
-    let mut samples = count(&taken.records);
-    let mut pause = if samples > 0 { PAUSE } else { Duration::ZERO };
+    let mut pause = Some(pause);
+    let mut samples = taken.records.iter().map(samples_of).sum::<u64>();
     while samples < SAMPLES_ENOUGH {
-        let Ok(next) = waiting.try_recv() else {
-            if pause.is_zero() {
-                break;
+        let next = match waiting.try_recv() {
+            Ok(next) => next,
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                let pause = pause.take_if(|_| taken.records.iter().all(is_telemetry));
+                let Some(pause) = pause else { break };
+                pause();
+                continue;
             }
-            std::thread::sleep(std::mem::take(&mut pause));
-            continue;
         };
         debug_assert_eq!(next.first, taken.first + taken.records.len() as u64, "the log has no holes");
-        samples += count(&next.records);
+        samples += next.records.iter().map(samples_of).sum::<u64>();
         taken.records.extend(next.records);
         taken.room.extend(next.room);
     }
     (taken, samples)
+}
+
+/// Whether nobody waits for what becomes of a record.
+fn is_telemetry(record: &Record) -> bool {
+    matches!(record.body, Body::Samples(_) | Body::Series(_) | Body::Event(_))
 }
 
 #[cfg(test)]
@@ -317,21 +325,44 @@ mod tests {
         Synced { first, records: vec![record], room: Vec::new() }
     }
 
+    fn taken(taken: &(Synced, u64)) -> (Sequence, usize, u64) {
+        (taken.0.first, taken.0.records.len(), taken.1)
+    }
+
     #[test]
     fn what_waits_is_taken_together_until_it_is_enough() {
         let (sender, waiting) = channel();
         for (first, samples) in [(2, 6_000), (3, 6_000), (4, 1)] {
             sender.send(synced(first, samples)).unwrap();
         }
-        let (taken, samples) = with_what_waits(synced(1, 6_000), &waiting);
-        assert_eq!((taken.first, taken.records.len(), samples), (1, 3, 18_000));
-        let (taken, samples) = with_what_waits(waiting.recv().unwrap(), &waiting);
-        assert_eq!(
-            (taken.first, taken.records.len(), samples),
-            (4, 1, 1),
-            "more may come, and it is judged alone"
-        );
-        let (taken, samples) = with_what_waits(synced(5, 0), &waiting);
-        assert_eq!((taken.first, taken.records.len(), samples), (5, 1, 0));
+        let enough = with_what_waits(synced(1, 6_000), &waiting, || panic!("it is enough"));
+        assert_eq!(taken(&enough), (1, 3, 18_000));
+        let rest = with_what_waits(waiting.recv().unwrap(), &waiting, || ());
+        assert_eq!(taken(&rest), (4, 1, 1), "it paused, and nothing came");
+    }
+
+    #[test]
+    fn what_comes_during_one_pause_is_taken_too() {
+        let (sender, waiting) = channel();
+        let comes = || sender.send(synced(2, 20)).unwrap();
+        assert_eq!(taken(&with_what_waits(synced(1, 10), &waiting, comes)), (1, 2, 30));
+    }
+
+    #[test]
+    fn acts_and_ticks_are_not_kept_waiting() {
+        let (_sender, waiting) = channel();
+        let mut with_tick = synced(1, 10);
+        let tick = Body::Tick(EventTime::from_unix_micros(0));
+        with_tick.records.push(Record { partition: PartitionId::STREAM, body: tick });
+        let at_once = with_what_waits(with_tick, &waiting, || panic!("somebody may wait for it"));
+        assert_eq!(taken(&at_once), (1, 2, 10));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_is_gone() {
+        let (sender, waiting) = channel();
+        drop(sender);
+        let last = with_what_waits(synced(1, 10), &waiting, || panic!("nothing can come"));
+        assert_eq!(taken(&last), (1, 1, 10));
     }
 }
