@@ -56,7 +56,8 @@ pub(crate) struct Latest {
 
 /// The state of one series.
 ///
-/// What a reading that arrives looks at comes first, side by side: with many series, none of it is in a cache yet.
+/// What a reading that arrives looks at comes first, side by side, and what fits into the gap between: with many series,
+/// none of it is in a cache yet.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct Series {

@@ -1,4 +1,6 @@
 //! A series as a checkpoint has it: its fields in the order of format 4, which is not that of the memory.
+//!
+//! series → **kept** → checkpoint, and back
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use telemetry::EventTime;
